@@ -1,0 +1,1 @@
+//! kube-ovn-cni: the node agent

@@ -1,0 +1,2 @@
+//! kube-ovn-cni
+fn main() {}

@@ -1,0 +1,2 @@
+//! kube-ovn
+fn main() {}

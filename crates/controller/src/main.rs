@@ -1,0 +1,2 @@
+//! kube-ovn-controller
+fn main() {}

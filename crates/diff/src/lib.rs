@@ -1,0 +1,1 @@
+//! Ownership, fenced transactions and the delete brake (pure)

@@ -1,0 +1,1 @@
+//! The controller's decisions as one state machine: events in, effects out (pure)

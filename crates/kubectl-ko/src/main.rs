@@ -1,0 +1,2 @@
+//! kubectl-ko
+fn main() {}

@@ -1,0 +1,1 @@
+//! Addresses, CIDRs, ranges, MACs and the allocator (pure)

@@ -1,0 +1,1 @@
+//! What Neutron's rows in OVN mean (pure)

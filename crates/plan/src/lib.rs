@@ -1,0 +1,1 @@
+//! World, plan and Desired: what should be in OVN and Kubernetes (pure)

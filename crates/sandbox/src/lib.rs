@@ -1,0 +1,1 @@
+//! The whole scenario on one machine: real OVN, Neutron, Kubernetes, a VM
