@@ -1,0 +1,79 @@
+//! Log lines: one per event, to stderr, as text or JSON. Decides the format; what is logged, and at which
+//! level, is each program's business.
+
+use std::io::IsTerminal;
+use std::str::FromStr;
+
+use tracing_subscriber::EnvFilter;
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Time, level, target, message and fields, for a reader.
+    #[default]
+    Text,
+    /// One JSON object a line, for a log collector.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = LogError;
+
+    fn from_str(s: &str) -> Result<Self, LogError> {
+        match s {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            other => Err(LogError::Format(other.to_owned())),
+        }
+    }
+}
+
+/// Why logging couldn't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// A format that isn't known.
+    #[error("unknown log format {0:?}: use \"text\" or \"json\"")]
+    Format(String),
+    /// A filter that doesn't parse.
+    #[error("log filter {filter:?} is not of the form \"info,tombolo_ovsdb=debug\": {source}")]
+    Filter {
+        /// The text that was given.
+        filter: String,
+        /// What the parser said.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Called twice in one process.
+    #[error("logging is already set up in this process")]
+    AlreadySet,
+}
+
+/// Sets up logging for the whole process: to stderr, filtered by the environment variable `RUST_LOG` when set
+/// and by `filter` (for example `info,tombolo_ovsdb=debug`) otherwise.
+///
+/// Call it once, first thing in `main`.
+pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), LogError> {
+    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(env) if !env.trim().is_empty() => env,
+        _ => filter.to_owned(),
+    };
+    let filter = EnvFilter::try_new(&filter).map_err(|source| LogError::Filter { filter, source })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|_| LogError::AlreadySet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_have_names() {
+        assert_eq!("json".parse::<LogFormat>().unwrap(), LogFormat::Json);
+        assert_eq!("text".parse::<LogFormat>().unwrap(), LogFormat::Text);
+        let err = "xml".parse::<LogFormat>().unwrap_err().to_string();
+        assert!(err.contains("xml") && err.contains("json"), "{err}");
+    }
+}

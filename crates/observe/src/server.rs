@@ -1,0 +1,193 @@
+//! The HTTP side: `/livez`, `/healthz` (the same), `/readyz` and `/metrics`.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+
+use crate::health::{Health, Probe};
+use crate::process::ProcessCollector;
+
+/// Why the server doesn't serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address couldn't be bound.
+    #[error(
+        "listening on {addr} for metrics and health: {source}; is another instance running on this host?"
+    )]
+    Bind {
+        /// The address that was wanted.
+        addr: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Accepting connections failed for good.
+    #[error("serving metrics and health: {0}")]
+    Serve(#[source] std::io::Error),
+}
+
+/// A process's metrics and conditions, and their HTTP server. Clones share both.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    registry: Arc<Mutex<Registry>>,
+    health: Health,
+}
+
+impl Observer {
+    /// Metrics of the process itself and `tombolo_build_info{program,version}` are there from the start.
+    pub fn new(program: &'static str, version: &'static str) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessCollector));
+        let info: Gauge = Gauge::default();
+        info.set(1);
+        registry
+            .sub_registry_with_labels(
+                [("program".into(), program.into()), ("version".into(), version.into())].into_iter(),
+            )
+            .register("tombolo_build_info", "Always 1; the labels say what runs", info);
+        Self { registry: Arc::new(Mutex::new(registry)), health: Health::new() }
+    }
+
+    /// The conditions behind `/livez` and `/readyz`.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Registers metrics: `observer.register(|r| r.register("name", "Help", metric.clone()))`.
+    ///
+    /// prometheus-client appends `_total` to the name of a counter: leave it out.
+    pub fn register<T>(&self, with: impl FnOnce(&mut Registry) -> T) -> T {
+        with(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All metrics in OpenMetrics' text format.
+    pub fn metrics(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        if encode(&mut text, &registry).is_err() {
+            // A collector refused: say so in the page instead of showing half of it.
+            text.clear();
+            let _ = writeln!(text, "# a collector failed\n# EOF");
+        }
+        text
+    }
+
+    /// The routes, for a program that adds its own.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/livez", get(livez))
+            .route("/healthz", get(livez))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .with_state(self.clone())
+    }
+
+    /// Binds `addr` at once (so that a clash is seen at start-up), then serves until `shutdown` completes.
+    pub async fn serve(
+        &self,
+        addr: SocketAddr,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let listener = TcpListener::bind(addr).await.map_err(|source| ServeError::Bind { addr, source })?;
+        self.serve_on(listener, shutdown).await
+    }
+
+    /// Serves on a socket that is already bound, until `shutdown` completes.
+    pub async fn serve_on(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await.map_err(ServeError::Serve)
+    }
+}
+
+fn answer(health: &Health, probe: Probe) -> Response {
+    let (ok, text) = health.report(probe);
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, text).into_response()
+}
+
+async fn livez(State(observer): State<Observer>) -> Response {
+    answer(&observer.health, Probe::Live)
+}
+
+async fn readyz(State(observer): State<Observer>) -> Response {
+    answer(&observer.health, Probe::Ready)
+}
+
+async fn metrics(State(observer): State<Observer>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], observer.metrics()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::counter::Counter;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    async fn fetch(addr: SocketAddr, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        (text[9..12].parse().unwrap(), text)
+    }
+
+    #[tokio::test]
+    async fn serves_health_and_metrics_and_stops() {
+        let observer = Observer::new("test", "1.2.3");
+        let hits: Counter = Counter::default();
+        observer.register(|r| r.register("hits", "Hits", hits.clone()));
+        hits.inc_by(3);
+        observer.health().fail(Probe::Ready, "nb", "no leader");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = observer.clone();
+        let task = tokio::spawn(async move {
+            server
+                .serve_on(listener, async {
+                    let _ = stopped.await;
+                })
+                .await
+        });
+
+        assert_eq!(fetch(addr, "/livez").await.0, 200);
+        let (status, text) = fetch(addr, "/readyz").await;
+        assert_eq!(status, 503);
+        assert!(text.contains("[-]nb: no leader"), "{text}");
+        observer.health().ok(Probe::Ready, "nb");
+        assert_eq!(fetch(addr, "/readyz").await.0, 200);
+        let (_, text) = fetch(addr, "/metrics").await;
+        for want in [
+            "hits_total 3\n",
+            "tombolo_build_info{program=\"test\",version=\"1.2.3\"} 1\n",
+            "process_resident_memory_bytes ",
+            "process_cpu_seconds_total ",
+            "# EOF",
+        ] {
+            assert!(text.contains(want), "{want:?} is missing in {text}");
+        }
+
+        // A second server on the same address is refused with a message that names it.
+        let err = observer.serve(addr, async {}).await.unwrap_err().to_string();
+        assert!(err.contains(&addr.to_string()), "{err}");
+        stop.send(()).unwrap();
+        task.await.unwrap().unwrap();
+    }
+}
