@@ -1,0 +1,15 @@
+#!/bin/bash
+# enter HOST COMMAND…: runs COMMAND as a process of HOST: in its cgroups, then in all its namespaces.
+# The cgroups come first: from inside the namespaces the way to them is closed, and what stays in the
+# machine's own cgroups would outlive the host.
+host=$1
+shift
+state=$(dirname "$(dirname "$(readlink -f "$0")")")
+read -r pid 2>/dev/null <"$state/$host/init.pid" || {
+  echo "$host is not up: cargo xtask sandbox up" >&2
+  exit 125
+}
+while read -r cgroup; do
+  echo $$ >"$cgroup/cgroup.procs" || exit 125
+done <"$state/$host/cgroups"
+exec nsenter -t "$pid" -m -u -i -n -p -C -- "$@"

@@ -1,0 +1,30 @@
+//! Where the sandbox keeps things. Decides the three directories, nothing about what is in them.
+
+use std::path::PathBuf;
+
+/// What is worth keeping between sandboxes (built binaries, images, a migrated Neutron database):
+/// `$TOMBOLO_CACHE`, else `~/.cache/tombolo`.
+pub fn cache() -> PathBuf {
+    if let Some(dir) = std::env::var_os("TOMBOLO_CACHE").filter(|d| !d.is_empty()) {
+        return PathBuf::from(dir);
+    }
+    let home = std::env::var_os("HOME").filter(|h| !h.is_empty()).map_or_else(|| "/root".into(), PathBuf::from);
+    home.join(".cache/tombolo")
+}
+
+/// The running sandbox: databases, host directories, pid files. Removed by `sandbox down`.
+///
+/// It is outside every directory that a host mounts over, so its paths mean the same inside a host and outside.
+pub fn state() -> PathBuf {
+    PathBuf::from("/var/lib/tombolo-sandbox")
+}
+
+/// Logs of phases (install, build, …) and of the last sandbox that went down. Survives `sandbox down`.
+pub fn logs() -> PathBuf {
+    PathBuf::from("/var/log/tombolo-sandbox")
+}
+
+/// Wrappers for people and tests: `openstack`, `ovn-nbctl`, `kubectl` … as if typed on host1.
+pub fn bin() -> PathBuf {
+    state().join("bin")
+}
