@@ -1,1 +1,3 @@
 //! kube-ovn-controller
+pub mod addresses;
+pub mod flags;
