@@ -1,2 +1,79 @@
-//! xtask
-fn main() {}
+//! The project's own commands. Decides how a command line is read; each module does its work.
+
+mod check_layers;
+mod r#gen;
+mod image;
+mod sandbox_cmd;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use tombolo_sandbox::progress;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  demo [--full]              the whole scenario on this machine, to the last ping; --full also uninstalls
+  test [--fast]              all tests; --fast: those without the sandbox
+  sandbox up                 hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)
+  sandbox down               takes all of it down
+  sandbox status             what runs
+  sandbox shell [HOST] [-- COMMAND…]
+                             a shell (or a command) inside a host
+  sandbox prove              the scenario by hand: ovn-nbctl and a plugged namespace in place of our programs
+  image                      our container images
+  gen [--check]              generated sources; --check: fails when they differ
+  check-layers               the crates' dependencies against the architecture
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = dispatch(&args);
+    progress::finish_interruption();
+    match result {
+        Ok(code) => code,
+        Err(error) if error.downcast_ref::<progress::PhaseFailed>().is_some() => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<ExitCode> {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["sandbox", rest @ ..] => sandbox_cmd::run(rest),
+        ["test"] => tests(false),
+        ["test", "--fast"] => tests(true),
+        ["image"] => image::run(&[]).map(|()| ExitCode::SUCCESS),
+        ["gen"] => gen_tables(false).map(|()| ExitCode::SUCCESS),
+        ["gen", "--check"] => gen_tables(true).map(|()| ExitCode::SUCCESS),
+        ["check-layers"] => check_layers::run().map(|()| ExitCode::SUCCESS),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => bail!("no such command: {}\n\n{USAGE}", words.join(" ")),
+    }
+}
+
+/// Writes the generated sources, or with `check` compares them.
+fn gen_tables(check: bool) -> Result<()> {
+    r#gen::run(check)
+}
+
+/// The scenario as a step of the tests.
+fn demo_for_test() -> Result<()> {
+    bail!("the demo is not in place yet")
+}
+
+/// Takes the sandbox down as a step of the tests.
+fn sandbox_down() -> Result<()> {
+    tombolo_sandbox::down()
+}
+
+fn tests(fast: bool) -> Result<ExitCode> {
+    Ok(if test::run(fast)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -27,6 +27,8 @@ else
 fi
 
 resolv=$(readlink -f /etc/resolv.conf || true)
+# Other hosts' network namespaces are named there: a copy of the mount would keep them.
+umount -R /run/netns 2>/dev/null || true
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/netns /run/lock /run/openvswitch /run/ovn /run/containerd
 while read -r dir; do

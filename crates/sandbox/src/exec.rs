@@ -46,7 +46,8 @@ pub struct Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`: {}", self.command, self.output.status)?;
-        let said = if self.output.stderr.trim().is_empty() { &self.output.stdout } else { &self.output.stderr };
+        let said =
+            if self.output.stderr.trim().is_empty() { &self.output.stdout } else { &self.output.stderr };
         let lines: Vec<&str> = said.trim_end().lines().collect();
         for line in lines.iter().skip(lines.len().saturating_sub(STDERR_LINES)) {
             write!(f, "\n  {line}")?;
@@ -68,7 +69,12 @@ pub fn run(command: &mut Command, deadline: Duration, log: Option<&Path>) -> Res
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_input(command: &mut Command, input: &[u8], deadline: Duration, log: Option<&Path>) -> Result<Output> {
+pub fn run_input(
+    command: &mut Command,
+    input: &[u8],
+    deadline: Duration,
+    log: Option<&Path>,
+) -> Result<Output> {
     run_full(command, Some(input), deadline, log, true)
 }
 
@@ -94,7 +100,12 @@ pub fn check(command: &mut Command, deadline: Duration, log: Option<&Path>) -> R
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_input(command: &mut Command, input: &[u8], deadline: Duration, log: Option<&Path>) -> Result<String> {
+pub fn check_input(
+    command: &mut Command,
+    input: &[u8],
+    deadline: Duration,
+    log: Option<&Path>,
+) -> Result<String> {
     let output = run_input(command, input, deadline, log)?;
     succeeded(command, output)
 }
@@ -120,8 +131,8 @@ fn run_full(
     }
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (mut child, registered) =
-        progress::spawn(command, may_end).with_context(|| format!("starting `{name}`{}", missing(command)))?;
+    let (mut child, registered) = progress::spawn(command, may_end)
+        .with_context(|| format!("starting `{name}`{}", missing(command)))?;
     let group = child.id();
     let stdout = collect(child.stdout.take(), log);
     let stderr = collect(child.stderr.take(), log);
@@ -169,7 +180,8 @@ pub fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|arg| {
         let arg = arg.to_string_lossy();
-        let plain = !arg.is_empty() && !arg.contains(|c: char| c.is_whitespace() || "'\"$&|;<>()`\\*?".contains(c));
+        let plain =
+            !arg.is_empty() && !arg.contains(|c: char| c.is_whitespace() || "'\"$&|;<>()`\\*?".contains(c));
         if plain { arg.into_owned() } else { format!("'{}'", arg.replace('\'', "'\\''")) }
     }));
     words.join(" ")
@@ -213,7 +225,11 @@ fn collect(pipe: Option<impl Read + Send + 'static>, log: Option<&Path>) -> Coll
 ///
 /// # Errors
 /// The first error of `probe`; a message with `what` when `deadline` passes or the program is interrupted.
-pub fn wait_until<T>(what: &str, deadline: Duration, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn wait_until<T>(
+    what: &str,
+    deadline: Duration,
+    mut probe: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let began = Instant::now();
     let mut pause = Duration::from_millis(10);
     loop {
@@ -272,11 +288,14 @@ mod tests {
     fn a_deadline_ends_the_whole_group() {
         let marker = format!("{}.5", 90_000 + std::process::id());
         let began = Instant::now();
-        let error = run(&mut sh(&format!("sleep {marker} & sleep {marker}")), Duration::from_millis(200), None).unwrap_err();
+        let error =
+            run(&mut sh(&format!("sleep {marker} & sleep {marker}")), Duration::from_millis(200), None)
+                .unwrap_err();
         assert!(format!("{error:#}").contains("did not end within 0.2s"), "{error:#}");
         assert!(began.elapsed() < Duration::from_secs(20));
         wait_until("the sleeps to be gone", SHORT, || {
-            let left = run(&mut Command::new("pgrep").args(["-f", &format!("^sleep {marker}")]), SHORT, None)?;
+            let left =
+                run(&mut Command::new("pgrep").args(["-f", &format!("^sleep {marker}")]), SHORT, None)?;
             Ok((!left.status.success()).then_some(()))
         })
         .unwrap();
@@ -285,17 +304,23 @@ mod tests {
     #[test]
     fn a_left_behind_child_does_not_hold_the_result_back() {
         let began = Instant::now();
-        assert_eq!(check(&mut sh("sleep 20 & echo $!"), SHORT, None).map(|pid| {
-            let pid = pid.trim().to_owned();
-            check(&mut sh(&format!("kill {pid}")), SHORT, None).unwrap();
-            pid.is_empty()
-        }).unwrap(), false);
+        assert_eq!(
+            check(&mut sh("sleep 20 & echo $!"), SHORT, None)
+                .map(|pid| {
+                    let pid = pid.trim().to_owned();
+                    check(&mut sh(&format!("kill {pid}")), SHORT, None).unwrap();
+                    pid.is_empty()
+                })
+                .unwrap(),
+            false
+        );
         assert!(began.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
     fn waiting_reports_the_last_error() {
-        let error = wait_ok("the moon", Duration::from_millis(50), || Err::<(), _>(anyhow!("clouds"))).unwrap_err();
+        let error =
+            wait_ok("the moon", Duration::from_millis(50), || Err::<(), _>(anyhow!("clouds"))).unwrap_err();
         assert_eq!(format!("{error:#}"), "the moon: not within 0.1s; last: clouds");
     }
 }

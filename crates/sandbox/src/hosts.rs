@@ -87,7 +87,10 @@ pub fn host(index: u8) -> Host {
 /// When there is none.
 pub fn by_name(name: &str) -> Result<Host> {
     let names: Vec<String> = all().into_iter().map(|h| h.name).collect();
-    all().into_iter().find(|h| h.name == name).ok_or_else(|| anyhow!("no host {name:?}: there are {}", names.join(", ")))
+    all()
+        .into_iter()
+        .find(|h| h.name == name)
+        .ok_or_else(|| anyhow!("no host {name:?}: there are {}", names.join(", ")))
 }
 
 /// The program that puts a command inside a host.
@@ -185,9 +188,15 @@ impl Host {
             .with_context(|| format!("keeping how {name} of {self} is started"))?;
         let (pid_file, log) = (self.run_file(name, "pid"), self.daemon_log(name));
         // The background job is no group leader, so setsid(1) becomes the daemon without a fork: `$!` is its pid.
-        let script = "cd /; exec >>\"$1\" 2>&1 </dev/null; pid=$2; shift 2; setsid \"$@\" & echo $! >\"$pid\"";
+        let script =
+            "cd /; exec >>\"$1\" 2>&1 </dev/null; pid=$2; shift 2; setsid \"$@\" & echo $! >\"$pid\"";
         let mut command = self.command("bash");
-        command.args(["-c", script, "daemon"]).arg(&log).arg(&pid_file).arg(&daemon.program).args(&daemon.args);
+        command
+            .args(["-c", script, "daemon"])
+            .arg(&log)
+            .arg(&pid_file)
+            .arg(&daemon.program)
+            .args(&daemon.args);
         command.envs(&daemon.env);
         exec::check(&mut command, exec::SHORT, None).with_context(|| format!("starting {name} on {self}"))?;
         self.daemon_pid(name).ok_or_else(|| {
@@ -200,9 +209,14 @@ impl Host {
     pub fn daemon_pid(&self, name: &str) -> Option<u32> {
         let inner: u32 = fs::read_to_string(self.run_file(name, "pid")).ok()?.trim().parse().ok()?;
         let namespace = fs::read_link(format!("/proc/{}/ns/pid", self.init_pid()?)).ok()?;
-        processes().into_iter().find(|p| {
-            p.inner == inner && p.alive && fs::read_link(format!("/proc/{}/ns/pid", p.pid)).is_ok_and(|n| n == namespace)
-        }).map(|p| p.pid)
+        processes()
+            .into_iter()
+            .find(|p| {
+                p.inner == inner
+                    && p.alive
+                    && fs::read_link(format!("/proc/{}/ns/pid", p.pid)).is_ok_and(|n| n == namespace)
+            })
+            .map(|p| p.pid)
     }
 
     /// Names of the daemons that were started on this host, dead ones as well.
@@ -252,7 +266,8 @@ impl Host {
     /// When it never was started, or can't be.
     pub fn start_again(&self, name: &str) -> Result<u32> {
         let path = self.run_file(name, "json");
-        let spec = fs::read_to_string(&path).with_context(|| format!("{name} was never started on {self}"))?;
+        let spec =
+            fs::read_to_string(&path).with_context(|| format!("{name} was never started on {self}"))?;
         self.start(name, &serde_json::from_str(&spec).with_context(|| format!("reading {}", path.display()))?)
     }
 
@@ -285,7 +300,8 @@ impl Host {
         }
         self.clean()?;
         for dir in ["run", "log", "fs"] {
-            fs::create_dir_all(self.dir().join(dir)).with_context(|| format!("creating {}", self.dir().display()))?;
+            fs::create_dir_all(self.dir().join(dir))
+                .with_context(|| format!("creating {}", self.dir().display()))?;
         }
         let cgroups = self.cgroup_dirs();
         for dir in &cgroups {
@@ -293,11 +309,16 @@ impl Host {
         }
         let lines = |dirs: &[PathBuf]| dirs.iter().map(|d| format!("{}\n", d.display())).collect::<String>();
         fs::write(self.dir().join("cgroup-roots"), lines(&cgroups))?;
-        let join: Vec<PathBuf> = if cgroup2() { cgroups.iter().map(|d| d.join("init")).collect() } else { cgroups };
+        let join: Vec<PathBuf> =
+            if cgroup2() { cgroups.iter().map(|d| d.join("init")).collect() } else { cgroups };
         fs::write(self.dir().join("cgroups"), lines(&join))?;
         self.nics()?;
         let mut start = Command::new("bash");
-        start.arg(paths::state().join("lib/host-start.sh")).arg(&self.name).arg(paths::state()).arg(self.netns());
+        start
+            .arg(paths::state().join("lib/host-start.sh"))
+            .arg(&self.name)
+            .arg(paths::state())
+            .arg(self.netns());
         exec::check(&mut start, exec::SHORT, None)?;
         let pid = exec::wait_until(&format!("{self} to boot"), exec::SHORT, || {
             let pid = processes().into_iter().map(|p| p.pid).find(|pid| self.is_init(*pid));
@@ -318,7 +339,14 @@ impl Host {
             ip(&format!("-n {UNDERLAY} link set {peer} mtu {mtu} master {bridge} up"))?;
         }
         let sysctls = ["net.ipv4.ip_forward=1", "net.ipv6.conf.eth1.disable_ipv6=1"];
-        exec::check(Command::new("nsenter").arg(format!("--net=/run/netns/{ns}")).args(["sysctl", "-qw"]).args(sysctls), exec::SHORT, None)?;
+        exec::check(
+            Command::new("nsenter")
+                .arg(format!("--net=/run/netns/{ns}"))
+                .args(["sysctl", "-qw"])
+                .args(sysctls),
+            exec::SHORT,
+            None,
+        )?;
         ip(&format!("-n {ns} addr add {}/24 dev eth0", self.mgmt))?;
         ip(&format!("-n {ns} link set eth0 up"))?;
         ip(&format!("-n {ns} link set eth1 up"))?;
@@ -326,13 +354,18 @@ impl Host {
         // The userspace datapath reads a copy of what arrives on eth1 (AF_PACKET): without this the kernel would
         // answer ARP and refuse tunnel packets beside it. Packets taken here were copied before.
         let rules = "table netdev underlay { chain ingress { type filter hook ingress device eth1 priority 0; policy drop; }; }";
-        exec::check(Command::new("nsenter").arg(format!("--net=/run/netns/{ns}")).args(["nft", rules]), exec::SHORT, None)?;
+        exec::check(
+            Command::new("nsenter").arg(format!("--net=/run/netns/{ns}")).args(["nft", rules]),
+            exec::SHORT,
+            None,
+        )?;
         Ok(())
     }
 
     /// Removes what this host left, alive or not.
     fn clean(&self) -> Result<()> {
-        let inits: Vec<u32> = processes().into_iter().map(|p| p.pid).filter(|pid| self.is_init(*pid)).collect();
+        let inits: Vec<u32> =
+            processes().into_iter().map(|p| p.pid).filter(|pid| self.is_init(*pid)).collect();
         for pid in inits {
             // All processes of a pid namespace die with its pid 1.
             let _ = exec::run(Command::new("kill").args(["-KILL", &pid.to_string()]), exec::SHORT, None);
@@ -370,7 +403,9 @@ pub fn up(phase: &Phase) -> Result<()> {
         down(phase)?;
     }
     let lib = paths::state().join("lib");
-    fs::create_dir_all(&lib).and_then(|()| fs::create_dir_all(paths::bin())).context("creating the sandbox's state")?;
+    fs::create_dir_all(&lib)
+        .and_then(|()| fs::create_dir_all(paths::bin()))
+        .context("creating the sandbox's state")?;
     if cgroup2() {
         fs::write(paths::state().join("cgroup2"), "")?;
     }
@@ -452,7 +487,8 @@ pub fn down(phase: &Phase) -> Result<()> {
         let _ = fs::remove_dir(dir);
     }
     if paths::state().exists() {
-        fs::remove_dir_all(paths::state()).with_context(|| format!("removing {}", paths::state().display()))?;
+        fs::remove_dir_all(paths::state())
+            .with_context(|| format!("removing {}", paths::state().display()))?;
     }
     phase.doing("looking for leftovers");
     let left = leftovers()?;
@@ -475,7 +511,11 @@ fn keep_logs() {
         let made = fs::create_dir_all(&to);
         // Logs are a courtesy: that they can't be kept must not keep the sandbox up.
         if made.is_ok() {
-            let _ = exec::run(Command::new("cp").arg("-r").arg(host.log_dir().join(".")).arg(&to), exec::SHORT, None);
+            let _ = exec::run(
+                Command::new("cp").arg("-r").arg(host.log_dir().join(".")).arg(&to),
+                exec::SHORT,
+                None,
+            );
         }
     }
 }
@@ -487,7 +527,9 @@ fn keep_logs() {
 pub fn leftovers() -> Result<Vec<String>> {
     let mut left = Vec::new();
     for host in all() {
-        left.extend(host.cgroup_dirs().into_iter().filter(|d| d.exists()).map(|d| format!("cgroup {}", d.display())));
+        left.extend(
+            host.cgroup_dirs().into_iter().filter(|d| d.exists()).map(|d| format!("cgroup {}", d.display())),
+        );
     }
     let state = paths::state();
     let state_text = state.display().to_string();
@@ -511,7 +553,8 @@ pub fn leftovers() -> Result<Vec<String>> {
     }
     for line in exec::check(Command::new("ip").args(["-o", "link"]), exec::SHORT, None)?.lines() {
         let name = line.split(": ").nth(1).unwrap_or_default();
-        if ["mgmt", "data", "br-int", "br-phy", "ovs-netdev", "genev_sys"].iter().any(|p| name.starts_with(p)) {
+        if ["mgmt", "data", "br-int", "br-phy", "ovs-netdev", "genev_sys"].iter().any(|p| name.starts_with(p))
+        {
             left.push(format!("interface {line}"));
         }
     }

@@ -6,6 +6,87 @@
 pub mod exec;
 pub mod hosts;
 pub mod images;
+pub mod install;
 pub mod kubernetes;
 pub mod paths;
 pub mod progress;
+
+use std::fs::{self, File, TryLockError};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::progress::Phase;
+
+/// Held while a command changes the sandbox: two at a time would undo each other's work.
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes the sandbox for this process until the result is dropped.
+///
+/// # Errors
+/// When another command holds it, or this isn't run as root.
+pub fn lock() -> Result<Lock> {
+    fs::create_dir_all(paths::logs()).with_context(|| format!("creating {} (are you root?)", paths::logs().display()))?;
+    let path = paths::logs().join("lock");
+    let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock { _file: file }),
+        Err(TryLockError::WouldBlock) => bail!("another command is at work on the sandbox (it holds {})", path.display()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
+}
+
+/// Brings everything up; what is up stays as it is.
+///
+/// # Errors
+/// That of the phase that failed. What was started stays for a look; [`down`] removes it.
+pub fn up() -> Result<()> {
+    install::ensure(install::Set::Everything)?;
+    let logs = paths::logs();
+    Phase::run("hosts", logs.join("hosts.log"), hosts::up)?;
+    Ok(())
+}
+
+/// Takes everything down and checks that nothing is left.
+///
+/// # Errors
+/// When something can't be removed.
+pub fn down() -> Result<()> {
+    Phase::run("down", paths::logs().join("down.log"), hosts::down)
+}
+
+/// What runs, as text, and whether all that should run does.
+///
+/// # Errors
+/// When the machine can't be looked at.
+pub fn status() -> Result<(String, bool)> {
+    let mut text = String::new();
+    let mut ok = true;
+    for host in hosts::all() {
+        let Some(init) = host.init_pid() else {
+            text.push_str(&format!("{host}  down\n"));
+            ok = false;
+            continue;
+        };
+        text.push_str(&format!("{host}  up  pid 1 is {init}  management {}  tunnels {}\n", host.mgmt, host.encap));
+        for name in host.daemons() {
+            let state = host.daemon_pid(&name);
+            ok &= state.is_some();
+            let state = state.map_or_else(|| "ENDED".to_owned(), |pid| format!("pid {pid}"));
+            text.push_str(&format!("    {name:<24} {state}\n"));
+        }
+    }
+    Ok((text, ok))
+}
+
+/// A few lines for the user of a sandbox that is up.
+pub fn how_to_get_in() -> String {
+    let bin = paths::bin();
+    format!(
+        "export PATH={}:$PATH      # kubectl, openstack, ovn-nbctl, ovn-sbctl as on host1\n\
+         cargo xtask sandbox shell host2      # a shell inside a host\n\
+         cargo xtask sandbox down             # takes everything down",
+        bin.display()
+    )
+}

@@ -8,7 +8,8 @@ pub fn cache() -> PathBuf {
     if let Some(dir) = std::env::var_os("TOMBOLO_CACHE").filter(|d| !d.is_empty()) {
         return PathBuf::from(dir);
     }
-    let home = std::env::var_os("HOME").filter(|h| !h.is_empty()).map_or_else(|| "/root".into(), PathBuf::from);
+    let home =
+        std::env::var_os("HOME").filter(|h| !h.is_empty()).map_or_else(|| "/root".into(), PathBuf::from);
     home.join(".cache/tombolo")
 }
 

@@ -149,7 +149,12 @@ impl Phase {
     fn heartbeat(&self) {
         let doing = lock(&self.doing).clone();
         let doing = if doing.is_empty() { "working".to_owned() } else { doing };
-        say(format_args!("{}: {doing} ({} so far, log {})", self.name, seconds(self.began.elapsed()), self.log.display()));
+        say(format_args!(
+            "{}: {doing} ({} so far, log {})",
+            self.name,
+            seconds(self.began.elapsed()),
+            self.log.display()
+        ));
     }
 
     fn show_failure(&self, error: &anyhow::Error, took: Duration) {
@@ -166,7 +171,8 @@ impl Phase {
         }
         say(format_args!("  whole log: {}", self.log.display()));
         let hint = lock(&self.hint).clone();
-        let hint = hint.unwrap_or_else(|| "`cargo xtask sandbox down`, then the same command again".to_owned());
+        let hint =
+            hint.unwrap_or_else(|| "`cargo xtask sandbox down`, then the same command again".to_owned());
         say(format_args!("  what to do: {hint}"));
     }
 }

@@ -1,0 +1,63 @@
+//! `cargo xtask sandbox …`. Decides how its command line is read and who cleans up on Ctrl-C.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use tombolo_sandbox::{hosts, progress};
+
+/// Runs one of the `sandbox` commands.
+///
+/// # Errors
+/// What the command fails with.
+pub fn run(words: &[&str]) -> Result<ExitCode> {
+    match words {
+        ["up"] => {
+            let _lock = tombolo_sandbox::lock()?;
+            progress::on_interrupt(tombolo_sandbox::down)?;
+            tombolo_sandbox::up()?;
+            eprint!("\n{}", progress::timings());
+            println!("\n{}", tombolo_sandbox::how_to_get_in());
+        }
+        ["down"] => {
+            let _lock = tombolo_sandbox::lock()?;
+            tombolo_sandbox::down()?;
+        }
+        ["status"] => {
+            let (text, ok) = tombolo_sandbox::status()?;
+            print!("{text}");
+            return Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        ["shell"] => return shell("host1", &[]),
+        ["shell", "--", command @ ..] => return shell("host1", command),
+        ["shell", host] => return shell(host, &[]),
+        ["shell", host, "--", command @ ..] => return shell(host, command),
+        ["prove"] => {
+            let _lock = tombolo_sandbox::lock()?;
+            bail!("not yet");
+        }
+        _ => bail!("sandbox up | down | status | shell [HOST] [-- COMMAND…] | prove"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Becomes the shell or command, so that terminal, signals and exit status are its own.
+fn shell(host: &str, command: &[&str]) -> Result<ExitCode> {
+    let host = hosts::by_name(host)?;
+    if host.init_pid().is_none() {
+        bail!("{host} is not up: cargo xtask sandbox up");
+    }
+    let mut shell = match command {
+        [] => {
+            let mut bash = host.command("bash");
+            bash.env("PS1", format!("{host}:\\w# ")).arg("--norc");
+            bash
+        }
+        [program, args @ ..] => {
+            let mut command = host.command(program);
+            command.args(args);
+            command
+        }
+    };
+    Err(shell.exec().into())
+}
