@@ -109,11 +109,11 @@ fn generate_table(out: &mut String, database: &str, table: &str, spec: &Value) -
         let mut choice = None;
         if !ty.key.allowed.is_empty() && ty.value.is_none() && ty.max == Some(1) {
             let enum_name = format!("{type_name}{}", camel(column));
-            writeln!(out, "choice! {{\n/// Values of `{table}.{column}`.\n{enum_name} {{")?;
+            writeln!(out, "choice! {{\n    /// Values of `{table}.{column}`.\n    {enum_name} {{")?;
             for value in &ty.key.allowed {
-                writeln!(out, "{} = {value:?},", camel(value))?;
+                writeln!(out, "        {} = {value:?},", variant(value))?;
             }
-            writeln!(out, "}}\n}}\n")?;
+            writeln!(out, "    }}\n}}\n")?;
             choice = Some(enum_name);
         }
         let flag = |key: &str, default: bool| spec[key].as_bool().unwrap_or(default);
@@ -125,8 +125,8 @@ fn generate_table(out: &mut String, database: &str, table: &str, spec: &Value) -
             notes.push_str("; lost when the server restarts");
         }
         let rust = ty.rust(choice.as_deref())?;
-        writeln!(fields, "/// `{column}`: {notes}.")?;
-        writeln!(fields, "{}: {rust} = {} {column:?},", field(column), column.to_uppercase())?;
+        writeln!(fields, "        /// `{column}`: {notes}.")?;
+        writeln!(fields, "        {}: {rust} = {} {column:?},", field(column), constant(column))?;
     }
     let indexes = spec["indexes"].as_array().into_iter().flatten().map(|index| {
         let columns = index.as_array().into_iter().flatten();
@@ -135,10 +135,10 @@ fn generate_table(out: &mut String, database: &str, table: &str, spec: &Value) -
     let indexes = indexes.collect::<Vec<_>>().join(", ");
     let root = spec["isRoot"].as_bool().unwrap_or(false);
     let has_ids = columns.iter().any(|(column, _)| *column == "external_ids");
-    writeln!(out, "table! {{\n/// A row of `{database}.{table}`.\n{type_name} = {table:?},")?;
-    writeln!(out, "root: {root},\nindexes: [{indexes}],")?;
-    writeln!(out, "references: [{}],", references.join(", "))?;
-    writeln!(out, "external_ids: {has_ids},\ncolumns: {{\n{fields}}}\n}}\n")?;
+    writeln!(out, "table! {{\n    /// A row of `{database}.{table}`.\n    {type_name} = {table:?},")?;
+    writeln!(out, "    root: {root},\n    indexes: [{indexes}],")?;
+    writeln!(out, "    references: [{}],", references.join(", "))?;
+    writeln!(out, "    external_ids: {has_ids},\n    columns: {{\n{fields}    }}\n}}\n")?;
     Ok(())
 }
 
@@ -266,5 +266,21 @@ fn field(column: &str) -> String {
             format!("r#{column}")
         }
         other => other.to_owned(),
+    }
+}
+
+/// A listed value as an enum's variant; `Other` is taken by values that aren't listed.
+fn variant(value: &str) -> String {
+    match value {
+        "other" => "OtherValue".to_owned(),
+        value => camel(value),
+    }
+}
+
+/// A column as a constant; `TABLE` is taken by the table's own name.
+fn constant(column: &str) -> String {
+    match column {
+        "table" | "columns" => format!("COLUMN_{}", column.to_uppercase()),
+        column => column.to_uppercase(),
     }
 }

@@ -238,7 +238,7 @@ impl Replica {
     /// Sets or (`None`) removes a row as it is, and returns the old one; for tests and simulations. A row
     /// given without some columns gets their defaults, columns the table lacks are dropped.
     pub fn put(&mut self, table: Name, uuid: Uuid, row: Option<Row>) -> Option<Arc<Row>> {
-        let Some(entry) = self.tables.get_mut(table) else { return None };
+        let entry = self.tables.get_mut(table)?;
         let entry = Arc::make_mut(entry);
         let row = row.map(|given| {
             let mut full = entry.layout.default_row.clone();
