@@ -1,8 +1,24 @@
-//! Not in place yet.
+//! `cargo xtask image`: builds our programs and all images, and says where they are.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use tombolo_sandbox::progress::Phase;
+use tombolo_sandbox::{images, ours, paths};
 
-/// Not in place yet.
-pub fn run(_args: &[&str]) -> Result<()> {
-    bail!("this command is not in place yet")
+/// Builds what changed. Takes no arguments yet.
+///
+/// # Errors
+/// When a program doesn't compile or an image can't be packed.
+pub fn run(args: &[&str]) -> Result<()> {
+    anyhow::ensure!(args.is_empty(), "cargo xtask image takes no arguments");
+    let log = paths::logs().join("image.log");
+    let programs = Phase::run("our programs", &log, ours::build)?;
+    let all = Phase::run("images", &log, |phase| {
+        let mut all = images::base(&ours::images_dir(), phase)?;
+        all.push(ours::image(phase, &programs)?);
+        Ok(all)
+    })?;
+    for image in all {
+        println!("{}  {}", image.archive.display(), image.tags.join(" "));
+    }
+    Ok(())
 }

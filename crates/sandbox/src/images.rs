@@ -91,10 +91,9 @@ fn stand_in(dir: &Path, phase: &Phase) -> Result<Image> {
         root.program(&which(program).ok_or_else(|| anyhow!("{program} is not on PATH"))?, to)?;
     }
     root.program(&ping, "bin/ping")?;
-    root.busybox(
-        "bin/busybox",
-        &["nc", "httpd", "ps", "mkdir", "rm", "cp", "mv", "env", "id", "traceroute", "vi"],
-    )?;
+    root.busybox()?;
+    // Debian's ping looks the protocol up.
+    root.text("etc/protocols", "ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\nipv6-icmp 58 IPv6-ICMP\n");
     root.text("root/.bashrc", "PS1='\\u@\\h:\\w\\$ '\n");
     let config = json!({"Cmd": ["bash"], "WorkingDir": "/kube-ovn"});
     root.directory("kube-ovn");
@@ -111,7 +110,7 @@ pub fn ours(dir: &Path, programs: &OurPrograms, phase: &Phase) -> Result<Image> 
     root.stripped(&programs.kubectl_ko, "kube-ovn/kubectl-ko")?;
     root.program(&programs.plugin, "kube-ovn/kube-ovn")?;
     // The init container copies the plugin; a shell in the pod helps whoever looks for a fault.
-    root.busybox("bin/busybox", &["sh", "cp", "mv", "ls", "cat", "ip", "ps", "wget", "nc", "sleep", "ping"])?;
+    root.busybox()?;
     let config = json!({"WorkingDir": "/kube-ovn"});
     root.finish(config, &[&format!("{OURS}:dev")], phase, |_| Ok(()))
 }
@@ -187,9 +186,11 @@ impl Root {
             "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n",
         );
         root.text("etc/group", "root:x:0:\nnogroup:x:65534:\n");
-        for directory in ["root", "tmp", "proc", "sys", "dev", "run", "var/run"] {
+        for directory in ["root", "tmp", "proc", "sys", "dev", "run"] {
             root.directory(directory);
         }
+        // Runtimes name network namespaces by /var/run.
+        root.link("var/run", "../run");
         Ok(root)
     }
 
@@ -206,6 +207,11 @@ impl Root {
     fn directory(&mut self, to: &str) {
         self.note(&format!("{to}/"));
         self.entries.push((to.into(), Entry::Directory));
+    }
+
+    fn link(&mut self, to: &str, target: &str) {
+        self.note(&format!("{to} -> {target}"));
+        self.entries.push((to.into(), Entry::Link(target.into())));
     }
 
     fn file(&mut self, from: &Path, to: &str, stripped: bool) -> Result<()> {
@@ -234,13 +240,16 @@ impl Root {
         self.libraries_of(from)
     }
 
-    fn busybox(&mut self, to: &str, links: &[&str]) -> Result<()> {
+    /// busybox under each of its names that nothing else has taken yet.
+    fn busybox(&mut self) -> Result<()> {
         let busybox =
             which("busybox").ok_or_else(|| anyhow!("busybox is missing (package busybox-static)"))?;
-        self.program(&busybox, to)?;
-        for link in links {
-            self.note(&format!("bin/{link} -> busybox"));
-            self.entries.push((format!("bin/{link}"), Entry::Link("busybox".into())));
+        self.program(&busybox, "bin/busybox")?;
+        for applet in run(Command::new(&busybox).arg("--list"))?.lines() {
+            let taken = |dir: &str| self.entries.iter().any(|(to, _)| to.strip_prefix(dir) == Some(applet));
+            if !taken("bin/") && !taken("sbin/") {
+                self.link(&format!("bin/{applet}"), "busybox");
+            }
         }
         Ok(())
     }

@@ -1,0 +1,415 @@
+//! This project's programs: building them, their image, and deploying them by the manifests in `deploy/`
+//! as a user would.
+//!
+//! The image's name carries the digest of its content, so deploying what runs already changes nothing,
+//! and deploying something else makes Kubernetes roll it out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::Value;
+
+use crate::hosts::{self, Host};
+use crate::images::{self, Image, OurPrograms};
+use crate::kubernetes::util::symlink;
+use crate::kubernetes::{self, control_plane, kubectl, node};
+use crate::ovn::Database;
+use crate::progress::Phase;
+use crate::{exec, paths};
+
+/// The namespace of our workloads.
+pub const NAMESPACE: &str = "kube-system";
+/// The workloads as `kubectl` names them.
+pub const WORKLOADS: [&str; 2] = [CONTROLLER, AGENT];
+/// The controller's Deployment.
+pub const CONTROLLER: &str = "deployment/kube-ovn-controller";
+/// The agent's DaemonSet.
+pub const AGENT: &str = "daemonset/kube-ovn-cni";
+/// The Lease that the leading controller holds.
+pub const LEASE: &str = "tombolo-controller";
+
+const BUILD: Duration = Duration::from_secs(3600);
+const ROLLOUT: Duration = Duration::from_secs(120);
+const READY: Duration = Duration::from_secs(120);
+
+/// The checkout that this program was built from.
+fn workspace() -> PathBuf {
+    // crates/sandbox, two below the root.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+}
+
+/// Compiles our programs (what changed of them) and returns where they are.
+///
+/// # Errors
+/// When cargo fails; the phase's log has its output.
+pub fn build(phase: &Phase) -> Result<OurPrograms> {
+    let root = workspace();
+    let target = root.join("target");
+    phase.doing("compiling our programs");
+    let mut programs = cargo(&root);
+    programs.args(["-p", "tombolo-controller", "-p", "tombolo-agent", "-p", "tombolo-kubectl-ko"]);
+    exec::check(programs.arg("--target-dir").arg(&target), BUILD, Some(phase.log()))
+        .context("compiling the controller, the agent and kubectl-ko")?;
+
+    phase.doing("compiling the CNI plugin");
+    // Static, since hosts of any distribution start it. A target directory of its own: other flags in the same
+    // one would throw its cache away at each turn. With --target the flags leave build scripts alone.
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let static_target = target.join("plugin-static");
+    let mut plugin = cargo(&root);
+    plugin.args(["-p", "tombolo-cni-plugin", "--profile", "plugin", "--target", &triple]);
+    plugin.arg("--target-dir").arg(&static_target).env("RUSTFLAGS", "-C target-feature=+crt-static");
+    exec::check(&mut plugin, BUILD, Some(phase.log())).context("compiling the CNI plugin")?;
+
+    let debug = target.join("debug");
+    Ok(OurPrograms {
+        controller: debug.join("tombolo-controller"),
+        agent: debug.join("tombolo-agent"),
+        plugin: static_target.join(triple).join("plugin/tombolo-cni"),
+        kubectl_ko: debug.join("kubectl-ko"),
+    })
+}
+
+fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--locked"]).current_dir(root);
+    // What `cargo run` sets for this program is not meant for another cargo.
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_TARGET_DIR").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo
+}
+
+/// Packs our programs into their image, under `~/.cache/tombolo/images`.
+///
+/// # Errors
+/// When a program or a library can't be read, or a tool fails.
+pub fn image(phase: &Phase, programs: &OurPrograms) -> Result<Image> {
+    images::ours(&images_dir(), programs, phase)
+}
+
+/// Where image archives lie.
+pub fn images_dir() -> PathBuf {
+    paths::cache().join("images")
+}
+
+/// Installs our programs into the running cluster: image on every host, CRDs, manifests; waits until both
+/// workloads are rolled out and all nodes are Ready. Does nothing for what is there already.
+///
+/// # Errors
+/// When something isn't ready in time; the phase's log then has the workloads' state and logs.
+pub fn deploy(phase: &Phase, programs: &OurPrograms, image: &Image) -> Result<()> {
+    symlink(&programs.kubectl_ko, &paths::bin().join("kubectl-ko"))?;
+    thread::scope(|scope| {
+        let imports: Vec<_> = hosts::all()
+            .into_iter()
+            .map(|host| scope.spawn(move || node::import(phase, &host, image).map(drop)))
+            .collect();
+        let applied = apply_manifests(phase, image);
+        for import in imports {
+            import.join().map_err(|_| anyhow!("a thread that imports an image failed"))??;
+        }
+        applied
+    })?;
+    wait(phase)
+}
+
+/// Applies `deploy/crds` and the manifests, their variables filled in for the sandbox.
+fn apply_manifests(phase: &Phase, image: &Image) -> Result<()> {
+    let dir = workspace().join("deploy");
+    phase.doing("applying the CustomResourceDefinitions");
+    let crds = dir.join("crds").display().to_string();
+    kubectl(["apply", "--server-side", "--force-conflicts", "-f", &crds])?;
+    kubectl(["wait", "--for=condition=Established", "--timeout=30s", "-f", &crds])?;
+    let variables = variables(image)?;
+    for path in manifests(&dir)? {
+        phase.doing(format_args!("applying {}", path.display()));
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let filled = fill(&text, &variables).with_context(|| format!("filling in {}", path.display()))?;
+        kubernetes::apply(&filled).with_context(|| format!("applying {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The manifests in the order in which they are applied.
+fn manifests(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = fs::read_dir(dir)
+        .with_context(|| format!("reading {}", dir.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    found.sort();
+    ensure!(!found.is_empty(), "{} has no manifests", dir.display());
+    Ok(found)
+}
+
+/// What the manifests leave open, for the sandbox.
+fn variables(image: &Image) -> Result<BTreeMap<&'static str, String>> {
+    let (api, port) = control_plane::server();
+    Ok(BTreeMap::from([
+        ("TOMBOLO_IMAGE", image.tags.first().cloned().ok_or_else(|| anyhow!("our image has no name"))?),
+        ("OVN_NB_ADDR", Database::Nb.remotes()),
+        ("OVN_SB_ADDR", Database::Sb.remotes()),
+        ("KUBERNETES_API_HOST", api.to_string()),
+        ("KUBERNETES_API_PORT", port.to_string()),
+    ]))
+}
+
+/// Replaces `${NAME}` as envsubst(1) does, outside comments; a name without a value is an error.
+fn fill(text: &str, variables: &BTreeMap<&str, String>) -> Result<String> {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, tail) = after.split_once('}').ok_or_else(|| anyhow!("unclosed ${{ in: {line}"))?;
+            out.push_str(before);
+            out.push_str(variables.get(name).ok_or_else(|| anyhow!("no value for ${{{name}}}"))?);
+            rest = tail;
+        }
+        out.push_str(rest);
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+/// Waits until both workloads are rolled out and every node is Ready.
+///
+/// # Errors
+/// As [`deploy`].
+pub fn wait(phase: &Phase) -> Result<()> {
+    let result = WORKLOADS.iter().try_for_each(|workload| wait_workload(phase, workload)).and_then(|()| {
+        phase.doing("waiting for the nodes to be Ready");
+        exec::wait_ok("the nodes to be Ready", READY, || {
+            kubectl(["wait", "--for=condition=Ready", "node", "--all", "--timeout=10s"])
+        })
+        .map(drop)
+    });
+    if result.is_err() {
+        describe(phase);
+    }
+    result
+}
+
+fn wait_workload(phase: &Phase, workload: &str) -> Result<()> {
+    phase.doing(format_args!("waiting for {workload}"));
+    let timeout = format!("--timeout={}s", ROLLOUT.as_secs());
+    let mut status = kubernetes::kubectl_command();
+    status.args(["-n", NAMESPACE, "rollout", "status", workload, &timeout]);
+    // kubectl has its own deadline; ours is for a kubectl that hangs.
+    exec::check(&mut status, ROLLOUT + exec::SHORT, Some(phase.log())).with_context(|| {
+        format!("{workload} did not become ready; `kubectl -n {NAMESPACE} describe {workload}`")
+    })?;
+    if *workload == *AGENT {
+        // A rollout of no pods is complete, too: the DaemonSet's controller may not have seen the nodes yet.
+        exec::wait_ok("an agent on each host", ROLLOUT, || {
+            let path = "jsonpath={.status.numberReady}";
+            let ready = kubectl(["-n", NAMESPACE, "get", workload, "-o", path])?;
+            ensure!(
+                ready.trim() == hosts::COUNT.to_string(),
+                "{} of {} are ready",
+                ready.trim(),
+                hosts::COUNT
+            );
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes what explains a failed rollout to the phase's log.
+fn describe(phase: &Phase) {
+    for args in [
+        vec!["get", "nodes,pods", "-A", "-o", "wide"],
+        vec!["-n", NAMESPACE, "describe", "pods"],
+        vec!["-n", NAMESPACE, "logs", "--prefix", "--tail=40", "--all-containers", "-l", "app=kube-ovn-cni"],
+        vec![
+            "-n",
+            NAMESPACE,
+            "logs",
+            "--prefix",
+            "--tail=40",
+            "--all-containers",
+            "-l",
+            "app=kube-ovn-controller",
+        ],
+    ] {
+        // The failure that led here is what counts.
+        let _ = exec::run(kubernetes::kubectl_command().args(args), exec::SHORT, Some(phase.log()));
+    }
+}
+
+/// Restarts a workload the orderly way (`kubectl rollout restart`) and waits for it.
+///
+/// # Errors
+/// As [`deploy`].
+pub fn restart(phase: &Phase, workload: &str) -> Result<()> {
+    kubectl(["-n", NAMESPACE, "rollout", "restart", workload])?;
+    wait_workload(phase, workload)
+}
+
+/// The name of the pod whose controller leads.
+///
+/// # Errors
+/// When there is no Lease, or nobody holds it.
+pub fn leader() -> Result<String> {
+    let path = "jsonpath={.spec.holderIdentity}";
+    let holder = kubectl(["-n", NAMESPACE, "get", "lease", LEASE, "-o", path])?;
+    ensure!(!holder.is_empty(), "nobody holds the Lease {LEASE}");
+    Ok(holder)
+}
+
+/// One of our pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OurPod {
+    /// Its name.
+    pub name: String,
+    /// Its label `app`: `kube-ovn-controller` or `kube-ovn-cni`.
+    pub app: String,
+    /// The host that it runs on.
+    pub host: String,
+    /// How often its containers were restarted.
+    pub restarts: u64,
+}
+
+/// Our pods as they are now, by name.
+///
+/// # Errors
+/// When the API server can't be asked.
+pub fn pods() -> Result<Vec<OurPod>> {
+    let selector = "app in (kube-ovn-controller, kube-ovn-cni)";
+    let list: Value =
+        serde_json::from_str(&kubectl(["-n", NAMESPACE, "get", "pods", "-l", selector, "-o", "json"])?)
+            .context("reading the list of our pods")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut pods: Vec<OurPod> = list["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|pod| OurPod {
+            name: text(&pod["metadata"]["name"]),
+            app: text(&pod["metadata"]["labels"]["app"]),
+            host: text(&pod["spec"]["nodeName"]),
+            restarts: pod["status"]["containerStatuses"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|status| status["restartCount"].as_u64())
+                .sum(),
+        })
+        .collect();
+    pods.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(pods)
+}
+
+/// A running process of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OurProcess {
+    /// The host that it runs on.
+    pub host: String,
+    /// `kube-ovn-controller`, `kube-ovn-daemon` …
+    pub program: String,
+    /// Its pid on the host.
+    pub pid: u32,
+    /// Resident memory in KiB (`VmRSS`).
+    pub rss_kib: u64,
+    /// The part of it that is not files' pages, in KiB (`RssAnon`).
+    pub anonymous_kib: u64,
+}
+
+/// The processes of ours on all hosts, with their memory.
+///
+/// # Errors
+/// When a host can't be looked at.
+pub fn processes() -> Result<Vec<OurProcess>> {
+    let mut found = Vec::new();
+    for host in hosts::all() {
+        // The link shows the path inside the container.
+        let script = "for p in /proc/[0-9]*; do exe=$(readlink $p/exe) || continue\n\
+                      case $exe in /kube-ovn/*) echo \"${p#/proc/} ${exe##*/}\" \
+                      $(grep -E '^(VmRSS|RssAnon):' $p/status | tr -dc '0-9A-Za-z:\\n');; esac; done; true";
+        for line in host.script(script)?.lines() {
+            found.extend(process_line(&host, line));
+        }
+    }
+    Ok(found)
+}
+
+/// `PID PROGRAM VmRSS:1234kB RssAnon:567kB`; nothing for a process that ended meanwhile.
+fn process_line(host: &Host, line: &str) -> Option<OurProcess> {
+    let mut words = line.split_whitespace();
+    let (pid, program) = (words.next()?.parse().ok()?, words.next()?.to_owned());
+    let (mut rss_kib, mut anonymous_kib) = (None, None);
+    for word in words {
+        let (key, value) = word.split_once(':')?;
+        let value = value.trim_end_matches("kB").parse().ok();
+        match key {
+            "VmRSS" => rss_kib = value,
+            "RssAnon" => anonymous_kib = value,
+            _ => {}
+        }
+    }
+    Some(OurProcess {
+        host: host.name.clone(),
+        program,
+        pid,
+        rss_kib: rss_kib?,
+        anonymous_kib: anonymous_kib?,
+    })
+}
+
+/// Kills our processes of this program on one host, as a crash would; Kubernetes restarts them. Returns how many.
+///
+/// # Errors
+/// When the host can't be looked at.
+pub fn kill(host: &Host, program: &str, signal: &str) -> Result<usize> {
+    let victims: Vec<OurProcess> =
+        processes()?.into_iter().filter(|p| p.host == host.name && p.program == program).collect();
+    for victim in &victims {
+        host.exec(["kill", &format!("-{signal}"), &victim.pid.to_string()])?;
+    }
+    Ok(victims.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_are_filled_in_and_unknown_names_refused() {
+        let variables = BTreeMap::from([("A", "1".to_owned()), ("B", "2".to_owned())]);
+        let text = "# ${COMMENT}\nx: ${A}-${B}\ny: $HOME\n";
+        assert_eq!(fill(text, &variables).unwrap(), "x: 1-2\ny: $HOME\n");
+        assert!(fill("x: ${C}", &variables).is_err());
+        assert!(fill("x: ${A", &variables).is_err());
+    }
+
+    #[test]
+    fn the_manifests_need_just_the_variables_that_the_sandbox_has() {
+        let image = Image {
+            name: "tombolo".into(),
+            tags: vec!["example.test/tombolo:1".into()],
+            archive: PathBuf::new(),
+            digest: String::new(),
+        };
+        let variables = variables(&image).unwrap();
+        let all: String = manifests(&workspace().join("deploy"))
+            .unwrap()
+            .iter()
+            .map(|path| fill(&fs::read_to_string(path).unwrap(), &variables).unwrap())
+            .collect();
+        assert!(all.contains("image: example.test/tombolo:1\n"));
+        assert!(all.contains("--ovn-nb-addr=tcp:172.30.0.1:6641,tcp:172.30.0.2:6641,tcp:172.30.0.3:6641\n"));
+    }
+
+    #[test]
+    fn memory_of_a_process_is_read() {
+        let host = hosts::host(2);
+        let process = process_line(&host, "17 kube-ovn-daemon VmRSS:12345kB RssAnon:678kB").unwrap();
+        assert_eq!((process.pid, process.rss_kib, process.anonymous_kib), (17, 12345, 678));
+        assert_eq!(process_line(&host, "18 kube-ovn-daemon"), None);
+    }
+}
