@@ -12,4 +12,6 @@ read -r pid 2>/dev/null <"$state/$host/init.pid" || {
 while read -r cgroup; do
   echo $$ >"$cgroup/cgroup.procs" || exit 125
 done <"$state/$host/cgroups"
+# The host's own programs: the caller's PATH may begin with the wrappers that lead here.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 exec nsenter -t "$pid" -m -u -i -n -p -C -- "$@"

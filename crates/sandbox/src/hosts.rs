@@ -26,9 +26,6 @@ pub const UNDERLAY_MTU: u32 = 9000;
 /// The underlay's own address on the management network: the hosts' default gateway.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 254);
 
-const NETNS_PREFIX: &str = "tombolo-";
-const UNDERLAY: &str = "tombolo-under";
-const CGROUP_PREFIX: &str = "tombolo-";
 /// Directories that are each host's own, at their standard paths.
 const HOST_DIRS: [&str; 11] = [
     "/var/lib/kubelet",
@@ -93,6 +90,16 @@ pub fn by_name(name: &str) -> Result<Host> {
         .ok_or_else(|| anyhow!("no host {name:?}: there are {}", names.join(", ")))
 }
 
+/// The underlay's network namespace.
+pub fn underlay_netns() -> String {
+    scoped("under")
+}
+
+/// The name of a thing of this sandbox where all sandboxes' things are: network namespaces, cgroups.
+fn scoped(name: &str) -> String {
+    format!("tombolo{}-{name}", paths::suffix())
+}
+
 /// The program that puts a command inside a host.
 pub(crate) fn enter() -> PathBuf {
     paths::bin().join("enter")
@@ -122,7 +129,7 @@ impl Host {
 
     /// The name of its network namespace, for `ip netns` and `ip -n`.
     pub fn netns(&self) -> String {
-        format!("{NETNS_PREFIX}{}", self.name)
+        scoped(&self.name)
     }
 
     /// A command that runs inside all the host's namespaces and in its cgroups. Add arguments and environment as
@@ -291,7 +298,7 @@ impl Host {
     }
 
     fn cgroup_dirs(&self) -> Vec<PathBuf> {
-        cgroup_hierarchies().into_iter().map(|h| h.join(format!("{CGROUP_PREFIX}{}", self.name))).collect()
+        cgroup_hierarchies().into_iter().map(|h| h.join(scoped(&self.name))).collect()
     }
 
     fn up(&self) -> Result<()> {
@@ -330,13 +337,13 @@ impl Host {
     }
 
     fn nics(&self) -> Result<()> {
-        let (ns, i, mtu) = (self.netns(), self.index, UNDERLAY_MTU);
+        let (ns, under, i, mtu) = (self.netns(), underlay_netns(), self.index, UNDERLAY_MTU);
         ip(&format!("netns add {ns}"))?;
         ip(&format!("-n {ns} link set lo up"))?;
         for (nic, bridge) in [("eth0", "mgmt"), ("eth1", "data")] {
             let peer = format!("{bridge}{i}");
-            ip(&format!("-n {ns} link add {nic} mtu {mtu} type veth peer name {peer} netns {UNDERLAY}"))?;
-            ip(&format!("-n {UNDERLAY} link set {peer} mtu {mtu} master {bridge} up"))?;
+            ip(&format!("-n {ns} link add {nic} mtu {mtu} type veth peer name {peer} netns {under}"))?;
+            ip(&format!("-n {under} link set {peer} mtu {mtu} master {bridge} up"))?;
         }
         let sysctls = ["net.ipv4.ip_forward=1", "net.ipv6.conf.eth1.disable_ipv6=1"];
         exec::check(
@@ -453,17 +460,45 @@ fn note_missing_dirs() -> Result<()> {
     fs::write(&list, old + &new).with_context(|| format!("writing {}", list.display()))
 }
 
+/// Removes the mount points that were made, while they are empty and no other sandbox mounts over them: removing a
+/// mount point takes away what other namespaces have mounted there.
+fn remove_made_dirs() {
+    let list = paths::state().join("made-dirs");
+    let made = fs::read_to_string(&list).unwrap_or_default();
+    let mut made: Vec<&str> = made.lines().collect();
+    made.sort_by_key(|dir| std::cmp::Reverse(dir.len()));
+    let mut others = other_sandboxes();
+    if let Some(other) = others.pop() {
+        let theirs = other.join("made-dirs");
+        let both = fs::read_to_string(&theirs).unwrap_or_default() + &made.join("\n") + "\n";
+        let _ = fs::write(theirs, both);
+        return;
+    }
+    for dir in made {
+        let _ = fs::remove_dir(dir);
+    }
+}
+
+fn other_sandboxes() -> Vec<PathBuf> {
+    let state = paths::state();
+    let entries = fs::read_dir("/var/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let name =
+        |path: &Path| path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"tombolo-sandbox"));
+    entries.filter(|path| *path != state && name(path) && path.join("made-dirs").exists()).collect()
+}
+
 fn underlay() -> Result<()> {
-    if netns_exists(UNDERLAY) {
+    let under = underlay_netns();
+    if netns_exists(&under) {
         return Ok(());
     }
-    ip(&format!("netns add {UNDERLAY}"))?;
-    ip(&format!("-n {UNDERLAY} link set lo up"))?;
+    ip(&format!("netns add {under}"))?;
+    ip(&format!("-n {under} link set lo up"))?;
     for bridge in ["mgmt", "data"] {
-        ip(&format!("-n {UNDERLAY} link add {bridge} mtu {UNDERLAY_MTU} type bridge"))?;
-        ip(&format!("-n {UNDERLAY} link set {bridge} up"))?;
+        ip(&format!("-n {under} link add {bridge} mtu {UNDERLAY_MTU} type bridge"))?;
+        ip(&format!("-n {under} link set {bridge} up"))?;
     }
-    ip(&format!("-n {UNDERLAY} addr add {GATEWAY}/24 dev mgmt"))
+    ip(&format!("-n {under} addr add {GATEWAY}/24 dev mgmt"))
 }
 
 /// Takes everything down and checks that nothing is left. Logs are kept under [`paths::logs`].
@@ -476,16 +511,11 @@ pub fn down(phase: &Phase) -> Result<()> {
         phase.doing(format_args!("ending {host}"));
         host.clean()?;
     }
-    if netns_exists(UNDERLAY) {
-        ip(&format!("netns del {UNDERLAY}"))?;
+    let under = underlay_netns();
+    if netns_exists(&under) {
+        ip(&format!("netns del {under}"))?;
     }
-    let made = fs::read_to_string(paths::state().join("made-dirs")).unwrap_or_default();
-    let mut made: Vec<&str> = made.lines().collect();
-    made.sort_by_key(|dir| std::cmp::Reverse(dir.len()));
-    for dir in made {
-        // Only while empty: somebody else may use it by now.
-        let _ = fs::remove_dir(dir);
-    }
+    remove_made_dirs();
     if paths::state().exists() {
         fs::remove_dir_all(paths::state())
             .with_context(|| format!("removing {}", paths::state().display()))?;
@@ -532,7 +562,8 @@ pub fn leftovers() -> Result<Vec<String>> {
         );
     }
     let state = paths::state();
-    let state_text = state.display().to_string();
+    let state_text = format!("{}/", state.display());
+    let netns: Vec<String> = all().iter().map(Host::netns).chain([underlay_netns()]).collect();
     for process in processes() {
         let cmdline = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
         let cmdline = String::from_utf8_lossy(&cmdline).replace('\0', " ");
@@ -540,14 +571,12 @@ pub fn leftovers() -> Result<Vec<String>> {
             left.push(format!("process {} {}", process.pid, cmdline.trim_end()));
         }
     }
-    for line in exec::check(Command::new("ip").args(["netns", "list"]), exec::SHORT, None)?.lines() {
-        if line.starts_with(NETNS_PREFIX) {
-            left.push(format!("network namespace {line}"));
-        }
-    }
+    left.extend(
+        netns.iter().filter(|name| netns_exists(name)).map(|name| format!("network namespace {name}")),
+    );
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("reading the mounts")?;
     for line in mounts.lines() {
-        if line.contains(&state_text) || line.contains(&format!("/netns/{NETNS_PREFIX}")) {
+        if line.contains(&state_text) || netns.iter().any(|name| line.contains(&format!("/netns/{name} "))) {
             left.push(format!("mount {line}"));
         }
     }

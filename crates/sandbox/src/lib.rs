@@ -8,6 +8,8 @@ pub mod hosts;
 pub mod images;
 pub mod install;
 pub mod kubernetes;
+pub mod ours;
+pub mod ovn;
 pub mod paths;
 pub mod progress;
 
@@ -45,6 +47,7 @@ pub fn up() -> Result<()> {
     install::ensure(install::Set::Everything)?;
     let logs = paths::logs();
     Phase::run("hosts", logs.join("hosts.log"), hosts::up)?;
+    Phase::run("ovn", logs.join("ovn.log"), ovn::up)?;
     Ok(())
 }
 

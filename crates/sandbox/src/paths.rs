@@ -1,4 +1,7 @@
 //! Where the sandbox keeps things. Decides the three directories, nothing about what is in them.
+//!
+//! `$TOMBOLO_SANDBOX` names a sandbox of its own beside the default one: several run on one machine without knowing of
+//! each other (their networks are in network namespaces), each with its own state and logs and one cache for all.
 
 use std::path::PathBuf;
 
@@ -13,16 +16,24 @@ pub fn cache() -> PathBuf {
     home.join(".cache/tombolo")
 }
 
+/// Empty for the default sandbox, else `-` and its name: what its directories, network namespaces and cgroups carry.
+pub(crate) fn suffix() -> String {
+    std::env::var("TOMBOLO_SANDBOX")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .map_or_else(String::new, |n| format!("-{n}"))
+}
+
 /// The running sandbox: databases, host directories, pid files. Removed by `sandbox down`.
 ///
 /// It is outside every directory that a host mounts over, so its paths mean the same inside a host and outside.
 pub fn state() -> PathBuf {
-    PathBuf::from("/var/lib/tombolo-sandbox")
+    PathBuf::from(format!("/var/lib/tombolo-sandbox{}", suffix()))
 }
 
 /// Logs of phases (install, build, …) and of the last sandbox that went down. Survives `sandbox down`.
 pub fn logs() -> PathBuf {
-    PathBuf::from("/var/log/tombolo-sandbox")
+    PathBuf::from(format!("/var/log/tombolo-sandbox{}", suffix()))
 }
 
 /// Wrappers for people and tests: `openstack`, `ovn-nbctl`, `kubectl` … as if typed on host1.

@@ -1,0 +1,392 @@
+//! OVN and Open vSwitch on the hosts: NB and SB as RAFT clusters of all hosts, a northd each, and an Open vSwitch
+//! with the userspace datapath and an ovn-controller each, configured by the lines that OpenStack's document gives.
+//!
+//! Decides ports, paths and settings of the OVN that an OpenStack site would have. It writes no logical network.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::hosts::{self, Host, UNDERLAY_MTU};
+use crate::progress::Phase;
+use crate::{exec, paths};
+
+/// Port of the northbound database on each host's management address.
+pub const NB_PORT: u16 = 6641;
+/// Port of the southbound database on each host's management address.
+pub const SB_PORT: u16 = 6642;
+/// RAFT's election timer in milliseconds. The default of 1000 collapses when a big transaction keeps a server busy
+/// for longer; a dead leader is replaced after one to two of these.
+const ELECTION_TIMER: u32 = 5000;
+/// Inactivity probes of ovn-controller and northd: a busy machine is no dead peer. Seconds.
+const PROBE: u32 = 60;
+const UP: Duration = Duration::from_secs(60);
+/// Names of the daemons on each host, in the order of starting.
+pub const DAEMONS: [&str; 6] =
+    ["ovsdb-nb", "ovsdb-sb", "ovn-northd", "ovsdb-server", "ovs-vswitchd", "ovn-controller"];
+
+/// One of OVN's two central databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    /// Northbound: what is wanted.
+    Nb,
+    /// Southbound: what northd made of it, and chassis.
+    Sb,
+}
+
+impl Database {
+    /// Name in the OVSDB protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nb => "OVN_Northbound",
+            Self::Sb => "OVN_Southbound",
+        }
+    }
+
+    /// `nb` or `sb`, as in file names.
+    fn short(self) -> &'static str {
+        match self {
+            Self::Nb => "nb",
+            Self::Sb => "sb",
+        }
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Self::Nb => NB_PORT,
+            Self::Sb => SB_PORT,
+        }
+    }
+
+    fn raft_port(self) -> u16 {
+        self.port() + 2
+    }
+
+    /// Name of its daemon on each host, for [`Host::kill_daemon`] and the like.
+    pub fn daemon(self) -> &'static str {
+        match self {
+            Self::Nb => "ovsdb-nb",
+            Self::Sb => "ovsdb-sb",
+        }
+    }
+
+    /// Control socket (for `ovn-appctl -t`), inside the host.
+    pub fn control(self) -> String {
+        format!("/run/ovn/ovn{}_db.ctl", self.short())
+    }
+
+    /// All members as a client takes them: `tcp:172.30.0.1:6641,tcp:…`.
+    pub fn remotes(self) -> String {
+        let members: Vec<String> =
+            hosts::all().iter().map(|h| format!("tcp:{}:{}", h.mgmt, self.port())).collect();
+        members.join(",")
+    }
+}
+
+/// Brings OVN up on all hosts; what runs stays as it is.
+///
+/// # Errors
+/// When a daemon doesn't start, or the hypervisors don't follow the northbound database within a minute.
+pub fn up(phase: &Phase) -> Result<()> {
+    phase.hint(format_args!("the daemons' logs are in {}", hosts::host(1).log_dir().display()));
+    phase.doing("starting the databases");
+    for host in hosts::all() {
+        for database in [Database::Nb, Database::Sb] {
+            member(&host, database)?;
+        }
+        if host.index == 1 {
+            joined(&host)?;
+        }
+    }
+    for host in hosts::all() {
+        joined(&host)?;
+    }
+    phase.doing("starting northd, Open vSwitch and ovn-controller");
+    wrappers()?;
+    for host in hosts::all() {
+        northd(&host)?;
+        vswitch(&host)?;
+        controller(&host)?;
+    }
+    phase.doing("waiting for the chassis");
+    exec::wait_ok("a chassis per host", UP, || {
+        let chassis = sbctl(["--bare", "--columns=hostname", "list", "Chassis"])?;
+        let there = chassis.lines().filter(|l| !l.is_empty()).count();
+        if there < usize::from(hosts::COUNT) { bail!("only {there} there") } else { Ok(()) }
+    })?;
+    nbctl(["set", "NB_Global", ".", &format!("options:northd_probe_interval={}", PROBE * 1000)])?;
+    phase.doing("waiting for all hypervisors to follow the northbound database");
+    nbctl(["--wait=hv", "sync"])?;
+    Ok(())
+}
+
+fn member(host: &Host, database: Database) -> Result<()> {
+    let (short, name, raft) = (database.short(), database.name(), database.raft_port());
+    let file = format!("/var/lib/ovn/ovn{short}_db.db");
+    let local = format!("tcp:{}:{raft}", host.mgmt);
+    let first = format!("tcp:{}:{raft}", hosts::host(1).mgmt);
+    if host.index == 1 {
+        host.script(&format!(
+            "[ -s {file} ] || ovsdb-tool --election-timer={ELECTION_TIMER} create-cluster {file} /usr/share/ovn/ovn-{short}.ovsschema {local}"
+        ))?;
+    } else {
+        host.script(&format!("[ -s {file} ] || ovsdb-tool join-cluster {file} {name} {local} {first}"))?;
+    }
+    host.daemon(
+        database.daemon(),
+        "ovsdb-server",
+        &[
+            "-vconsole:info",
+            "-vsyslog:off",
+            &format!("--pidfile=/run/ovn/ovn{short}_db.pid"),
+            "--overwrite-pidfile",
+            &format!("--unixctl={}", database.control()),
+            &format!("--remote=punix:/run/ovn/ovn{short}_db.sock"),
+            &format!("--remote=ptcp:{}:{}", database.port(), host.mgmt),
+            &file,
+        ],
+        &[],
+    )?;
+    Ok(())
+}
+
+fn joined(host: &Host) -> Result<()> {
+    for database in [Database::Nb, Database::Sb] {
+        let socket = format!("unix:/run/ovn/ovn{}_db.sock", database.short());
+        host.exec(["ovsdb-client", "--timeout=45", "wait", &socket, database.name(), "connected"])?;
+    }
+    Ok(())
+}
+
+fn northd(host: &Host) -> Result<()> {
+    host.daemon(
+        "ovn-northd",
+        "ovn-northd",
+        &[
+            "-vconsole:info",
+            "-vsyslog:off",
+            "--pidfile=/run/ovn/ovn-northd.pid",
+            "--overwrite-pidfile",
+            "--unixctl=/run/ovn/ovn-northd.ctl",
+            &format!("--ovnnb-db={}", Database::Nb.remotes()),
+            &format!("--ovnsb-db={}", Database::Sb.remotes()),
+        ],
+        &[],
+    )?;
+    Ok(())
+}
+
+fn vswitch(host: &Host) -> Result<()> {
+    host.script("[ -s /etc/openvswitch/conf.db ] || ovsdb-tool create /etc/openvswitch/conf.db /usr/share/openvswitch/vswitch.ovsschema")?;
+    host.daemon(
+        "ovsdb-server",
+        "ovsdb-server",
+        &[
+            "-vconsole:info",
+            "-vsyslog:off",
+            "--pidfile=/run/openvswitch/ovsdb-server.pid",
+            "--overwrite-pidfile",
+            "--remote=punix:/run/openvswitch/db.sock",
+            "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+            "/etc/openvswitch/conf.db",
+        ],
+        &[],
+    )?;
+    // A chassis' name is not its host's name on a real site: system-id is a UUID of its own.
+    host.script(&format!(
+        "ovs-vsctl --timeout=30 --retry --no-wait init
+        ovs-vsctl get open . external-ids:system-id >/dev/null 2>&1 || ovs-vsctl --no-wait set open . \
+          external-ids:system-id=$(cat /proc/sys/kernel/random/uuid) external-ids:hostname={host}"
+    ))?;
+    host.daemon(
+        "ovs-vswitchd",
+        "ovs-vswitchd",
+        &[
+            "-vconsole:info",
+            "-vsyslog:off",
+            "--pidfile=/run/openvswitch/ovs-vswitchd.pid",
+            "--overwrite-pidfile",
+            "--disable-system",
+            "unix:/run/openvswitch/db.sock",
+        ],
+        &[],
+    )?;
+    tunnels(host)
+}
+
+/// Gives the tunnels' end its bridge, address and neighbours. The userspace datapath needs the encapsulation address
+/// on a port of its own; that port is a tap that dies with ovs-vswitchd, so this is needed after each start of it.
+fn tunnels(host: &Host) -> Result<()> {
+    let (i, encap) = (host.index, host.encap);
+    let mut script = format!(
+        "ovs-vsctl --timeout=30 --may-exist add-br br-phy \
+           -- set bridge br-phy datapath_type=netdev fail-mode=standalone other_config:hwaddr={} \
+           -- --may-exist add-port br-phy eth1 -- set interface br-phy mtu_request={UNDERLAY_MTU}\n\
+         ip addr replace {encap}/24 dev br-phy\n\
+         ip link set br-phy up mtu {UNDERLAY_MTU}\n",
+        phy_mac(i)
+    );
+    // It drops the first packet to a peer while it resolves the peer's address: known from the start, none is lost.
+    for peer in hosts::all().iter().filter(|peer| peer.index != i) {
+        script.push_str(&format!(
+            "ovs-appctl --timeout=30 tnl/neigh/set br-phy {} {} >/dev/null\n",
+            peer.encap,
+            phy_mac(peer.index)
+        ));
+    }
+    host.script(&script)?;
+    Ok(())
+}
+
+/// Not eth1's own address: the kernel must not take tunnel packets for its own.
+fn phy_mac(index: u8) -> String {
+    format!("02:00:00:31:00:{index:02x}")
+}
+
+fn controller(host: &Host) -> Result<()> {
+    // The document's three lines, then what a host without the kernel datapath needs besides. The document writes the
+    // list of addresses as tcp:[IP1,IP2,...]:6642, which is shorthand: OVSDB takes one tcp:IP:PORT per member.
+    host.script(&format!(
+        "ovs-vsctl set open . external-ids:ovn-remote={}
+        ovs-vsctl set open . external-ids:ovn-encap-type=geneve
+        ovs-vsctl set open . external-ids:ovn-encap-ip={}
+        ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev \
+          external-ids:ovn-remote-probe-interval={} external-ids:ovn-openflow-probe-interval={PROBE}
+        ovs-vsctl --timeout=30 --may-exist add-br br-int \
+          -- set bridge br-int datapath_type=netdev fail-mode=secure other_config:disable-in-band=true",
+        Database::Sb.remotes(),
+        host.encap,
+        PROBE * 1000,
+    ))?;
+    host.daemon(
+        "ovn-controller",
+        "ovn-controller",
+        &[
+            "-vconsole:info",
+            "-vsyslog:off",
+            "--pidfile=/run/ovn/ovn-controller.pid",
+            "--overwrite-pidfile",
+            "unix:/run/openvswitch/db.sock",
+        ],
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Ends ovs-vswitchd (`signal`: `TERM`, `KILL`) and starts it again, with what a host's network scripts do then.
+///
+/// # Errors
+/// When it doesn't end or start.
+pub fn restart_vswitchd(host: &Host, signal: &str) -> Result<()> {
+    host.kill_daemon("ovs-vswitchd", signal)?;
+    exec::wait_until("ovs-vswitchd to end", UP, || {
+        Ok(host.daemon_pid("ovs-vswitchd").is_none().then_some(()))
+    })?;
+    host.start_again("ovs-vswitchd")?;
+    tunnels(host)
+}
+
+/// `ovn-nbctl` against the cluster, from host1. Tried again for 30 s while there is no leader.
+///
+/// # Errors
+/// As [`exec::check`].
+pub fn nbctl<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Result<String> {
+    ctl(Database::Nb, "ovn-nbctl", words)
+}
+
+/// `ovn-sbctl` against the cluster, from host1. Tried again for 30 s while there is no leader.
+///
+/// # Errors
+/// As [`exec::check`].
+pub fn sbctl<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Result<String> {
+    ctl(Database::Sb, "ovn-sbctl", words)
+}
+
+fn ctl<S: AsRef<str>>(
+    database: Database,
+    program: &str,
+    words: impl IntoIterator<Item = S>,
+) -> Result<String> {
+    let words: Vec<String> = words.into_iter().map(|w| w.as_ref().to_owned()).collect();
+    exec::wait_until(&format!("a leader of {}", database.name()), Duration::from_secs(30), || {
+        let mut command = hosts::host(1).command(program);
+        command.arg(format!("--db={}", database.remotes())).arg("--timeout=50").args(&words);
+        let output = exec::run(&mut command, exec::SHORT, None)?;
+        if output.status.success() {
+            return Ok(Some(output.stdout));
+        }
+        // It gives up at once while there is no leader; nothing was written then.
+        if output.stderr.contains("database connection failed") {
+            return Ok(None);
+        }
+        Err(exec::Failed { command: exec::shown(&command), output }.into())
+    })
+}
+
+/// `ovs-vsctl` on a host.
+///
+/// # Errors
+/// As [`exec::check`].
+pub fn vsctl<S: AsRef<str>>(host: &Host, words: impl IntoIterator<Item = S>) -> Result<String> {
+    let mut command: Command = host.command("ovs-vsctl");
+    command.arg("--timeout=50").args(words.into_iter().map(|w| w.as_ref().to_owned()));
+    exec::check(&mut command, exec::SHORT, None)
+}
+
+/// The host whose server leads the cluster of `database`, as that server itself says.
+///
+/// # Errors
+/// When no server does.
+pub fn leader(database: Database) -> Result<Host> {
+    for host in hosts::all() {
+        let control = database.control();
+        let Ok(status) =
+            host.exec(["ovs-appctl", "--timeout=5", "-t", &control, "cluster/status", database.name()])
+        else {
+            continue;
+        };
+        if status.lines().any(|line| line.trim() == "Role: leader") {
+            return Ok(host);
+        }
+    }
+    bail!("no server leads {}", database.name())
+}
+
+/// Environment that makes OVN's tools reach the clusters from inside any host.
+pub fn environment() -> [(&'static str, String); 2] {
+    [("OVN_NB_DB", Database::Nb.remotes()), ("OVN_SB_DB", Database::Sb.remotes())]
+}
+
+fn wrappers() -> Result<()> {
+    for (program, variable, database) in
+        [("ovn-nbctl", "OVN_NB_DB", Database::Nb), ("ovn-sbctl", "OVN_SB_DB", Database::Sb)]
+    {
+        let text = format!(
+            "#!/bin/sh\n# {program} as on host1, against the whole cluster\nexec env {variable}={} {} host1 {program} \"$@\"\n",
+            database.remotes(),
+            hosts::enter().display()
+        );
+        hosts::install_script(&paths::bin().join(program), &text)?;
+    }
+    Ok(())
+}
+
+/// One line per member and daemon that answers, for `sandbox status`.
+pub fn status() -> Vec<String> {
+    let mut lines = Vec::new();
+    for database in [Database::Nb, Database::Sb] {
+        let leader = leader(database).map_or_else(|_| "none".to_owned(), |host| host.name);
+        lines.push(format!("{}  leader {leader}  {}", database.name(), database.remotes()));
+    }
+    lines
+}
+
+/// The chassis name (`system-id`) of a host.
+///
+/// # Errors
+/// When Open vSwitch doesn't answer.
+pub fn chassis(host: &Host) -> Result<String> {
+    let id = vsctl(host, ["get", "open", ".", "external-ids:system-id"]).context("reading system-id")?;
+    Ok(id.trim().trim_matches('"').to_owned())
+}
