@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::addresses::{self, AddressError, Database};
+use tombolo_ovn::addresses::{self, AddressError, Database};
 
 /// Namespace of our Lease and the default of what we look for.
 const DEFAULT_NAMESPACE: &str = "kube-system";

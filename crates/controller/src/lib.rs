@@ -1,3 +1,2 @@
 //! kube-ovn-controller
-pub mod addresses;
 pub mod flags;

@@ -1,2 +1,6 @@
-//! kubectl-ko
-fn main() {}
+//! `kubectl ko`: see the library.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tombolo_kubectl_ko::main(std::env::args_os())
+}

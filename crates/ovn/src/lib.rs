@@ -8,6 +8,7 @@
 
 mod table;
 
+pub mod addresses;
 pub mod nb;
 pub mod sb;
 pub mod vswitch;

@@ -3,6 +3,7 @@
 //!
 //! Decides which endpoints are meant and refuses what can't be dialed. Doesn't dial, and doesn't resolve names.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Which database an address is for.
@@ -39,18 +40,30 @@ impl Database {
 }
 
 /// An address that can't be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{source_name}: {part:?} is not an OVN database address ({why}); write tcp:IP:PORT, ssl:IP:PORT or unix:PATH, several separated by commas"
-)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressError {
     source_name: String,
     part: String,
     why: &'static str,
 }
 
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source_name, part, why } = self;
+        write!(
+            f,
+            "{source_name}: {part:?} is not an OVN database address ({why}); write tcp:IP:PORT, ssl:IP:PORT or unix:PATH, several separated by commas"
+        )
+    }
+}
+
+impl std::error::Error for AddressError {}
+
 /// The endpoints of `database`: from the flag's `value`, else from `OVN_DB_IPS`, else from the Service's variables;
 /// none if there is nothing. `ENABLE_SSL=true` makes addresses from the environment `ssl:`.
+///
+/// # Errors
+/// A part that can't be dialed, with the reason.
 pub fn resolve(
     database: Database,
     value: &str,

@@ -1,0 +1,164 @@
+//! The command line. What follows a passed-through program's name goes to it unread, hyphens and all.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::database::{self, Database};
+use crate::kubectl::Kubectl;
+use crate::{ipam, node};
+
+/// Kube-OVN's network, from the command line
+#[derive(Parser, Debug)]
+#[command(name = "kubectl ko", bin_name = "kubectl ko", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// ovn-nbctl on the cluster's NB database: kubectl ko nbctl show
+    Nbctl(Passed),
+    /// ovn-sbctl on the cluster's SB database: kubectl ko sbctl show
+    Sbctl(Passed),
+    /// The NB database servers
+    Nb {
+        #[command(subcommand)]
+        what: Servers,
+    },
+    /// The SB database servers
+    Sb {
+        #[command(subcommand)]
+        what: Servers,
+    },
+    /// ovs-vsctl on a node: kubectl ko vsctl NODE show
+    Vsctl(OnNode),
+    /// ovs-ofctl on a node: kubectl ko ofctl NODE dump-flows br-int
+    Ofctl(OnNode),
+    /// ovs-dpctl on a node
+    Dpctl(OnNode),
+    /// ovs-appctl on a node
+    Appctl(OnNode),
+    /// The records of addresses
+    Ipam {
+        #[command(subcommand)]
+        what: Ipam,
+    },
+    /// The brake on deletions
+    Brake {
+        #[command(subcommand)]
+        what: Brake,
+    },
+}
+
+/// Arguments for another program.
+#[derive(clap::Args, Debug)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+pub struct Passed {
+    /// Arguments, as the program takes them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    pub arguments: Vec<OsString>,
+}
+
+/// A node, and arguments for a program there.
+#[derive(clap::Args, Debug)]
+pub struct OnNode {
+    /// The node's name
+    pub node: String,
+    /// Arguments, as the program takes them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Subcommand, Debug, Clone, Copy)]
+pub enum Servers {
+    /// Which servers there are, which are connected, and which one leads
+    Status,
+}
+
+#[derive(Subcommand, Debug, Clone, Copy)]
+pub enum Ipam {
+    /// Compare IP objects, pods' annotations and switch ports; exit code 1 if they differ
+    Check,
+}
+
+#[derive(Subcommand, Debug, Clone, Copy)]
+pub enum Brake {
+    /// Let the controller carry out the deletions that the brake has stopped
+    Release,
+}
+
+/// Reads the command line.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(args).map(|cli| cli.command)
+}
+
+/// Does what was asked.
+pub fn run(command: Command) -> Result<ExitCode> {
+    let kubectl = Kubectl::from_env();
+    match command {
+        Command::Nbctl(passed) => database::ctl(&kubectl, Database::Nb, &passed.arguments),
+        Command::Sbctl(passed) => database::ctl(&kubectl, Database::Sb, &passed.arguments),
+        Command::Nb { what: Servers::Status } => database::status(&kubectl, Database::Nb),
+        Command::Sb { what: Servers::Status } => database::status(&kubectl, Database::Sb),
+        Command::Vsctl(on) => node::exec(&kubectl, "ovs-vsctl", &on.node, &on.arguments),
+        Command::Ofctl(on) => node::exec(&kubectl, "ovs-ofctl", &on.node, &on.arguments),
+        Command::Dpctl(on) => node::exec(&kubectl, "ovs-dpctl", &on.node, &on.arguments),
+        Command::Appctl(on) => node::exec(&kubectl, "ovs-appctl", &on.node, &on.arguments),
+        Command::Ipam { what: Ipam::Check } => ipam::check(&kubectl),
+        Command::Brake { what: Brake::Release } => release(&kubectl),
+    }
+}
+
+fn release(kubectl: &Kubectl) -> Result<ExitCode> {
+    // The controller looks for a value it hasn't seen; the time of day is one, and tells a reader when.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let annotation = format!("tombolo.io/brake-release={}.{:03}", now.as_secs(), now.subsec_millis());
+    kubectl.run(&["annotate", "--overwrite", "vpcs.kubeovn.io", "ovn-cluster", &annotation])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Command, clap::Error> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_is_well_formed() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_of_other_programs_pass_unread() {
+        for (line, want) in [
+            ("ko nbctl show", vec!["show"]),
+            (
+                "ko nbctl --if-exists lsp-del x -- lsp-add sw x",
+                vec!["--if-exists", "lsp-del", "x", "--", "lsp-add", "sw", "x"],
+            ),
+            ("ko nbctl --help", vec!["--help"]),
+            ("ko nbctl --format=json list nb_global", vec!["--format=json", "list", "nb_global"]),
+            ("ko nbctl -V", vec!["-V"]),
+        ] {
+            let Command::Nbctl(passed) = read(line).unwrap() else { panic!("{line}") };
+            assert_eq!(passed.arguments, want, "{line}");
+        }
+        let Command::Vsctl(on) = read("ko vsctl host1 --columns=name list interface").unwrap() else {
+            panic!()
+        };
+        assert_eq!(on.node, "host1");
+        assert_eq!(on.arguments, ["--columns=name", "list", "interface"]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in ["ko", "ko nope", "ko vsctl", "ko nb", "ko ipam", "ko brake hold"] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+}
