@@ -27,7 +27,7 @@ pub const UNDERLAY_MTU: u32 = 9000;
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 254);
 
 /// Directories that are each host's own, at their standard paths.
-const HOST_DIRS: [&str; 11] = [
+const HOST_DIRS: [&str; 12] = [
     "/var/lib/kubelet",
     "/var/lib/containerd",
     "/var/lib/cni",
@@ -37,6 +37,7 @@ const HOST_DIRS: [&str; 11] = [
     "/etc/cni/net.d",
     "/etc/containerd",
     "/etc/kubernetes",
+    "/etc/neutron",
     "/opt/cni/bin",
     "/opt/containerd",
 ];

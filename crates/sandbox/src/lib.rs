@@ -8,6 +8,7 @@ pub mod hosts;
 pub mod images;
 pub mod install;
 pub mod kubernetes;
+pub mod neutron;
 pub mod ours;
 pub mod ovn;
 pub mod paths;
@@ -48,6 +49,8 @@ pub fn up() -> Result<()> {
     let logs = paths::logs();
     Phase::run("hosts", logs.join("hosts.log"), hosts::up)?;
     Phase::run("ovn", logs.join("ovn.log"), ovn::up)?;
+    Phase::run("neutron database", logs.join("neutron-database.log"), neutron::database)?;
+    Phase::run("neutron", logs.join("neutron.log"), neutron::up)?;
     Ok(())
 }
 
