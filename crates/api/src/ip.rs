@@ -1,5 +1,8 @@
 //! IP: the record of one allocated address.
 
+// Several columns have the same type or priority; the lint takes them for repetitions.
+#![allow(clippy::duplicated_attributes)]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -12,10 +12,12 @@ pub mod annotations;
 pub mod condition;
 mod count;
 pub mod crds;
+pub mod defaults;
 mod ip;
 pub mod patch;
 mod selector;
 mod subnet;
+pub mod validate;
 pub mod views;
 mod vpc;
 

@@ -1,5 +1,8 @@
 //! Subnet: a logical switch with its addresses and gateway.
 
+// Several columns have the same type or priority; the lint takes them for repetitions.
+#![allow(clippy::duplicated_attributes)]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,8 @@
 //! Vpc: a logical router, ours or Neutron's.
 
+// Several columns have the same type or priority; the lint takes them for repetitions.
+#![allow(clippy::duplicated_attributes)]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
 //! The allocator against a plain model: whatever is done, no address has two owners, none is outside
 //! or excluded, and what was released can be had again.
+#![allow(clippy::unwrap_used)] // A test program; helpers of tests aren't recognized as such.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

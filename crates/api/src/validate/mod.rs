@@ -1,0 +1,138 @@
+//! What is wrong with an object, in words for its user.
+//!
+//! Pure: nothing is looked up; what a rule needs to know beside the object is a parameter. A problem becomes
+//! a condition and an Event on the object (invariant 10); which one is done with an object that has
+//! problems is the caller's choice, except that [`Severity::Refuse`] means: as a whole, it can't take effect.
+
+mod limits;
+mod pod;
+mod subnet;
+mod vpc;
+
+use std::fmt;
+
+pub use limits::{Place, pod_limits, subnet_limits, vpc_limits};
+pub use pod::{IpPool, PodRequest, pod};
+pub use subnet::{SubnetContext, overlaps, subnet, subnet_in_vpc};
+pub use vpc::vpc;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Path of the field, for example `spec.cidrBlock`.
+    pub field: String,
+    /// Class of the problem: the reason of condition and Event.
+    pub reason: Reason,
+    /// What is wrong and what the user can do. One line, begins with the field.
+    pub message: String,
+    /// What it means for the object.
+    pub severity: Severity,
+}
+
+/// What a problem means for its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The object takes effect without this field; the user is told.
+    Ignored,
+    /// The object doesn't take effect until this is changed.
+    Refuse,
+}
+
+/// Classes of problems. [`Reason::as_str`] gives the word in conditions and Events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// `cidrBlock` is missing or no CIDR.
+    InvalidCidr,
+    /// The gateway isn't an address that a gateway of this network can have.
+    InvalidGateway,
+    /// An element of `excludeIps` is no address or range.
+    InvalidExcludeIps,
+    /// Any other field with a value out of its range.
+    InvalidValue,
+    /// An annotation that can't be parsed.
+    InvalidAnnotation,
+    /// A name that clashes with those of another kind of object, or of Neutron.
+    InvalidName,
+    /// Two fields that exclude each other.
+    ConflictingFields,
+    /// A network whose addresses can't be given to pods (loopback, multicast …).
+    ForbiddenRange,
+    /// An address outside of the subnet.
+    AddressOutsideSubnet,
+    /// The network overlaps another one on the same router, or an address of the cluster.
+    CidrConflict,
+    /// There is no Vpc of that name.
+    UnknownVpc,
+    /// The Vpc has no router yet.
+    VpcNotReady,
+    /// A namespace isn't in the Vpc's `spec.namespaces`.
+    NamespaceNotInVpc,
+    /// Neutron's router can't have it, whatever is done (facts of Neutron's driver).
+    NotPossibleOnNeutronRouter,
+    /// This version doesn't do it.
+    NotSupportedYet,
+}
+
+impl Reason {
+    /// The word in conditions and Events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidCidr => "InvalidCidr",
+            Self::InvalidGateway => "InvalidGateway",
+            Self::InvalidExcludeIps => "InvalidExcludeIps",
+            Self::InvalidValue => "InvalidValue",
+            Self::InvalidAnnotation => "InvalidAnnotation",
+            Self::InvalidName => "InvalidName",
+            Self::ConflictingFields => "ConflictingFields",
+            Self::ForbiddenRange => "ForbiddenRange",
+            Self::AddressOutsideSubnet => "AddressOutsideSubnet",
+            Self::CidrConflict => "CidrConflict",
+            Self::UnknownVpc => "UnknownVpc",
+            Self::VpcNotReady => "VpcNotReady",
+            Self::NamespaceNotInVpc => "NamespaceNotInVpc",
+            Self::NotPossibleOnNeutronRouter => "NotPossibleOnNeutronRouter",
+            Self::NotSupportedYet => "NotSupportedYet",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Problem {
+    /// A problem that refuses the object. `what` follows the field's name in the message.
+    pub fn refuse(field: impl Into<String>, reason: Reason, what: impl fmt::Display) -> Self {
+        Self::new(field.into(), reason, what, Severity::Refuse)
+    }
+
+    /// A problem that lets the object take effect without the field.
+    pub fn ignored(field: impl Into<String>, reason: Reason, what: impl fmt::Display) -> Self {
+        Self::new(field.into(), reason, what, Severity::Ignored)
+    }
+
+    fn new(field: String, reason: Reason, what: impl fmt::Display, severity: Severity) -> Self {
+        Self { message: format!("{field}: {what}"), field, reason, severity }
+    }
+}
+
+/// The reason and the message of a condition for several problems: the reason of the first that refuses (or the
+/// first), all messages. `None` if there is none.
+pub fn summary(problems: &[Problem]) -> Option<(Reason, String)> {
+    let first = problems.iter().find(|p| p.severity == Severity::Refuse).or(problems.first())?;
+    let messages: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
+    Some((first.reason, messages.join("; ")))
+}
+
+/// Whether any problem refuses the object.
+pub fn refused(problems: &[Problem]) -> bool {
+    problems.iter().any(|p| p.severity == Severity::Refuse)
+}
