@@ -14,14 +14,22 @@
 //! - [`session`]: the protocol as a state machine;
 //! - `driver` (feature `client`): sockets, TLS and timers around the session.
 
+#[cfg(feature = "client")]
+pub mod driver;
 pub mod name;
 pub mod ops;
 pub mod replica;
 pub mod row;
 pub mod schema;
+pub mod session;
 pub mod txn;
 pub mod value;
+pub mod wire;
 
+#[cfg(feature = "client")]
+pub use driver::{
+    Changes, Client, ClientConfig, ClientError, Endpoints, NotReady, Snapshot, Status, TlsConfig, Update,
+};
 pub use name::Name;
 pub use ops::{Condition, Function, Mutation, Mutator, Op, Until};
 pub use replica::{Change, ChangeSet, Inconsistency, IndexSpec, Replica, Table};
