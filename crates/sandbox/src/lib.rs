@@ -3,9 +3,11 @@
 //! This crate starts real programs and plugs them together; it imitates none of them. It must stay light (no async
 //! runtime, no Kubernetes client): it is what a fresh machine builds first.
 
+pub mod canon;
 pub mod exec;
 pub mod hosts;
 pub mod images;
+pub mod initramfs;
 pub mod install;
 pub mod kubernetes;
 pub mod neutron;
@@ -13,6 +15,7 @@ pub mod ours;
 pub mod ovn;
 pub mod paths;
 pub mod progress;
+pub mod vm;
 
 use std::fs::{self, File, TryLockError};
 
@@ -51,6 +54,11 @@ pub fn up() -> Result<()> {
     Phase::run("ovn", logs.join("ovn.log"), ovn::up)?;
     Phase::run("neutron database", logs.join("neutron-database.log"), neutron::database)?;
     Phase::run("neutron", logs.join("neutron.log"), neutron::up)?;
+    Phase::run("vm", logs.join("vm.log"), |phase| {
+        phase.doing("creating network, subnet and router");
+        let objects = neutron::objects()?;
+        vm::up(phase, &objects, &hosts::host(2))
+    })?;
     Ok(())
 }
 
