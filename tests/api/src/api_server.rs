@@ -1,0 +1,171 @@
+//! etcd and kube-apiserver.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+use tombolo_sandbox::kubernetes::build::{self, Programs};
+use tombolo_sandbox::kubernetes::certs::Pki;
+
+use crate::eventually;
+use crate::process::{Process, free_port};
+
+/// How long a start may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A Kubernetes API without anything behind it.
+#[derive(Debug)]
+pub struct ApiServer {
+    programs: Programs,
+    args: Vec<String>,
+    kubeconfig: PathBuf,
+    server: Option<Process>,
+    // Dropped after the API server, and before the directory.
+    _etcd: Process,
+    dir: TempDir,
+}
+
+impl ApiServer {
+    /// Starts both on free ports and waits until the API is ready. `None` if Kubernetes' programs are neither
+    /// on PATH nor in the cache.
+    pub fn start() -> Result<Option<Self>> {
+        let Some(programs) = build::find() else {
+            println!("skipped: Kubernetes' programs are not there (`cargo xtask sandbox up` builds them)");
+            return Ok(None);
+        };
+        let dir = TempDir::new().context("making a directory for the API server")?;
+        let path = |name: &str| dir.path().join(name);
+        let (client, peer, port) = (free_port()?, free_port()?, free_port()?);
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let etcd = [
+            "--name=t".to_owned(),
+            format!("--data-dir={}", path("etcd").display()),
+            "--unsafe-no-fsync".to_owned(),
+            format!("--listen-client-urls={}", url(client)),
+            format!("--advertise-client-urls={}", url(client)),
+            format!("--listen-peer-urls={}", url(peer)),
+            format!("--initial-advertise-peer-urls={}", url(peer)),
+            format!("--initial-cluster=t={}", url(peer)),
+            "--quota-backend-bytes=8589934592".to_owned(),
+            "--log-level=warn".to_owned(),
+        ];
+        let etcd = Process::start(programs.path("etcd")?, &etcd, &[], &path("etcd.log"))?;
+        let pki = Pki::create(&path("pki"), (Ipv4Addr::LOCALHOST, port), Ipv4Addr::new(10, 96, 0, 1), &[])?;
+        let file = |path: PathBuf| path.display().to_string();
+        let args = vec![
+            format!("--etcd-servers={}", url(client)),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            format!("--secure-port={port}"),
+            "--service-cluster-ip-range=10.96.0.0/12".to_owned(),
+            format!("--cert-dir={}", file(path("certs"))),
+            format!("--tls-cert-file={}", file(pki.certificate("apiserver"))),
+            format!("--tls-private-key-file={}", file(pki.key("apiserver"))),
+            format!("--client-ca-file={}", file(pki.certificate("ca"))),
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
+            format!("--service-account-key-file={}", file(pki.service_account_public_key())),
+            format!("--service-account-signing-key-file={}", file(pki.key("sa"))),
+            "--authorization-mode=RBAC".to_owned(),
+            // Pods and nodes are made by tests: no controller gives them service accounts or takes taints away.
+            "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition".to_owned(),
+            "--max-requests-inflight=1000".to_owned(),
+            "--max-mutating-requests-inflight=500".to_owned(),
+        ];
+        let mut this =
+            Self { programs, args, kubeconfig: pki.kubeconfig("admin"), server: None, _etcd: etcd, dir };
+        this.resume()?;
+        Ok(Some(this))
+    }
+
+    /// Starts the API server again after [`Self::pause`], and waits until it is ready.
+    pub fn resume(&mut self) -> Result<()> {
+        let log = self.dir.path().join("apiserver.log");
+        let program = self.programs.path("kube-apiserver")?;
+        let mut server = Process::start(program, &self.args, &[], &log)?;
+        eventually("the API server to be ready", PATIENCE, || {
+            if !server.is_running() {
+                // It gives up when etcd isn't there within some seconds.
+                server = Process::start(program, &self.args, &[], &log)?;
+            }
+            self.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"]).map(Some)
+        })
+        .with_context(|| tail(&log))?;
+        // It answers before the namespaces it makes itself are there.
+        eventually("the namespaces default and kube-system", PATIENCE, || {
+            self.kubectl(&["get", "namespace", "default", "kube-system"]).map(Some)
+        })?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    /// Kills the API server; etcd keeps what it had.
+    pub fn pause(&mut self) {
+        self.server = None;
+    }
+
+    /// The kubeconfig of a cluster administrator.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// What `kubectl ARGS` prints.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
+        self.kubectl_input(args, "")
+    }
+
+    /// What `kubectl ARGS` prints when it reads `input`.
+    pub fn kubectl_input(&self, args: &[&str], input: &str) -> Result<String> {
+        let mut child = Command::new(self.programs.path("kubectl")?)
+            .arg(format!("--kubeconfig={}", self.kubeconfig.display()))
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("starting kubectl")?;
+        if let Some(mut stdin) = child.stdin.take() {
+            use std::io::Write as _;
+            stdin.write_all(input.as_bytes()).context("writing to kubectl")?;
+        }
+        let output = child.wait_with_output().context("waiting for kubectl")?;
+        if !output.status.success() {
+            bail!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// An object, or a list, as `kubectl ARGS -o json` prints it.
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
+        let args: Vec<&str> = args.iter().copied().chain(["-o", "json"]).collect();
+        Ok(serde_json::from_str(&self.kubectl(&args)?)?)
+    }
+
+    /// Creates or changes objects (YAML or JSON).
+    pub fn apply(&self, manifest: &str) -> Result<()> {
+        self.kubectl_input(&["apply", "-f", "-"], manifest).map(drop)
+    }
+
+    /// Installs our CustomResourceDefinitions and waits until they are served.
+    pub fn apply_crds(&self) -> Result<()> {
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/crds");
+        self.kubectl(&["apply", "--server-side", "-f", crds])?;
+        self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", crds])?;
+        Ok(())
+    }
+
+    /// A program of Kubernetes', for tests that need more of it.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        self.programs.path(name).map(Path::to_owned)
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    format!("{}:\n{}", log.display(), lines[lines.len().saturating_sub(15)..].join("\n"))
+}
