@@ -1,1 +1,248 @@
-//! What Neutron's rows in OVN mean (pure)
+//! What Neutron's rows in the northbound database mean.
+//!
+//! Reads rows of the replica on demand and keeps nothing: the replica is the only cache (invariant 6).
+//! Decides which routers and switches are Neutron's, which network a router port belongs to, and which
+//! port is an external gateway; it tolerates rows that are half-written or of an unknown shape. Doesn't
+//! decide what to do about them.
+//!
+//! The conventions are those of Neutron's ML2/OVN driver (`neutron/common/ovn/{constants,utils}.py`),
+//! releases 21 to 29.
+
+use tombolo_net::{Cidr, IfAddr};
+use tombolo_ovsdb::{Atom, IndexSpec, Replica, Row, Uuid};
+
+/// Tables read here.
+pub mod table {
+    /// Logical routers.
+    pub const ROUTER: &str = "Logical_Router";
+    /// Ports of logical routers.
+    pub const ROUTER_PORT: &str = "Logical_Router_Port";
+    /// Logical switches.
+    pub const SWITCH: &str = "Logical_Switch";
+}
+
+/// Index: rows of [`table::ROUTER`], [`table::SWITCH`] or [`table::ROUTER_PORT`] by `name`.
+pub const BY_NAME: &str = "name";
+/// Index: [`table::ROUTER`] by each of its `ports`.
+pub const BY_PORT: &str = "port";
+/// Index: [`table::ROUTER_PORT`] by the switch that Neutron says it leads to.
+pub const BY_NETWORK: &str = "network";
+
+const NETWORK_NAME: &str = "neutron:network_name";
+const ROUTER_NAME: &str = "neutron:router_name";
+
+fn by_name(row: &Row) -> Vec<Atom> {
+    row.get("name").and_then(|name| name.as_atom()).cloned().into_iter().collect()
+}
+
+fn by_port(row: &Row) -> Vec<Atom> {
+    row.get("ports").map(|ports| ports.atoms().to_vec()).unwrap_or_default()
+}
+
+fn by_network(row: &Row) -> Vec<Atom> {
+    row.key("external_ids", NETWORK_NAME).map(Atom::from).into_iter().collect()
+}
+
+/// The indexes that the functions here look up.
+pub const INDEXES: &[IndexSpec] = &[
+    IndexSpec { table: table::ROUTER, name: BY_NAME, extract: by_name },
+    IndexSpec { table: table::ROUTER, name: BY_PORT, extract: by_port },
+    IndexSpec { table: table::ROUTER_PORT, name: BY_NAME, extract: by_name },
+    IndexSpec { table: table::ROUTER_PORT, name: BY_NETWORK, extract: by_network },
+    IndexSpec { table: table::SWITCH, name: BY_NAME, extract: by_name },
+];
+
+/// A router that Neutron made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// The row.
+    pub uuid: Uuid,
+    /// `neutron-<router uuid>`, which is also the name of the Vpc.
+    pub name: String,
+    /// The name its owner gave it in OpenStack; may be empty.
+    pub display_name: String,
+    /// Administratively up.
+    pub enabled: bool,
+    /// Its ports, ascending by name: Neutron's, ours and anybody's.
+    pub ports: Vec<RouterPort>,
+}
+
+/// A port of a router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterPort {
+    /// The row.
+    pub uuid: Uuid,
+    /// `lrp-<port uuid>` for Neutron's.
+    pub name: String,
+    /// Its addresses. Ones that can't be parsed are left out.
+    pub networks: Vec<IfAddr>,
+    /// Neutron's switch behind it (`neutron-<network uuid>`); `None` for a port that isn't Neutron's.
+    pub network: Option<String>,
+    /// Leads to an external network.
+    pub gateway: bool,
+    /// The port was made by Neutron.
+    pub of_neutron: bool,
+}
+
+impl RouterPort {
+    /// The networks that the router reaches through this port.
+    pub fn cidrs(&self) -> impl Iterator<Item = Cidr> {
+        self.networks.iter().map(|network| network.cidr())
+    }
+}
+
+impl Router {
+    /// The switches of Neutron that hang on the router, ascending, the external network included.
+    #[must_use]
+    pub fn networks(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.ports.iter().filter_map(|port| port.network.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// Whether a row of `Logical_Router` is Neutron's. The name alone proves nothing: Neutron itself goes by
+/// `neutron:router_name` (`impl_idl_ovn.get_all_logical_routers_with_rports`).
+#[must_use]
+pub fn is_router(row: &Row) -> bool {
+    row.key("external_ids", ROUTER_NAME).is_some()
+        && row.str("name").is_some_and(|name| name.starts_with("neutron-"))
+}
+
+/// Whether a row of `Logical_Switch` is Neutron's (`get_all_logical_switches_with_ports`).
+#[must_use]
+pub fn is_switch(row: &Row) -> bool {
+    row.key("external_ids", NETWORK_NAME).is_some()
+}
+
+/// The router of this name, if Neutron made it and no other row has the name: OVN doesn't keep router
+/// names unique, and of two nobody can say which is meant.
+#[must_use]
+pub fn router(replica: &Replica, name: &str) -> Option<Router> {
+    let key = Atom::from(name);
+    let mut rows = replica.find(table::ROUTER, BY_NAME, &key);
+    let (uuid, row) = rows.next()?;
+    if rows.next().is_some() || !is_router(row) {
+        return None;
+    }
+    Some(read_router(replica, uuid, row))
+}
+
+/// How many rows of `Logical_Router` have this name.
+#[must_use]
+pub fn routers_named(replica: &Replica, name: &str) -> usize {
+    replica.find(table::ROUTER, BY_NAME, &Atom::from(name)).count()
+}
+
+fn read_router(replica: &Replica, uuid: Uuid, row: &Row) -> Router {
+    let gateway_port = row.key("external_ids", "neutron:gw_port_id").map(|id| format!("lrp-{id}"));
+    let mut ports: Vec<RouterPort> = row
+        .get("ports")
+        .into_iter()
+        .flat_map(|ports| ports.uuids())
+        .filter_map(|port| Some((port, replica.row(table::ROUTER_PORT, &port)?)))
+        .map(|(uuid, row)| read_port(uuid, row, gateway_port.as_deref()))
+        .collect();
+    ports.sort_by(|a, b| a.name.cmp(&b.name));
+    Router {
+        uuid,
+        name: row.str("name").unwrap_or_default().to_owned(),
+        display_name: row.key("external_ids", ROUTER_NAME).unwrap_or_default().to_owned(),
+        enabled: row.get("enabled").and_then(|enabled| enabled.as_bool()).unwrap_or(true),
+        ports,
+    }
+}
+
+/// Reads a port. A gateway port is told by `neutron:is_ext_gw` (release 24 and later) or by the router's
+/// `neutron:gw_port_id` (before).
+fn read_port(uuid: Uuid, row: &Row, gateway_port: Option<&str>) -> RouterPort {
+    let name = row.str("name").unwrap_or_default().to_owned();
+    let network = row.key("external_ids", NETWORK_NAME).map(str::to_owned);
+    RouterPort {
+        uuid,
+        networks: row
+            .get("networks")
+            .into_iter()
+            .flat_map(|networks| networks.strings())
+            .filter_map(|network| network.parse().ok())
+            .collect(),
+        gateway: row.key("external_ids", "neutron:is_ext_gw").is_some_and(|v| v.eq_ignore_ascii_case("true"))
+            || gateway_port == Some(name.as_str()),
+        of_neutron: network.is_some() || name.starts_with("lrp-"),
+        name,
+        network,
+    }
+}
+
+/// The MTU of Neutron's network behind this switch, in bytes of the inner IP packet.
+#[must_use]
+pub fn network_mtu(replica: &Replica, switch: &str) -> Option<u32> {
+    let (_, row) =
+        replica.find(table::SWITCH, BY_NAME, &Atom::from(switch)).find(|(_, row)| is_switch(row))?;
+    row.key("external_ids", "neutron:mtu")?.parse().ok().filter(|mtu| (576..=65_535).contains(mtu))
+}
+
+/// The name that the network behind this switch has in OpenStack.
+#[must_use]
+pub fn network_display_name(replica: &Replica, switch: &str) -> Option<String> {
+    let (_, row) =
+        replica.find(table::SWITCH, BY_NAME, &Atom::from(switch)).find(|(_, row)| is_switch(row))?;
+    row.key("external_ids", NETWORK_NAME).map(str::to_owned)
+}
+
+/// The MTU a pod behind this router should use: the smallest of the tenant networks on it, so that the
+/// largest packet of either side passes. External networks don't count.
+#[must_use]
+pub fn router_mtu(replica: &Replica, router: &Router) -> Option<u32> {
+    router
+        .ports
+        .iter()
+        .filter(|port| !port.gateway)
+        .filter_map(|port| network_mtu(replica, port.network.as_deref()?))
+        .min()
+}
+
+/// The `external_ids` of the router of this name, as looked up by a selector.
+#[must_use]
+pub fn router_row<'a>(replica: &'a Replica, router: &Router) -> Option<&'a Row> {
+    replica.row(table::ROUTER, &router.uuid).map(|row| &**row)
+}
+
+/// Names of the routers that a change of these rows concerns: the Vpcs to look at again.
+pub fn routers_touched(replica: &Replica, changes: &tombolo_ovsdb::ChangeSet) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut add = |row: &Row| names.extend(row.str("name").map(str::to_owned));
+    for (_, change) in changes.of_table(table::ROUTER) {
+        change.old.iter().chain(&change.new).for_each(|row| add(row));
+    }
+    for (uuid, change) in changes.of_table(table::ROUTER_PORT) {
+        // A port that goes leaves its router's column too: that change is in the same set.
+        if change.new.is_some() {
+            replica.find(table::ROUTER, BY_PORT, &Atom::Uuid(uuid)).for_each(|(_, row)| add(row));
+        }
+    }
+    for (_, change) in changes.of_table(table::SWITCH) {
+        let read = |row: &Option<std::sync::Arc<Row>>| {
+            row.as_ref().map(|row| {
+                ["neutron:mtu", NETWORK_NAME].map(|key| row.key("external_ids", key).map(str::to_owned))
+            })
+        };
+        // Ports come and go on a switch all the time: only what is read here counts.
+        if read(&change.old) == read(&change.new) {
+            continue;
+        }
+        for row in change.old.iter().chain(&change.new) {
+            let Some(name) = row.str("name") else { continue };
+            for (port, _) in replica.find(table::ROUTER_PORT, BY_NETWORK, &Atom::from(name)) {
+                replica.find(table::ROUTER, BY_PORT, &Atom::Uuid(port)).for_each(|(_, row)| add(row));
+            }
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,39 @@
-//! World, plan and Desired: what should be in OVN and Kubernetes (pure)
+//! World, owners and plans: what should stand in OVN and in Kubernetes.
+//!
+//! `World` is everything known; [`plan`] says for one owner what should be. Both are pure: no clock, no
+//! randomness, no IO. Doesn't decide how rows get into the database (`tombolo-diff`) nor what is done when
+//! (`tombolo-engine`).
+
+pub mod config;
+pub mod desired;
+pub mod nb;
+pub mod owner;
+pub mod world;
+
+mod cluster;
+pub mod namespace;
+pub mod node;
+pub mod pod;
+mod row;
+pub mod subnet;
+pub mod time;
+mod vpc;
+mod write;
+
+pub use config::{Config, Selector};
+pub use desired::{AddressRequest, Intent, Kind, Plan, Problem, Rows, Verb};
+pub use owner::{ClusterId, Owner, OwnerKind};
+pub use world::World;
+
+/// What should stand of `owner`.
+#[must_use]
+pub fn plan(world: &World, owner: &Owner) -> Plan {
+    match owner.kind {
+        OwnerKind::Cluster => cluster::plan(world),
+        OwnerKind::Vpc => vpc::plan(world, &owner.name),
+        OwnerKind::Subnet => subnet::plan(world, &owner.name),
+        OwnerKind::Namespace => namespace::plan(world, &owner.name),
+        OwnerKind::Node => node::plan(world, &owner.name),
+        OwnerKind::Pod => pod::plan(world, owner),
+    }
+}

@@ -1,0 +1,198 @@
+//! Desired: what should stand, as values. Nothing in it is left to choose when it is carried out.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tombolo_ovsdb::Datum;
+use uuid::Uuid;
+
+use crate::owner::Owner;
+
+/// What is managed of a column. What isn't named here is never compared and never written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Managed {
+    /// The whole column is ours: the row must hold exactly this value.
+    Whole(Datum),
+    /// Keys of a map column; other keys belong to others (`options`, `other_config` are written by Neutron's
+    /// maintenance worker on every row, facts of neutron's maintenance.py) and are kept.
+    Keys(BTreeMap<String, String>),
+    /// Written when the row is made and never compared again: northd or others change it.
+    Initial(Datum),
+}
+
+/// A row of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesiredRow {
+    /// OVSDB table.
+    pub table: &'static str,
+    /// Deterministic uuid; a row taken over from Kube-OVN keeps its own.
+    pub uuid: Uuid,
+    /// The managed columns.
+    pub columns: BTreeMap<&'static str, Managed>,
+    /// Where the row hangs: `None` for a root table. A row that isn't in a root table vanishes without its
+    /// edge, so both are always in one transaction.
+    pub edge: Option<Edge>,
+}
+
+/// Membership of a row in a column of its parent. Foreign parents are touched by `mutate` of this one
+/// value, never by `update` (invariant 1).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edge {
+    /// The parent's table.
+    pub table: &'static str,
+    /// The parent row.
+    pub parent: Uuid,
+    /// Its column of references: `ports`, `policies`, `static_routes`.
+    pub column: &'static str,
+}
+
+/// A reference from a row of somebody's (a port group of a node) to a row of this owner, kept by `mutate`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link {
+    /// The table of the row that refers.
+    pub table: &'static str,
+    /// The row that refers.
+    pub row: Uuid,
+    /// Its column.
+    pub column: &'static str,
+    /// The row referred to.
+    pub target: Uuid,
+}
+
+/// All rows of one owner.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    /// The rows, parents before children.
+    pub rows: Vec<DesiredRow>,
+    /// References to them from elsewhere.
+    pub links: Vec<Link>,
+}
+
+impl Rows {
+    /// Nothing at all: whatever the owner still has is to go.
+    #[must_use]
+    pub fn none() -> Self {
+        Rows::default()
+    }
+}
+
+/// The kinds of Kubernetes objects that are watched and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `kubeovn.io/v1` Vpc, cluster-scoped.
+    Vpc,
+    /// `kubeovn.io/v1` Subnet, cluster-scoped.
+    Subnet,
+    /// `kubeovn.io/v1` IP, cluster-scoped.
+    Ip,
+    /// Core Pod.
+    Pod,
+    /// Core Node, cluster-scoped.
+    Node,
+    /// Core Namespace, cluster-scoped.
+    Namespace,
+}
+
+impl Kind {
+    /// All kinds, in the order in which they are best listed.
+    pub const ALL: [Kind; 6] = [Kind::Vpc, Kind::Subnet, Kind::Ip, Kind::Node, Kind::Namespace, Kind::Pod];
+}
+
+/// What is done to an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verb {
+    /// POST the object.
+    Create(Value),
+    /// PATCH with `application/merge-patch+json`.
+    MergePatch {
+        /// `status`, or the object itself.
+        status: bool,
+        /// The patch. It carries `metadata.uid` or `metadata.resourceVersion` where a precondition is needed.
+        patch: Value,
+    },
+    /// DELETE.
+    Delete,
+}
+
+/// A write that the plan asks for because the object is not as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// Namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// For [`Verb::Delete`]: only an object with this uid. `None` means any.
+    pub uid: Option<String>,
+    /// The write.
+    pub verb: Verb,
+}
+
+/// A wish for an address, for the engine's allocator. The choice is persisted as an IP object before any
+/// row uses it (invariant 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressRequest {
+    /// Name of the IP object, which is the name of the port (`ubuntu.net2`, `node-host1`).
+    pub ip_name: String,
+    /// Subnets to try, in order.
+    pub subnets: Vec<String>,
+    /// Addresses the user asked for; empty for any.
+    pub addresses: Vec<std::net::IpAddr>,
+    /// MAC the user asked for.
+    pub mac: Option<tombolo_net::Mac>,
+    /// Pod or node name, as `spec.podName`.
+    pub pod_name: String,
+    /// Namespace, empty for a node.
+    pub namespace: String,
+    /// Node the pod runs on.
+    pub node: String,
+    /// Kube-OVN's `spec.podType`.
+    pub pod_type: String,
+    /// UID of the pod or node.
+    pub pod_uid: String,
+}
+
+/// Something the user must be told (invariant 10): a condition and an Event on the object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// CamelCase reason.
+    pub reason: String,
+    /// What is wrong and what the user can do.
+    pub message: String,
+}
+
+/// The plan of one owner: stages, each carried out only when the one before leaves nothing to do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// An address is needed first.
+    pub address: Option<AddressRequest>,
+    /// Writes that come before the rows: what was chosen is persisted first.
+    pub before: Vec<Intent>,
+    /// The rows. `None`: can't be decided now, leave what stands.
+    pub rows: Option<Rows>,
+    /// Writes that come after the rows are committed: a status never runs ahead of the database.
+    pub after: Vec<Intent>,
+    /// What keeps the object from being served, told as Event; conditions are in `after`.
+    pub problems: Vec<Problem>,
+    /// The object is there and undergoing deletion or was seen to be deleted: its deletions are explained
+    /// (invariant 4).
+    pub explained: bool,
+    /// The owner whose rows these hang on, when they aren't there yet: plan again when they are.
+    pub waits_for: Option<Owner>,
+    /// Plan again after so many seconds, even if nothing changes.
+    pub again_secs: Option<u64>,
+}
+
+impl Plan {
+    /// Whether the stage before the rows is done.
+    #[must_use]
+    pub fn ready_for_rows(&self) -> bool {
+        self.address.is_none() && self.before.is_empty()
+    }
+
+    /// Adds a problem.
+    pub fn problem(&mut self, reason: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem { reason: reason.into(), message: message.into() });
+    }
+}

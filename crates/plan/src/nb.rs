@@ -1,0 +1,124 @@
+//! The northbound tables the plan reads and writes, and how their rows are found.
+
+use tombolo_neutron as neutron;
+use tombolo_ovsdb::{Atom, Condition, Datum, IndexSpec, Replica, Row, Uuid, Wanted};
+
+use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner};
+
+/// Table names (ovn-nb(5)).
+pub mod table {
+    pub use tombolo_neutron::table::{ROUTER, ROUTER_PORT, SWITCH};
+    /// Ports of logical switches.
+    pub const SWITCH_PORT: &str = "Logical_Switch_Port";
+    /// Routes of logical routers.
+    pub const STATIC_ROUTE: &str = "Logical_Router_Static_Route";
+    /// Policies of logical routers.
+    pub const POLICY: &str = "Logical_Router_Policy";
+    /// Groups of switch ports.
+    pub const PORT_GROUP: &str = "Port_Group";
+    /// Sets of addresses; one of them is our epoch row.
+    pub const ADDRESS_SET: &str = "Address_Set";
+}
+
+/// The tables in which rows of ours stand, children before parents: the order in which to delete.
+pub const OWNED: [&str; 8] = [
+    table::SWITCH_PORT,
+    table::ROUTER_PORT,
+    table::POLICY,
+    table::STATIC_ROUTE,
+    table::PORT_GROUP,
+    table::ADDRESS_SET,
+    table::SWITCH,
+    table::ROUTER,
+];
+
+/// Index: rows by our owner key. Rows of another cluster are in it too; [`owned`] tells them apart.
+pub const BY_OWNER: &str = "owner";
+
+fn by_owner(row: &Row) -> Vec<Atom> {
+    row.key("external_ids", OWNER_KEY).map(Atom::from).into_iter().collect()
+}
+
+/// The indexes of the replica.
+#[must_use]
+pub fn indexes() -> Vec<IndexSpec> {
+    let mut all = neutron::INDEXES.to_vec();
+    all.extend(OWNED.map(|table| IndexSpec { table, name: BY_OWNER, extract: by_owner }));
+    all
+}
+
+/// What to monitor. Switch ports and address sets of others are many and nothing is read from them, so
+/// only our cluster's are asked for: what a foreign port does costs us nothing.
+#[must_use]
+pub fn wanted(cluster: &ClusterId) -> Wanted {
+    let ours = || {
+        vec![Condition::includes("external_ids", Datum::map_of_strings([(CLUSTER_KEY, cluster.as_str())]))]
+    };
+    Wanted::new()
+        .table(
+            table::ROUTER,
+            &["name", "ports", "policies", "static_routes", "enabled", "options", "external_ids"],
+        )
+        .table(table::ROUTER_PORT, &["name", "mac", "networks", "external_ids", "options"])
+        .table(table::SWITCH, &["name", "ports", "other_config", "external_ids"])
+        .table(table::SWITCH_PORT, &["name", "addresses", "type", "options", "port_security", "external_ids"])
+        .only(table::SWITCH_PORT, ours())
+        .table(
+            table::STATIC_ROUTE,
+            &["ip_prefix", "nexthop", "policy", "route_table", "output_port", "options", "external_ids"],
+        )
+        .only(table::STATIC_ROUTE, ours())
+        .table(
+            table::POLICY,
+            &["priority", "match", "action", "nexthop", "nexthops", "options", "external_ids"],
+        )
+        .only(table::POLICY, ours())
+        .table(table::PORT_GROUP, &["name", "ports", "external_ids"])
+        .only(table::PORT_GROUP, ours())
+        .table(table::ADDRESS_SET, &["name", "external_ids"])
+        .only(table::ADDRESS_SET, ours())
+}
+
+/// Whose a row is (invariant 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// Ours, and this owner's.
+    Ours(Owner),
+    /// Bears our cluster's key, but an owner that no version of ours writes. Never touched.
+    Orphan,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// Whose `row` is. `vendor=kube-ovn` alone proves nothing.
+#[must_use]
+pub fn ownership(cluster: &ClusterId, row: &Row) -> Ownership {
+    if row.key("external_ids", CLUSTER_KEY) != Some(cluster.as_str()) {
+        return Ownership::Foreign;
+    }
+    match row.key("external_ids", OWNER_KEY).and_then(Owner::parse) {
+        Some(owner) => Ownership::Ours(owner),
+        None => Ownership::Orphan,
+    }
+}
+
+/// The rows of this owner in a table.
+pub fn owned<'a>(
+    replica: &'a Replica,
+    cluster: &'a ClusterId,
+    table: &'static str,
+    owner: &Owner,
+) -> Vec<(Uuid, &'a Row)> {
+    let key = Atom::from(owner.to_string());
+    replica
+        .find(table, BY_OWNER, &key)
+        .filter(|(_, row)| row.key("external_ids", CLUSTER_KEY) == Some(cluster.as_str()))
+        .map(|(uuid, row)| (uuid, &**row))
+        .collect()
+}
+
+/// The row of this name in a table that has the index [`neutron::BY_NAME`].
+pub fn named<'a>(replica: &'a Replica, table: &'static str, name: &str) -> Vec<(Uuid, &'a Row)> {
+    let key = Atom::from(name);
+    replica.find(table, neutron::BY_NAME, &key).map(|(uuid, row)| (uuid, &**row)).collect()
+}

@@ -1,0 +1,157 @@
+//! Nodes: a port in the join subnet, by which node and pods of the default Vpc reach each other, and the
+//! policies that send a node's pods out through it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use tombolo_api::Ip;
+use tombolo_api::annotations::{
+    ALLOCATED, CIDR, GATEWAY, IP_ADDRESS, LOGICAL_SWITCH, MAC_ADDRESS, PORT_NAME, TRUE,
+};
+use tombolo_net::{Family, parse_addr_pair};
+use tombolo_ovsdb::{Datum, Uuid};
+
+use crate::desired::{AddressRequest, DesiredRow, Edge, Kind, Managed, Plan, Rows};
+use crate::nb::table;
+use crate::owner::{ClusterId, Owner};
+use crate::pod::port_addresses;
+use crate::row::{child_ids, external_ids, string, strings};
+use crate::subnet::{is_established, switch_uuid};
+use crate::world::World;
+use crate::write;
+
+/// Name of a node's port, and of its IP object.
+#[must_use]
+pub fn port_name(node: &str) -> String {
+    format!("node-{node}")
+}
+
+/// Name of a node's port group; dashes become dots, as an address set's name can't have them.
+#[must_use]
+pub fn group_name(node: &str) -> String {
+    format!("node.{}", node.replace('-', "."))
+}
+
+/// The row of a node's port group: the pods of the default Vpc on it.
+#[must_use]
+pub fn group_uuid(cluster: &ClusterId, node: &str) -> Uuid {
+    cluster.row_uuid(table::PORT_GROUP, &Owner::node(node), "pods")
+}
+
+/// What should stand of a node.
+pub fn plan(world: &World, name: &str) -> Plan {
+    let owner = Owner::node(name);
+    let ip = world.ips.get(&port_name(name));
+    let Some(node) = world.nodes.get(name) else {
+        let explained = world.seen_deleted.contains(&owner);
+        let after = ip.map(|ip| write::delete(Kind::Ip, &ip.metadata)).into_iter().collect();
+        return Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() };
+    };
+    let join = world.config.join_subnet.as_str();
+    let mut plan = Plan::default();
+    let Some(entry) = world.subnets.get(join).filter(|_| is_established(world, join)) else {
+        plan.waits_for = Some(Owner::subnet(join));
+        return plan;
+    };
+    let Some(ip) = ip else {
+        // A node keeps the address that it was told before, if nobody else has it.
+        let told = |key| node.annotation(key).unwrap_or_default();
+        let pool = world.pool(join);
+        let free = |a: &IpAddr| pool.is_some_and(|p| p.cidr().contains(*a) && p.holder(*a).is_none());
+        plan.address = Some(AddressRequest {
+            ip_name: port_name(name),
+            subnets: vec![join.to_owned()],
+            addresses: parse_addr_pair(told(IP_ADDRESS))
+                .unwrap_or_default()
+                .into_iter()
+                .filter(free)
+                .collect(),
+            mac: told(MAC_ADDRESS)
+                .parse()
+                .ok()
+                .filter(|mac| pool.is_some_and(|p| p.mac_holder(*mac).is_none())),
+            pod_name: name.to_owned(),
+            namespace: String::new(),
+            node: name.to_owned(),
+            pod_type: String::new(),
+            pod_uid: node.metadata.uid.clone().unwrap_or_default(),
+        });
+        return plan;
+    };
+    let router =
+        world.config.cluster.row_uuid(table::ROUTER, &Owner::vpc(&world.config.cluster_router), "router");
+    plan.rows = Some(rows(world, name, ip, router));
+    let wanted = BTreeMap::from([
+        (ALLOCATED, Some(TRUE.to_owned())),
+        (IP_ADDRESS, Some(ip.spec.ip_address.clone())),
+        (MAC_ADDRESS, Some(ip.spec.mac_address.clone())),
+        (CIDR, Some(entry.spec.cidr_block.clone())),
+        (GATEWAY, Some(entry.spec.gateway.clone())),
+        (LOGICAL_SWITCH, Some(join.to_owned())),
+        (PORT_NAME, Some(port_name(name))),
+    ]);
+    plan.after.extend(write::annotations(Kind::Node, &node.metadata, &wanted));
+    plan
+}
+
+fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
+    let cluster = &world.config.cluster;
+    let owner = Owner::node(name);
+    let join = world.config.join_subnet.as_str();
+    let switch = switch_uuid(cluster, join);
+    let mut rows = vec![
+        DesiredRow {
+            table: table::SWITCH_PORT,
+            uuid: cluster.row_uuid(table::SWITCH_PORT, &owner, "port"),
+            columns: [
+                ("name", string(&port_name(name))),
+                ("addresses", strings([port_addresses(ip)])),
+                ("external_ids", child_ids(cluster, &owner, switch, [("ls", join)])),
+            ]
+            .into(),
+            edge: Some(Edge { table: table::SWITCH, parent: switch, column: "ports" }),
+        },
+        DesiredRow {
+            table: table::PORT_GROUP,
+            uuid: group_uuid(cluster, name),
+            columns: [
+                ("name", string(&group_name(name))),
+                ("external_ids", Managed::Keys(external_ids(cluster, &owner, [("node", name)]))),
+            ]
+            .into(),
+            edge: None,
+        },
+    ];
+    let hops: Vec<IpAddr> = parse_addr_pair(&ip.spec.ip_address).unwrap_or_default();
+    let hop = |family| hops.iter().copied().find(|hop| Family::of(*hop) == family);
+    let mut policy = |role: String, priority: i64, matching: String, hop: IpAddr| {
+        rows.push(DesiredRow {
+            table: table::POLICY,
+            uuid: cluster.row_uuid(table::POLICY, &owner, &role),
+            columns: [
+                ("priority", Managed::Whole(Datum::integer(priority))),
+                ("match", string(&matching)),
+                ("action", string("reroute")),
+                ("nexthops", strings([hop.to_string()])),
+                ("external_ids", child_ids(cluster, &owner, router, [("node", name)])),
+            ]
+            .into(),
+            edge: Some(Edge { table: table::ROUTER, parent: router, column: "policies" }),
+        });
+    };
+    // Pods to the node itself.
+    let addresses = world.nodes.get(name).into_iter().flat_map(|node| node.internal_ips());
+    for (number, address) in addresses.enumerate() {
+        let Some(hop) = hop(Family::of(address)) else { continue };
+        let word = if address.is_ipv4() { "ip4" } else { "ip6" };
+        policy(format!("node/{number}"), 30_000, format!("{word}.dst == {address}"), hop);
+    }
+    // Its pods to the world.
+    for family in [Family::V4, Family::V6] {
+        let Some(hop) = hop(family) else { continue };
+        let word = if family == Family::V4 { "ip4" } else { "ip6" };
+        let matching = format!("{word}.src == ${}_{word}", group_name(name));
+        policy(format!("egress/{word}"), 29_000, matching, hop);
+    }
+    Rows { rows, links: Vec::new() }
+}

@@ -1,0 +1,402 @@
+//! Subnets: a switch, and a pair of ports that connects it to its Vpc's router. On a router of Neutron's that
+//! port is all there is (invariant 3).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tombolo_api::defaults::{Defaults, subnet_defaults};
+use tombolo_api::validate::{self, Place, Severity, SubnetContext};
+use tombolo_api::{Condition, IpCount, Subnet, SubnetStatus, condition};
+use tombolo_net::{AddrRange, Cidr, DualCidr, Family, IfAddr, Mac, parse_addr_pair};
+use tombolo_neutron::{self as neutron, Router};
+use tombolo_ovsdb::Uuid;
+
+use crate::config::Config;
+use crate::desired::{DesiredRow, Edge, Kind, Managed, Plan, Problem, Rows};
+use crate::nb::{self, table};
+use crate::owner::{ClusterId, Owner};
+use crate::row::{child_ids, external_ids, keys, string, strings};
+use crate::world::{Net, SubnetEntry, World};
+use crate::write;
+
+/// Name of the router's port to a subnet, as Kube-OVN names it.
+#[must_use]
+pub fn router_port_name(vpc: &str, subnet: &str) -> String {
+    format!("{vpc}-{subnet}")
+}
+
+/// Name of the switch's port to its router, as Kube-OVN names it.
+#[must_use]
+pub fn switch_port_name(subnet: &str, vpc: &str) -> String {
+    format!("{subnet}-{vpc}")
+}
+
+/// MAC of the router in a subnet. Always the same for the same cluster and name.
+#[must_use]
+pub fn gateway_mac(cluster: &ClusterId, subnet: &str) -> Mac {
+    Mac::from_seed_bytes(format!("{}\nsubnet/{subnet}", cluster.as_str()).as_bytes())
+}
+
+/// The row of a subnet's switch.
+#[must_use]
+pub fn switch_uuid(cluster: &ClusterId, subnet: &str) -> Uuid {
+    cluster.row_uuid(table::SWITCH, &Owner::subnet(subnet), "switch")
+}
+
+/// Whether the switch of a subnet stands and is ours.
+#[must_use]
+pub fn is_established(world: &World, subnet: &str) -> bool {
+    let cluster = &world.config.cluster;
+    world
+        .nb
+        .row(table::SWITCH, &switch_uuid(cluster, subnet))
+        .is_some_and(|row| nb::ownership(cluster, row) == nb::Ownership::Ours(Owner::subnet(subnet)))
+}
+
+/// Reads a Subnet: defaults filled in, texts parsed, and what is wrong with it by itself.
+pub(crate) fn read(config: &Config, object: Arc<Subnet>) -> SubnetEntry {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let defaults = Defaults {
+        default_vpc: config.cluster_router.clone(),
+        default_subnet: config.default_subnet.clone(),
+        join_subnet: config.join_subnet.clone(),
+        enable_lb: config.enable_lb,
+    };
+    let spec = subnet_defaults(&name, &object.spec, &defaults);
+    let net = spec.cidr_block.parse::<DualCidr>().ok().and_then(|cidr| {
+        let gateways: Vec<IpAddr> = parse_addr_pair(&spec.gateway).ok()?;
+        let excluded = spec.exclude_ips.iter().flat_map(|text| AddrRange::parse_exclude(text)).collect();
+        Some(Net { cidr, gateways, excluded })
+    });
+    SubnetEntry { object, spec, net, problems: Vec::new() }
+}
+
+/// What should stand of a Subnet.
+pub fn plan(world: &World, name: &str) -> Plan {
+    let owner = Owner::subnet(name);
+    let Some(entry) = world.subnets.get(name) else {
+        // Ports of pods still on the switch hold it: they go first, each with its own owner.
+        let explained = world.seen_deleted.contains(&owner);
+        return Plan { rows: Some(Rows::none()), explained, ..Plan::default() };
+    };
+    if entry.is_terminating() {
+        return terminating(world, name, entry);
+    }
+    let mut plan = Plan::default();
+    let meta = &entry.object.metadata;
+    plan.before.extend(write::merged([
+        write::spec(Kind::Subnet, meta, &entry.object.spec, &entry.spec),
+        write::finalizer(Kind::Subnet, meta, true),
+    ]));
+    let external = world.is_external(&entry.spec.vpc);
+    let router = if external { neutron::router(&world.nb, &entry.spec.vpc) } else { None };
+    let mut problems = problems(world, name, entry, external, router.as_ref());
+    let refused = problems.iter().any(|(_, severity)| *severity == Severity::Refuse);
+    match (&entry.net, refused) {
+        (Some(_), _) if external && router.is_none() => {
+            // The router was deleted under us: its port went with it, ours would dangle. Pods keep their
+            // addresses and their switch.
+            if is_established(world, name) {
+                plan.rows = Some(Rows { rows: vec![switch_row(world, name)], links: Vec::new() });
+            }
+        }
+        (Some(net), false) => match router_uuid(world, &entry.spec.vpc, router.as_ref()) {
+            Some(uuid) => plan.rows = Some(rows(world, name, entry, net, uuid, external)),
+            None => plan.waits_for = Some(Owner::vpc(&entry.spec.vpc)),
+        },
+        // What stands stays as it is: taking the port away would cut pods off for a typo.
+        _ => plan.rows = None,
+    }
+    problems.sort_by_key(|(_, severity)| std::cmp::Reverse(*severity));
+    plan.problems = problems.into_iter().map(|(problem, _)| problem).collect();
+    if plan.waits_for.is_none() {
+        plan.after.extend(report(world, name, entry, &plan.problems, refused));
+    }
+    plan
+}
+
+fn terminating(world: &World, name: &str, entry: &SubnetEntry) -> Plan {
+    let mut plan = Plan { explained: true, ..Plan::default() };
+    let users: Vec<&str> = world.ips_of_subnet(name).collect();
+    if let Some(first) = users.first() {
+        let message = format!(
+            "{} addresses are in use, the first by {first}; the Subnet goes when the last one is released",
+            users.len()
+        );
+        plan.problem("InUse", message);
+        plan.after.extend(report(world, name, entry, &plan.problems, false));
+        return plan;
+    }
+    plan.rows = Some(Rows::none());
+    plan.after.extend(write::finalizer(Kind::Subnet, &entry.object.metadata, false));
+    plan
+}
+
+/// Everything that is wrong, with what it means.
+fn problems(
+    world: &World,
+    name: &str,
+    entry: &SubnetEntry,
+    external: bool,
+    router: Option<&Router>,
+) -> Vec<(Problem, Severity)> {
+    let config = &world.config;
+    let spec = &entry.spec;
+    let in_default = spec.vpc == config.cluster_router;
+    let context = SubnetContext {
+        default_vpc: config.cluster_router.clone(),
+        api_server: None,
+        nodes: match in_default {
+            true => {
+                world.nodes.iter().flat_map(|(n, o)| o.internal_ips().map(|ip| (n.clone(), ip))).collect()
+            }
+            false => Vec::new(),
+        },
+    };
+    let place = match (in_default, external) {
+        (true, _) => Place::DefaultVpc,
+        (false, true) => Place::NeutronRouter,
+        (false, false) => Place::CustomVpc,
+    };
+    let mut found = validate::subnet(name, spec, &context);
+    found.extend(validate::subnet_limits(spec, place));
+    let vpc = world.vpcs.get(&spec.vpc).map(|vpc| &**vpc);
+    if external && router.is_none() && vpc.is_some() {
+        found.push(validate::Problem::refuse(
+            "spec.vpc",
+            validate::Reason::VpcNotReady,
+            format!(
+                "the router of Vpc {} is not in OpenStack (any more); set spec.vpc to another one",
+                spec.vpc
+            ),
+        ));
+    } else {
+        // That the Vpc's own status lags behind its router is no fault of the user's.
+        let known = in_default || router.is_some();
+        found.extend(validate::subnet_in_vpc(spec, vpc, &config.cluster_router).into_iter().filter(
+            |problem| {
+                !(known && matches!(problem.reason, validate::Reason::VpcNotReady))
+                    && !(in_default && matches!(problem.reason, validate::Reason::UnknownVpc))
+            },
+        ));
+    }
+    if let Some(net) = &entry.net {
+        let taken = taken(world, name, entry, router);
+        found.extend(validate::overlaps(net.cidr, taken.iter().map(|(whose, cidr)| (whose.as_str(), *cidr))));
+    }
+    let told = |p: validate::Problem| {
+        let severity = p.severity;
+        (Problem { reason: p.reason.as_str().to_owned(), message: p.message }, severity)
+    };
+    found.into_iter().map(told).collect()
+}
+
+/// The networks this one must not overlap, with words for whose they are. Of two Subnets that overlap, the
+/// one that stands keeps its place; of two that don't stand, the older one gets it.
+fn taken(world: &World, name: &str, entry: &SubnetEntry, router: Option<&Router>) -> Vec<(String, Cidr)> {
+    let mut taken = Vec::new();
+    let stands = is_established(world, name);
+    let age = |entry: &SubnetEntry, name: &str| {
+        (entry.object.metadata.creation_timestamp.as_ref().map(|t| t.0), name.to_owned())
+    };
+    for other in world.subnets_of_vpc(&entry.spec.vpc).filter(|other| *other != name) {
+        let Some((other_entry, net)) = world.subnets.get(other).and_then(|e| Some((e, e.net.as_ref()?)))
+        else {
+            continue;
+        };
+        let first = match (is_established(world, other), stands) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => age(other_entry, other) < age(entry, name),
+        };
+        if first {
+            taken.extend(net.cidr.iter().map(|cidr| (format!("Subnet {other}"), cidr)));
+        }
+    }
+    for port in router.into_iter().flat_map(|router| &router.ports) {
+        let ours = world
+            .nb
+            .row(table::ROUTER_PORT, &port.uuid)
+            .is_some_and(|row| matches!(nb::ownership(&world.config.cluster, row), nb::Ownership::Ours(_)));
+        if ours {
+            continue;
+        }
+        let whose = match &port.network {
+            Some(switch) => match neutron::network_display_name(&world.nb, switch) {
+                Some(display) => format!("Neutron's network {display:?}"),
+                None => format!("Neutron's network {switch}"),
+            },
+            None => format!("the router port {}", port.name),
+        };
+        taken.extend(port.cidrs().map(|cidr| (whose.clone(), cidr)));
+    }
+    taken
+}
+
+/// The router's row: Neutron's, or that of the default Vpc once it stands.
+fn router_uuid(world: &World, vpc: &str, router: Option<&Router>) -> Option<Uuid> {
+    match router {
+        Some(router) => Some(router.uuid),
+        None => {
+            let uuid = world.config.cluster.row_uuid(table::ROUTER, &Owner::vpc(vpc), "router");
+            world.nb.row(table::ROUTER, &uuid).map(|_| uuid)
+        }
+    }
+}
+
+fn switch_row(world: &World, name: &str) -> DesiredRow {
+    let cluster = &world.config.cluster;
+    DesiredRow {
+        table: table::SWITCH,
+        uuid: switch_uuid(cluster, name),
+        columns: [
+            ("name", string(name)),
+            ("external_ids", Managed::Keys(external_ids(cluster, &Owner::subnet(name), []))),
+        ]
+        .into(),
+        edge: None,
+    }
+}
+
+fn rows(world: &World, name: &str, entry: &SubnetEntry, net: &Net, router: Uuid, external: bool) -> Rows {
+    let cluster = &world.config.cluster;
+    let owner = Owner::subnet(name);
+    let vpc = entry.spec.vpc.as_str();
+    let mac = gateway_mac(cluster, name).to_kube_ovn();
+    let switch = switch_row(world, name);
+    let switch_uuid = switch.uuid;
+    let mut rows = vec![switch];
+    let port = router_port_name(vpc, name);
+    let networks = net.gateways.iter().filter_map(|gateway| {
+        Some(IfAddr::within(*gateway, net.cidr.of(Family::of(*gateway))?)?.to_string())
+    });
+    rows.push(DesiredRow {
+        table: table::ROUTER_PORT,
+        uuid: cluster.row_uuid(table::ROUTER_PORT, &owner, &format!("port/{vpc}")),
+        columns: [
+            ("name", string(&port)),
+            ("mac", string(&mac)),
+            ("networks", strings(networks)),
+            ("external_ids", child_ids(cluster, &owner, router, [("lr", vpc), ("ls", name)])),
+        ]
+        .into(),
+        edge: Some(Edge { table: table::ROUTER, parent: router, column: "ports" }),
+    });
+    rows.push(DesiredRow {
+        table: table::SWITCH_PORT,
+        uuid: cluster.row_uuid(table::SWITCH_PORT, &owner, &format!("port/{vpc}")),
+        columns: [
+            ("name", string(&switch_port_name(name, vpc))),
+            ("type", string("router")),
+            ("addresses", strings([mac])),
+            ("options", keys([("router-port", &port)])),
+            ("external_ids", child_ids(cluster, &owner, switch_uuid, [("ls", name), ("lr", vpc)])),
+        ]
+        .into(),
+        edge: Some(Edge { table: table::SWITCH, parent: switch_uuid, column: "ports" }),
+    });
+    if !external {
+        rows.extend(routing(world, name, net, router));
+    }
+    Rows { rows, links: Vec::new() }
+}
+
+/// On a router of our own: traffic to the subnet is never rerouted to a node (Kube-OVN's priority 31000), and
+/// the join subnet carries the default route, so that the policies that reroute are reached.
+fn routing(world: &World, name: &str, net: &Net, router: Uuid) -> Vec<DesiredRow> {
+    let cluster = &world.config.cluster;
+    let owner = Owner::subnet(name);
+    let mut rows = Vec::new();
+    for cidr in net.cidr.iter() {
+        let family = cidr.family();
+        let word = if family == Family::V4 { "ip4" } else { "ip6" };
+        rows.push(DesiredRow {
+            table: table::POLICY,
+            uuid: cluster.row_uuid(table::POLICY, &owner, &format!("allow/{word}")),
+            columns: [
+                ("priority", Managed::Whole(tombolo_ovsdb::Datum::integer(31_000))),
+                ("match", string(&format!("{word}.dst == {cidr}"))),
+                ("action", string("allow")),
+                ("external_ids", child_ids(cluster, &owner, router, [("subnet", name)])),
+            ]
+            .into(),
+            edge: Some(Edge { table: table::ROUTER, parent: router, column: "policies" }),
+        });
+        let gateway = net.gateways.iter().find(|gateway| Family::of(**gateway) == family);
+        if let Some(gateway) = gateway.filter(|_| name == world.config.join_subnet) {
+            let everything = if family == Family::V4 { "0.0.0.0/0" } else { "::/0" };
+            rows.push(DesiredRow {
+                table: table::STATIC_ROUTE,
+                uuid: cluster.row_uuid(table::STATIC_ROUTE, &owner, &format!("default/{word}")),
+                columns: [
+                    ("ip_prefix", string(everything)),
+                    ("nexthop", string(&gateway.to_string())),
+                    ("external_ids", child_ids(cluster, &owner, router, [])),
+                ]
+                .into(),
+                edge: Some(Edge { table: table::ROUTER, parent: router, column: "static_routes" }),
+            });
+        }
+    }
+    rows
+}
+
+fn report(
+    world: &World,
+    name: &str,
+    entry: &SubnetEntry,
+    problems: &[Problem],
+    refused: bool,
+) -> Option<crate::desired::Intent> {
+    let object = &entry.object;
+    let mut status = object.status.clone().unwrap_or_default();
+    let text = problems.iter().map(|p| p.message.as_str()).collect::<Vec<_>>().join("; ");
+    let first = problems.first();
+    let ready = match first {
+        Some(problem) if refused || !is_established(world, name) => {
+            Condition::new(condition::READY, false, problem.reason.as_str(), &*text)
+        }
+        Some(problem) => Condition::new(condition::READY, true, problem.reason.as_str(), &*text),
+        None => Condition::new(condition::READY, true, condition::REASON_READY, ""),
+    };
+    let validated = match first {
+        Some(problem) if refused => {
+            Condition::new(condition::VALIDATED, false, problem.reason.as_str(), &*text)
+        }
+        _ => Condition::new(condition::VALIDATED, true, condition::REASON_VALIDATED, ""),
+    };
+    for mut new in [ready, validated] {
+        new.observed_generation = object.metadata.generation;
+        condition::set(&mut status.conditions, new, &world.now);
+    }
+    count(world, name, &mut status);
+    write::status(Kind::Subnet, &object.metadata, object.status.as_ref(), &status)
+}
+
+/// How many addresses are in use and left.
+fn count(world: &World, name: &str, status: &mut SubnetStatus) {
+    let Some(pool) = world.pool(name) else { return };
+    let numbers = |family| {
+        pool.pool(family).map_or(
+            (IpCount::default(), String::new(), IpCount::default(), String::new()),
+            |pool| {
+                (
+                    IpCount::from(pool.available()),
+                    pool.available_ranges(),
+                    IpCount::from(pool.using()),
+                    pool.using_ranges(),
+                )
+            },
+        )
+    };
+    let (available, available_range, using, using_range) = numbers(Family::V4);
+    status.v4_available_ips = available;
+    status.v4_available_ip_range = available_range;
+    status.v4_using_ips = using;
+    status.v4_using_ip_range = using_range;
+    let (available, available_range, using, using_range) = numbers(Family::V6);
+    status.v6_available_ips = available;
+    status.v6_available_ip_range = available_range;
+    status.v6_using_ips = using;
+    status.v6_using_ip_range = using_range;
+}

@@ -1,0 +1,279 @@
+//! Vpcs: the default one is a router of ours; those of Neutron's routers are a view of them and nothing
+//! more (invariant 3): whatever is done to the Vpc, the router stays.
+
+use serde_json::json;
+use tombolo_api::annotations::VPC_EXTERNAL;
+use tombolo_api::{
+    Condition, NeutronNetworkStatus, NeutronRouterStatus, Vpc, VpcSpec, VpcStatus, condition, validate,
+};
+use tombolo_neutron::{self as neutron, Router};
+
+use crate::desired::{DesiredRow, Kind, Managed, Plan, Rows};
+use crate::nb::{self, table};
+use crate::owner::Owner;
+use crate::row::{external_ids, keys, string};
+use crate::world::World;
+use crate::write;
+
+/// What should stand of a Vpc.
+pub fn plan(world: &World, name: &str) -> Plan {
+    let object = world.vpcs.get(name);
+    if name == world.config.cluster_router {
+        return default_vpc(world, name, object);
+    }
+    match (shown_router(world, name), object) {
+        (Some(router), None) => announce(&router),
+        (Some(router), Some(vpc)) => external(world, vpc, &router),
+        (None, Some(vpc)) if is_labeled(vpc) => without_router(world, vpc),
+        (None, Some(vpc)) => custom(world, vpc),
+        (None, None) => Plan { rows: Some(Rows::none()), ..Plan::default() },
+    }
+}
+
+fn is_labeled(vpc: &Vpc) -> bool {
+    vpc.metadata.labels.as_ref().and_then(|labels| labels.get(VPC_EXTERNAL)).is_some_and(|v| v == "true")
+}
+
+/// The router of Neutron's of this name, if it is to be shown.
+fn shown_router(world: &World, name: &str) -> Option<Router> {
+    if !world.config.external_vpcs || !is_object_name(name) {
+        return None;
+    }
+    let router = neutron::router(&world.nb, name)?;
+    let row = neutron::router_row(&world.nb, &router)?;
+    let selected = world.config.router_selector.selects(|key| match key {
+        "name" => Some(router.display_name.as_str()),
+        key => row.key("external_ids", key),
+    });
+    selected.then_some(router)
+}
+
+/// RFC 1123 subdomain: what the API server takes as a name. Neutron's `neutron-<uuid>` always is one; a row
+/// that only looks like Neutron's may not be.
+fn is_object_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+/// A router that no Vpc shows yet.
+fn announce(router: &Router) -> Plan {
+    let object = json!({
+        "apiVersion": "kubeovn.io/v1", "kind": "Vpc",
+        "metadata": { "name": router.name, "labels": { VPC_EXTERNAL: "true" } },
+        "spec": VpcSpec::default(),
+    });
+    Plan { before: vec![write::create(Kind::Vpc, &router.name, object)], ..Plan::default() }
+}
+
+/// The switches on a router, ours and Neutron's, sorted: those of ours that have their port there.
+fn attached(world: &World, vpc: &str, neutron: Vec<String>) -> Vec<String> {
+    let mut names = neutron;
+    for subnet in world.subnets_of_vpc(vpc) {
+        let port = crate::subnet::router_port_name(vpc, subnet);
+        let ours = nb::named(&world.nb, table::ROUTER_PORT, &port).into_iter().any(|(_, row)| {
+            nb::ownership(&world.config.cluster, row) == nb::Ownership::Ours(Owner::subnet(subnet))
+        });
+        if ours {
+            names.push(subnet.to_owned());
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn report(world: &World, vpc: &Vpc, plan: &mut Plan, mut status: VpcStatus, conditions: Vec<Condition>) {
+    for new in conditions {
+        condition::set(&mut status.conditions, new, &world.now);
+    }
+    plan.after.extend(write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status));
+}
+
+/// Whether all of the spec can be honored; what can't is told as Events too.
+fn validated(vpc: &Vpc, place: validate::Place, plan: &mut Plan) -> Condition {
+    let name = vpc.metadata.name.as_deref().unwrap_or_default();
+    let mut problems = validate::vpc(name, &vpc.spec, place == validate::Place::NeutronRouter);
+    problems.extend(validate::vpc_limits(&vpc.spec, place));
+    let mut condition = match validate::summary(&problems) {
+        None => Condition::new(condition::VALIDATED, true, "ValidateVpcSuccess", ""),
+        Some((reason, text)) => Condition::new(condition::VALIDATED, false, reason.as_str(), text),
+    };
+    for problem in problems {
+        plan.problem(problem.reason.as_str(), problem.message);
+    }
+    condition.observed_generation = vpc.metadata.generation;
+    condition
+}
+
+/// A Vpc whose router is there.
+fn external(world: &World, vpc: &Vpc, router: &Router) -> Plan {
+    let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
+    if vpc.metadata.deletion_timestamp.is_some() {
+        // A finalizer of Kube-OVN's would hold it for ever. The object comes back from the router.
+        plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
+        return plan;
+    }
+    plan.before.extend(write::labels(Kind::Vpc, &vpc.metadata, &[(VPC_EXTERNAL, "true")]));
+    let checked = validated(vpc, validate::Place::NeutronRouter, &mut plan);
+    let old = vpc.status.clone().unwrap_or_default();
+    let status = VpcStatus {
+        conditions: old.conditions,
+        standby: true,
+        default: false,
+        default_logical_switch: default_switch(world, vpc),
+        router: router.name.clone(),
+        subnets: attached(world, &router.name, router.networks()),
+        neutron: Some(neutron_status(world, router)),
+        ..VpcStatus::default()
+    };
+    let ready = Condition::new(condition::READY, true, "RouterFound", "");
+    report(world, vpc, &mut plan, status, vec![ready, checked]);
+    plan
+}
+
+/// `spec.defaultSubnet`, if it is a Subnet of this Vpc.
+fn default_switch(world: &World, vpc: &Vpc) -> String {
+    let name = vpc.metadata.name.as_deref().unwrap_or_default();
+    let is_one = world.subnets_of_vpc(name).any(|subnet| subnet == vpc.spec.default_subnet);
+    if is_one { vpc.spec.default_subnet.clone() } else { String::new() }
+}
+
+fn neutron_status(world: &World, router: &Router) -> NeutronRouterStatus {
+    let networks = router.networks().into_iter().map(|switch| {
+        let ports: Vec<_> =
+            router.ports.iter().filter(|port| port.network.as_ref() == Some(&switch)).collect();
+        let mut cidrs: Vec<String> =
+            ports.iter().flat_map(|port| port.cidrs()).map(|c| c.to_string()).collect();
+        cidrs.sort_unstable();
+        NeutronNetworkStatus {
+            name: neutron::network_display_name(&world.nb, &switch).unwrap_or_default(),
+            mtu: neutron::network_mtu(&world.nb, &switch).unwrap_or_default(),
+            external_gateway: ports.iter().any(|port| port.gateway),
+            cidrs,
+            switch,
+        }
+    });
+    NeutronRouterStatus {
+        id: router.name.strip_prefix("neutron-").unwrap_or(&router.name).to_owned(),
+        name: router.display_name.clone(),
+        networks: networks.collect(),
+    }
+}
+
+/// A Vpc of a router that isn't there (any more). What the user wrote on it is kept for a while.
+fn without_router(world: &World, vpc: &Vpc) -> Plan {
+    let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
+    let name = vpc.metadata.name.as_deref().unwrap_or_default();
+    if vpc.metadata.deletion_timestamp.is_some() {
+        plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
+        return plan;
+    }
+    let intent = vpc.spec != VpcSpec::default() || world.subnets_of_vpc(name).next().is_some();
+    if !intent {
+        plan.after.push(write::delete(Kind::Vpc, &vpc.metadata));
+        return plan;
+    }
+    let old = vpc.status.clone().unwrap_or_default();
+    let (reason, message) = match neutron::routers_named(&world.nb, name) {
+        0 => (
+            "RouterNotFound",
+            "there is no such router in OpenStack (any more); re-home the Subnets to another Vpc by spec.vpc, or \
+             delete this Vpc",
+        ),
+        1 => (
+            "RouterNotShown",
+            "the router of this name is not Neutron's, or --external-vpc-selector leaves it out",
+        ),
+        _ => ("RouterNameAmbiguous", "several routers in OVN have this name; rename or delete all but one"),
+    };
+    let mut status = VpcStatus { standby: false, subnets: Vec::new(), neutron: old.neutron.clone(), ..old };
+    condition::set(
+        &mut status.conditions,
+        Condition::new(condition::READY, false, reason, message),
+        &world.now,
+    );
+    let since = condition::get(&status.conditions, condition::READY)
+        .and_then(|ready| ready.last_transition_time.as_deref())
+        .and_then(crate::time::seconds);
+    let left = since.map_or(world.config.retention_secs, |since| {
+        let age = u64::try_from(world.now_secs.saturating_sub(since)).unwrap_or(0);
+        world.config.retention_secs.saturating_sub(age)
+    });
+    if left == 0 && world.subnets_of_vpc(name).next().is_none() {
+        plan.after.push(write::delete(Kind::Vpc, &vpc.metadata));
+        return plan;
+    }
+    plan.again_secs = Some(left.max(1));
+    plan.problem(reason, message);
+    plan.after.extend(write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status));
+    plan
+}
+
+/// A Vpc that a user made. Routers of our own beside the default one are yet to come.
+fn custom(world: &World, vpc: &Vpc) -> Plan {
+    let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
+    if vpc.metadata.deletion_timestamp.is_some() {
+        plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
+        return plan;
+    }
+    let (reason, message) = (
+        "NotSupportedYet",
+        "this version serves the default Vpc and routers of OpenStack Neutron; a Vpc with a router of its own is \
+         not served",
+    );
+    plan.problem(reason, message);
+    let status = vpc.status.clone().unwrap_or_default();
+    report(world, vpc, &mut plan, status, vec![Condition::new(condition::READY, false, reason, message)]);
+    plan
+}
+
+/// The default Vpc and its router.
+fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) -> Plan {
+    let mut plan = Plan::default();
+    let owner = Owner::vpc(name);
+    let cluster = &world.config.cluster;
+    // The router stands whether or not the object does: all pods hang on it.
+    plan.rows = Some(Rows {
+        rows: vec![DesiredRow {
+            table: table::ROUTER,
+            uuid: cluster.row_uuid(table::ROUTER, &owner, "router"),
+            columns: [
+                ("name", string(name)),
+                ("options", keys([("mac_binding_age_threshold", "300"), ("dynamic_neigh_routers", "true")])),
+                ("external_ids", Managed::Keys(external_ids(cluster, &owner, []))),
+            ]
+            .into(),
+            edge: None,
+        }],
+        links: Vec::new(),
+    });
+    let Some(vpc) = object else { return plan };
+    if vpc.metadata.deletion_timestamp.is_some() {
+        plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
+        return plan;
+    }
+    let checked = validated(vpc, validate::Place::DefaultVpc, &mut plan);
+    let old = vpc.status.clone().unwrap_or_default();
+    let status = VpcStatus {
+        conditions: old.conditions,
+        standby: true,
+        default: true,
+        default_logical_switch: world.config.default_subnet.clone(),
+        router: name.to_owned(),
+        subnets: attached(world, name, Vec::new()),
+        ..VpcStatus::default()
+    };
+    report(
+        world,
+        vpc,
+        &mut plan,
+        status,
+        vec![Condition::new(condition::READY, true, "RouterFound", ""), checked],
+    );
+    plan
+}

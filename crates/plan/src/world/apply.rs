@@ -1,0 +1,278 @@
+//! How a change of one input changes the world, and whom it makes dirty.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tombolo_api::views::{NamespaceView, NodeView, PodView};
+use tombolo_api::{Ip, Subnet, Vpc};
+use tombolo_neutron as neutron;
+use tombolo_ovsdb::{ChangeSet, Replica};
+
+use super::{Dirty, SubnetEntry, World};
+use crate::nb::{self, Ownership, table};
+use crate::owner::{Owner, OwnerKind};
+
+fn name_of(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> String {
+    meta.name.clone().unwrap_or_default()
+}
+
+fn index(map: &mut BTreeMap<String, BTreeSet<String>>, key: &str, name: &str, present: bool) {
+    if present {
+        map.entry(key.to_owned()).or_default().insert(name.to_owned());
+    } else if let Some(names) = map.get_mut(key) {
+        names.remove(name);
+        if names.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+impl World {
+    /// A Vpc was added, changed or (`None`) is gone.
+    pub fn apply_vpc(&mut self, name: &str, vpc: Option<Arc<Vpc>>, dirty: &mut Dirty) {
+        let old = match &vpc {
+            Some(vpc) => self.vpcs.insert(name.to_owned(), vpc.clone()),
+            None => self.vpcs.remove(name),
+        };
+        for (vpc, present) in old.iter().map(|v| (v, false)).chain(vpc.iter().map(|v| (v, true))) {
+            for namespace in &vpc.spec.namespaces {
+                index(&mut self.vpcs_of_namespace, namespace, name, present);
+            }
+        }
+        dirty.insert(Owner::vpc(name));
+        // Subnets depend on what the Vpc says of itself, not on its own report.
+        let spec_changed = match (&old, &vpc) {
+            (Some(old), Some(new)) => {
+                old.spec != new.spec
+                    || old.metadata.labels != new.metadata.labels
+                    || old.status.as_ref().map(|s| s.standby) != new.status.as_ref().map(|s| s.standby)
+            }
+            _ => true,
+        };
+        if spec_changed {
+            dirty.extend(self.subnets_of_vpc(name).map(Owner::subnet));
+            for vpc in old.iter().chain(&vpc) {
+                dirty.extend(vpc.spec.namespaces.iter().map(|namespace| Owner::namespace(namespace)));
+            }
+        }
+        if vpc.is_none() && name == self.config.cluster_router {
+            dirty.insert(Owner::cluster());
+        }
+    }
+
+    /// A Subnet was added, changed or (`None`) is gone.
+    pub fn apply_subnet(&mut self, name: &str, subnet: Option<Arc<Subnet>>, dirty: &mut Dirty) {
+        let entry = subnet.map(|object| crate::subnet::read(&self.config, object));
+        let old = match &entry {
+            Some(entry) => self.subnets.insert(name.to_owned(), entry.clone()),
+            None => self.subnets.remove(name),
+        };
+        dirty.insert(Owner::subnet(name));
+        let same_spec = matches!((&old, &entry), (Some(old), Some(new)) if old.spec == new.spec
+            && old.object.metadata.deletion_timestamp == new.object.metadata.deletion_timestamp);
+        if same_spec {
+            return;
+        }
+        for (entry, present) in old.iter().map(|e| (e, false)).chain(entry.iter().map(|e| (e, true))) {
+            index(&mut self.subnets_of_vpc, &entry.spec.vpc, name, present);
+            for namespace in &entry.spec.namespaces {
+                index(&mut self.subnets_of_namespace, namespace, name, present);
+            }
+        }
+        if entry.as_ref().is_some_and(|entry| !entry.spec.namespace_selectors.is_empty()) {
+            self.selecting_subnets.insert(name.to_owned());
+        } else {
+            self.selecting_subnets.remove(name);
+        }
+        self.refresh_pool(name);
+        let both: Vec<&SubnetEntry> = old.iter().chain(&entry).collect();
+        for entry in &both {
+            dirty.insert(Owner::vpc(&entry.spec.vpc));
+            // Neighbors on the same router: an overlap may begin or end.
+            dirty.extend(self.subnets_of_vpc(&entry.spec.vpc).map(Owner::subnet));
+            for namespace in &entry.spec.namespaces {
+                self.namespace_dirty(namespace, dirty);
+            }
+        }
+        if both.iter().any(|entry| !entry.spec.namespace_selectors.is_empty())
+            || name == self.config.default_subnet
+        {
+            let all: Vec<String> = self.namespaces.keys().cloned().collect();
+            for namespace in all {
+                self.namespace_dirty(&namespace, dirty);
+            }
+        }
+        if name == self.config.join_subnet {
+            dirty.extend(self.nodes.keys().map(|node| Owner::node(node)));
+        }
+        // What pods were told of the subnet may be out of date.
+        let users = self.ips_of_subnet(name).filter_map(|ip| self.ips.get(ip));
+        dirty.extend(users.map(|ip| World::owner_of_ip(ip)));
+        if entry.is_none() && (name == self.config.join_subnet || name == self.config.default_subnet) {
+            dirty.insert(Owner::cluster());
+        }
+    }
+
+    /// The namespace's own annotations, and its pods that wait for an address.
+    fn namespace_dirty(&self, namespace: &str, dirty: &mut Dirty) {
+        dirty.insert(Owner::namespace(namespace));
+        for name in self.pods_of_namespace(namespace) {
+            let waits = self.pods.get(name).is_some_and(|pod| !self.ips.contains_key(&pod.port_name()));
+            if waits {
+                dirty.insert(Owner { kind: OwnerKind::Pod, name: name.clone() });
+            }
+        }
+    }
+
+    /// An IP object was added, changed or (`None`) is gone.
+    pub fn apply_ip(&mut self, name: &str, ip: Option<Arc<Ip>>, dirty: &mut Dirty) {
+        let old = match &ip {
+            Some(ip) => self.ips.insert(name.to_owned(), ip.clone()),
+            None => self.ips.remove(name),
+        };
+        let same_place = matches!((&old, &ip), (Some(old), Some(new)) if old.spec.subnet == new.spec.subnet);
+        if let Some(old) = &old {
+            if !same_place {
+                index(&mut self.ips_of_subnet, &old.spec.subnet, name, false);
+                self.unclaim(name, old);
+            }
+            dirty.insert(World::owner_of_ip(old));
+        }
+        if let Some(ip) = &ip {
+            if !same_place {
+                index(&mut self.ips_of_subnet, &ip.spec.subnet, name, true);
+            }
+            self.claim(name, ip);
+            dirty.insert(World::owner_of_ip(ip));
+        }
+        for subnet in old.iter().chain(&ip).map(|ip| &ip.spec.subnet) {
+            let leaving = self.subnets.get(subnet).is_some_and(SubnetEntry::is_terminating);
+            if leaving {
+                dirty.insert(Owner::subnet(subnet));
+            } else {
+                dirty.soon.insert(Owner::subnet(subnet));
+            }
+        }
+    }
+
+    /// A pod was added, changed or (`None`) is gone.
+    pub fn apply_pod(&mut self, name: &Arc<str>, pod: Option<Arc<PodView>>, dirty: &mut Dirty) {
+        let old = match &pod {
+            Some(pod) => self.pods.insert(name.clone(), pod.clone()),
+            None => self.pods.remove(name),
+        };
+        let node = |pod: &Option<Arc<PodView>>| pod.as_ref().and_then(|pod| pod.spec.node_name.clone());
+        let (before, after) = (node(&old), node(&pod));
+        if before != after {
+            if let Some(pods) = before.and_then(|node| self.pods_of_node.get_mut(&node)) {
+                pods.remove(name);
+            }
+            if let Some(node) = after {
+                self.pods_of_node.entry(node).or_default().insert(name.clone());
+            }
+        }
+        dirty.insert(Owner { kind: OwnerKind::Pod, name: name.clone() });
+    }
+
+    /// A node was added, changed or (`None`) is gone.
+    pub fn apply_node(&mut self, name: &str, node: Option<Arc<NodeView>>, dirty: &mut Dirty) {
+        match node {
+            Some(node) => self.nodes.insert(name.to_owned(), node),
+            None => self.nodes.remove(name),
+        };
+        dirty.insert(Owner::node(name));
+    }
+
+    /// A namespace was added, changed or (`None`) is gone.
+    pub fn apply_namespace(&mut self, name: &str, namespace: Option<Arc<NamespaceView>>, dirty: &mut Dirty) {
+        let labels =
+            |object: &Option<Arc<NamespaceView>>| object.as_ref().and_then(|o| o.metadata.labels.clone());
+        let new_labels = labels(&namespace);
+        let old = match namespace {
+            Some(namespace) => self.namespaces.insert(name.to_owned(), namespace),
+            None => self.namespaces.remove(name),
+        };
+        if old.is_none() || labels(&old) != new_labels {
+            self.namespace_dirty(name, dirty);
+        }
+        dirty.insert(Owner::namespace(name));
+    }
+
+    /// The replica changed.
+    pub fn apply_nb(&mut self, replica: Replica, changes: &ChangeSet, dirty: &mut Dirty) {
+        self.nb = replica;
+        for table in nb::OWNED {
+            for (uuid, change) in changes.of_table(table) {
+                for row in change.old.iter().chain(&change.new) {
+                    if let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row) {
+                        // A port group of a node that appears: its pods have yet to be linked to it.
+                        let appeared = change.old.is_none() && table == table::PORT_GROUP;
+                        if appeared && owner.kind == OwnerKind::Node {
+                            let pods = self.pods_of_node(&owner.name);
+                            dirty.extend(pods.map(|name| Owner { kind: OwnerKind::Pod, name: name.clone() }));
+                        }
+                        dirty.insert(owner);
+                    }
+                }
+                // A switch or router of ours that lost or regained a child concerns the child's owner.
+                self.children_dirty(table, change, dirty);
+                let _ = uuid;
+            }
+        }
+        for router in neutron::routers_touched(&self.nb, changes) {
+            dirty.insert(Owner::vpc(&router));
+            dirty.extend(self.subnets_of_vpc(&router).map(Owner::subnet));
+        }
+        // A name that was taken is free again, or the other way round.
+        for (_, change) in changes.of_table(table::SWITCH) {
+            for row in change.old.iter().chain(&change.new) {
+                let renamed = change.old.is_none() || change.new.is_none();
+                if let Some(name) = row.str("name").filter(|name| renamed && self.subnets.contains_key(*name))
+                {
+                    dirty.insert(Owner::subnet(name));
+                }
+            }
+        }
+    }
+
+    /// References to rows of ours that vanished from a parent: their owners put them back.
+    fn children_dirty(&self, parent: &'static str, change: &tombolo_ovsdb::Change, dirty: &mut Dirty) {
+        let columns: &[(&str, &'static str)] = match parent {
+            table::SWITCH => &[("ports", table::SWITCH_PORT)],
+            table::ROUTER => &[
+                ("ports", table::ROUTER_PORT),
+                ("policies", table::POLICY),
+                ("static_routes", table::STATIC_ROUTE),
+            ],
+            _ => return,
+        };
+        let Some(old) = &change.old else { return };
+        for (column, child) in columns {
+            let Some(before) = old.get(column) else { continue };
+            let after = change.new.as_ref().and_then(|row| row.get(column));
+            if Some(before) == after {
+                continue;
+            }
+            let lost = after.map_or_else(|| before.clone(), |after| before.difference(after));
+            for uuid in lost.uuids() {
+                if let Some(row) = self.nb.row(child, &uuid) {
+                    if let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row) {
+                        dirty.insert(owner);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The object was seen to be deleted: the deletion of its rows is explained.
+    pub fn mark_deleted(&mut self, owner: Owner) {
+        self.seen_deleted.insert(owner);
+    }
+
+    /// Names of the objects' metadata, for callers that hold an object only.
+    #[must_use]
+    pub fn pod_key(pod: &PodView) -> Arc<str> {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        Arc::from(format!("{namespace}/{}", name_of(&pod.metadata)))
+    }
+}

@@ -1,0 +1,105 @@
+//! The allocator's pools: what the IP objects hold, and what was chosen and isn't persisted yet.
+
+use tombolo_api::Ip;
+use tombolo_net::{Addresses, Mac, SubnetPool, SubnetPoolError};
+
+use super::World;
+use crate::desired::AddressRequest;
+
+/// Why a request got no address: what each subnet said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoAddress {
+    /// Subnet and reason, in the order tried.
+    pub tried: Vec<(String, SubnetPoolError)>,
+}
+
+impl World {
+    /// Chooses addresses for a request. The choice holds until [`World::release`] or until the IP object
+    /// that persists it is deleted.
+    ///
+    /// # Errors
+    /// What each subnet said.
+    pub fn allocate(&mut self, request: &AddressRequest) -> Result<(String, Addresses), NoAddress> {
+        let mut tried = Vec::new();
+        for subnet in &request.subnets {
+            let Some(pool) = self.pools.get_mut(subnet) else { continue };
+            // Of several subnets, asked-for addresses decide: a subnet that can't contain them is not meant.
+            if request.subnets.len() > 1 && request.addresses.iter().any(|a| !pool.cidr().contains(*a)) {
+                continue;
+            }
+            match pool.assign(&request.ip_name, &request.addresses, request.mac) {
+                Ok(addresses) => return Ok((subnet.clone(), addresses)),
+                Err(error) => tried.push((subnet.clone(), error)),
+            }
+        }
+        Err(NoAddress { tried })
+    }
+
+    /// Takes back what was chosen for an IP object that was never persisted.
+    pub fn release(&mut self, subnet: &str, ip: &str) {
+        if self.ips.contains_key(ip) {
+            return;
+        }
+        if let Some(pool) = self.pools.get_mut(subnet) {
+            pool.release(ip);
+        }
+    }
+
+    pub(super) fn claim(&mut self, name: &str, ip: &Ip) {
+        self.contested.remove(name);
+        let Some(pool) = self.pools.get_mut(&ip.spec.subnet) else { return };
+        let addresses = tombolo_net::parse_addr_pair(&ip.spec.ip_address);
+        let mac: Result<Mac, _> = ip.spec.mac_address.parse();
+        let error = match (addresses, mac) {
+            (Ok(addresses), Ok(mac)) => {
+                if let Some(had) = pool.of_owner(name) {
+                    if had.mac != mac || addresses.iter().any(|a| Some(*a) != had.v4 && Some(*a) != had.v6) {
+                        pool.release(name);
+                    }
+                }
+                match pool.assign(name, &addresses, Some(mac)) {
+                    Ok(_) => return,
+                    Err(error) => error.to_string(),
+                }
+            }
+            (Err(error), _) | (_, Err(error)) => error.to_string(),
+        };
+        self.contested.insert(name.to_owned(), error);
+    }
+
+    pub(super) fn unclaim(&mut self, name: &str, ip: &Ip) {
+        self.contested.remove(name);
+        if let Some(pool) = self.pools.get_mut(&ip.spec.subnet) {
+            pool.release(name);
+        }
+    }
+
+    /// Makes or remakes the pool of a subnet. A changed network starts empty and takes in the IP objects
+    /// anew; what doesn't fit is contested.
+    pub(super) fn refresh_pool(&mut self, subnet: &str) {
+        let Some(net) = self.subnets.get(subnet).and_then(|entry| entry.net.clone()) else {
+            // A spec that became unreadable keeps its pool: addresses in use stay in use.
+            if !self.subnets.contains_key(subnet) {
+                self.pools.remove(subnet);
+            }
+            return;
+        };
+        if let Some(pool) = self.pools.get_mut(subnet).filter(|pool| pool.cidr() == net.cidr) {
+            pool.set_excluded(&net.gateways, &net.excluded);
+            return;
+        }
+        let mut pool = SubnetPool::new(net.cidr, &net.gateways, &net.excluded);
+        // The router's own MAC must stay the router's.
+        let gateway = crate::subnet::gateway_mac(&self.config.cluster, subnet);
+        if let Err(holder) = pool.claim_mac("gateway", gateway) {
+            debug_assert!(false, "an empty pool has no holder, but {holder}");
+        }
+        self.pools.insert(subnet.to_owned(), pool);
+        let names: Vec<String> = self.ips_of_subnet(subnet).map(str::to_owned).collect();
+        for name in names {
+            if let Some(ip) = self.ips.get(&name).cloned() {
+                self.claim(&name, &ip);
+            }
+        }
+    }
+}
