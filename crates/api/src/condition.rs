@@ -21,6 +21,11 @@ pub const REASON_NOT_VALIDATED: &str = "ValidateLogicalSwitchFailed";
 /// Kube-OVN's reason of `Ready=True` on a Subnet.
 pub const REASON_READY: &str = "ReconcileLogicalSwitchSuccess";
 
+/// Kube-OVN's reason of the Event on a pod whose address can't be had.
+pub const EVENT_ACQUIRE_FAILED: &str = "AcquireAddressFailed";
+/// Kube-OVN's reason of the Event on a pod whose subnet is full.
+pub const EVENT_NO_ADDRESS: &str = "NoAvailableAddress";
+
 /// State of a condition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConditionStatus {

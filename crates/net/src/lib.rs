@@ -20,7 +20,7 @@ pub use cidr::{Cidr, DualCidr, IfAddr};
 pub use mac::{Mac, MacTable};
 pub use pool::{Pool, ReserveError};
 pub use range::AddrRange;
-pub use rangeset::RangeSet;
+pub use rangeset::{RangeSet, TEXT_RANGES_MAX, ranges_text, runs};
 pub use subnet::{Addresses, SubnetPool, SubnetPoolError};
 
 /// Why a text is not an address, a network, a range or a MAC.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::rangeset::{ranges_text, runs};
 use crate::{AddrRange, Cidr, RangeSet, addr_bits, bits_addr};
 
 /// Why an address can't be given to an owner.
@@ -258,6 +259,6 @@ impl Pool {
 
     /// The addresses in use, as text of `Subnet.status.v4usingIPrange`. O(addresses in use).
     pub fn using_ranges(&self) -> String {
-        self.by_addr.keys().map(|bits| (*bits, *bits)).collect::<RangeSet>().to_text(self.cidr.family())
+        ranges_text(self.cidr.family(), runs(self.by_addr.keys().copied()))
     }
 }

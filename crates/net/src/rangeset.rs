@@ -143,10 +143,44 @@ impl RangeSet {
     }
 
     /// The text of `Subnet.status.v4availableIPrange` and its siblings:
-    /// ranges in ascending order, `12.0.1.2-12.0.1.9,12.0.1.11`.
+    /// ranges in ascending order, `12.0.1.2-12.0.1.9,12.0.1.11`; see [`ranges_text`] for its limit.
     pub fn to_text(&self, family: Family) -> String {
-        self.ranges().map(|r| AddrRange::from_bits(family, r).to_string()).collect::<Vec<_>>().join(",")
+        ranges_text(family, self.ranges())
     }
+}
+
+/// How many ranges a text of ranges shows: some 30 kB, so that a status stays far below what an API object may
+/// have, however scattered the addresses are.
+pub const TEXT_RANGES_MAX: usize = 1000;
+
+/// Ranges in ascending order as the text of `Subnet.status`. After [`TEXT_RANGES_MAX`] of them it ends with `,...`
+/// (Kube-OVN has no limit). No more of `ranges` is read than that.
+pub fn ranges_text(family: Family, ranges: impl IntoIterator<Item = (u128, u128)>) -> String {
+    let mut ranges = ranges.into_iter();
+    let mut text = String::new();
+    for range in ranges.by_ref().take(TEXT_RANGES_MAX) {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(&AddrRange::from_bits(family, range).to_string());
+    }
+    if ranges.next().is_some() {
+        text.push_str(",...");
+    }
+    text
+}
+
+/// Ascending numbers as the ranges they form.
+pub fn runs(numbers: impl IntoIterator<Item = u128>) -> impl Iterator<Item = (u128, u128)> {
+    let mut numbers = numbers.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let first = numbers.next()?;
+        let mut last = first;
+        while let Some(next) = numbers.next_if(|n| last.checked_add(1) == Some(*n)) {
+            last = next;
+        }
+        Some((first, last))
+    })
 }
 
 impl FromIterator<(u128, u128)> for RangeSet {
@@ -185,6 +219,16 @@ mod tests {
         assert_eq!(RangeSet::new().to_text(Family::V4), "");
     }
 
+    #[test]
+    fn a_scattered_set_has_a_bounded_text() {
+        let odd = |n: u128| (0..n).map(|i| (2 * i, 2 * i)).collect::<RangeSet>();
+        let full = odd(TEXT_RANGES_MAX as u128).to_text(Family::V4);
+        assert_eq!(full.split(',').count(), TEXT_RANGES_MAX);
+        assert!(full.ends_with(".206"), "{full}");
+        let cut = odd(30_000).to_text(Family::V4);
+        assert_eq!(cut, format!("{full},..."));
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Insert(u8, u8),
@@ -209,6 +253,7 @@ mod tests {
                 let members: BTreeSet<u128> = set.ranges().flat_map(|(a, b)| a..=b).collect();
                 prop_assert_eq!(&members, &model);
                 let ranges: Vec<_> = set.ranges().collect();
+                prop_assert_eq!(&runs(model.iter().copied()).collect::<Vec<_>>(), &ranges);
                 prop_assert!(ranges.windows(2).all(|w| w[0].1 + 1 < w[1].0), "ranges touch: {:?}", ranges);
                 for v in [0, 1, 100, 254, 255] {
                     prop_assert_eq!(set.contains(at(v)), model.contains(&at(v)));
