@@ -77,7 +77,8 @@ pub fn up(phase: &Phase, programs: &Programs, base: &[images::Image]) -> Result<
         .with_context(|| format!("see {}", host.daemon_log("kubelet").display()))?;
         node::proxy_up(host, programs, &pki)?;
     }
-    Ok(())
+    phase.doing("waiting for kube-proxy");
+    all.iter().try_for_each(node::proxy_ready)
 }
 
 /// The names of the daemons that run on a host for Kubernetes, for [`Host::stop_daemon`] and the like.

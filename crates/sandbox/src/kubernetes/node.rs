@@ -21,6 +21,7 @@ use crate::progress::Phase;
 const SOCKET: &str = "/run/containerd/containerd.sock";
 /// Where Debian's containernetworking-plugins lie, and which of them a conflist beside ours may name.
 const CNI_PLUGINS: &str = "/usr/lib/cni";
+const PROXY_HEALTH: &str = "http://127.0.0.1:10256/healthz";
 /// Pods of subnets in the default Vpc: what kube-proxy takes for inside.
 const POD_CIDR: &str = "10.16.0.0/16";
 
@@ -98,6 +99,18 @@ pub fn proxy_up(host: &Host, programs: &Programs, pki: &Pki) -> Result<()> {
     write_if_changed(&config, format!("{:#}\n", proxy(host, pki)).as_bytes())?;
     let program = programs.path("kube-proxy")?.display().to_string();
     host.daemon("kube-proxy", &program, &["--config=/etc/kubernetes/kube-proxy.json"], &[])?;
+    Ok(())
+}
+
+/// Waits until kube-proxy has written its first rules, which is when it calls itself healthy.
+///
+/// # Errors
+/// When it doesn't within a minute: on a kernel without nftables, say; its log tells.
+pub fn proxy_ready(host: &Host) -> Result<()> {
+    exec::wait_ok(&format!("kube-proxy on {host}"), exec::SHORT, || {
+        host.exec(["curl", "--silent", "--show-error", "--fail", "--max-time", "5", PROXY_HEALTH])
+    })
+    .with_context(|| format!("see {}", host.daemon_log("kube-proxy").display()))?;
     Ok(())
 }
 
