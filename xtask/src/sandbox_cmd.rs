@@ -13,9 +13,11 @@ use tombolo_sandbox::{hosts, progress};
 pub fn run(words: &[&str]) -> Result<ExitCode> {
     match words {
         ["up"] => {
+            // Asked for once more while it is up, an interruption must not take it down.
+            let fresh = hosts::all().iter().all(|host| host.init_pid().is_none());
             let _lock = tombolo_sandbox::lock()?;
-            progress::on_interrupt(tombolo_sandbox::down)?;
-            tombolo_sandbox::up()?;
+            progress::on_interrupt(move || if fresh { tombolo_sandbox::down() } else { Ok(()) })?;
+            tombolo_sandbox::up(tombolo_sandbox::Parts::ALL)?;
             eprint!("\n{}", progress::timings());
             println!("\n{}", tombolo_sandbox::how_to_get_in());
         }
@@ -34,7 +36,7 @@ pub fn run(words: &[&str]) -> Result<ExitCode> {
         ["shell", host, "--", command @ ..] => return shell(host, command),
         ["prove"] => {
             let _lock = tombolo_sandbox::lock()?;
-            bail!("not yet");
+            tombolo_sandbox::prove::run()?;
         }
         _ => bail!("sandbox up | down | status | shell [HOST] [-- COMMAND…] | prove"),
     }
@@ -59,5 +61,6 @@ fn shell(host: &str, command: &[&str]) -> Result<ExitCode> {
             command
         }
     };
+    shell.envs(tombolo_sandbox::ovn::environment());
     Err(shell.exec().into())
 }

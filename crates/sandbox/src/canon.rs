@@ -1,5 +1,5 @@
 //! The northbound database as text that two moments can be compared by: one sorted JSON line a row, without what
-//! northd and ovn-controller's reports write by themselves.
+//! northd and ovn-controller's reports write by themselves, and without the time of Neutron's last heartbeat.
 //!
 //! Decides which columns and keys those are: one list, to be reviewed when OVN grows. Everything else counts, in
 //! every table that the server has.
@@ -30,9 +30,14 @@ const NOT_COMPARED: [(&str, &str); 12] = [
     ("Connection", "status"),
 ];
 
-/// Keys of `NB_Global.options` that northd writes.
-const NOT_COMPARED_OPTIONS: [&str; 4] =
-    ["mac_prefix", "max_tunid", "northd_internal_version", "svc_monitor_mac"];
+/// Keys of maps that northd and Neutron's own heartbeat write (table, column, key).
+const NOT_COMPARED_KEYS: [(&str, &str, &str); 5] = [
+    ("NB_Global", "options", "mac_prefix"),
+    ("NB_Global", "options", "max_tunid"),
+    ("NB_Global", "options", "northd_internal_version"),
+    ("NB_Global", "options", "svc_monitor_mac"),
+    ("NB_Global", "external_ids", "neutron:liveness_check_at"),
+];
 
 /// A canonical dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,10 +104,8 @@ fn canonical(table: &str, row: &Map<String, Value>) -> Value {
             continue;
         }
         let mut value = plain(value);
-        if (table, column.as_str()) == ("NB_Global", "options")
-            && let Value::Object(options) = &mut value
-        {
-            options.retain(|key, _| !NOT_COMPARED_OPTIONS.contains(&key.as_str()));
+        if let Value::Object(map) = &mut value {
+            map.retain(|key, _| !NOT_COMPARED_KEYS.contains(&(table, column, key)));
         }
         result.insert(column.clone(), value);
     }

@@ -15,11 +15,13 @@ pub mod ours;
 pub mod ovn;
 pub mod paths;
 pub mod progress;
+pub mod prove;
 pub mod vm;
 
 use std::fs::{self, File, TryLockError};
+use std::thread::{self, ScopedJoinHandle};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::progress::Phase;
 
@@ -43,23 +45,72 @@ pub fn lock() -> Result<Lock> {
     }
 }
 
-/// Brings everything up; what is up stays as it is.
+/// What of the sandbox is wanted beyond hosts, OVN and a Neutron without objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// The scenario's network, subnet, router and VM in OpenStack; the host that the VM runs on.
+    pub vm: Option<u8>,
+    /// Kubernetes (without our programs: [`ours`] deploys those).
+    pub kubernetes: bool,
+}
+
+/// The VM's host where nothing else is asked for.
+pub const VM_HOST: u8 = 2;
+
+impl Parts {
+    /// All of it.
+    pub const ALL: Self = Self { vm: Some(VM_HOST), kubernetes: true };
+}
+
+/// Brings the sandbox up; what is up stays as it is. OpenStack and Kubernetes come up beside each other.
 ///
 /// # Errors
-/// That of the phase that failed. What was started stays for a look; [`down`] removes it.
-pub fn up() -> Result<()> {
+/// That of the phase that failed first. What was started stays for a look; [`down`] removes it.
+pub fn up(parts: Parts) -> Result<()> {
     install::ensure(install::Set::Everything)?;
     let logs = paths::logs();
+    let logs = &logs;
     Phase::run("hosts", logs.join("hosts.log"), hosts::up)?;
-    Phase::run("ovn", logs.join("ovn.log"), ovn::up)?;
-    Phase::run("neutron database", logs.join("neutron-database.log"), neutron::database)?;
-    Phase::run("neutron", logs.join("neutron.log"), neutron::up)?;
-    Phase::run("vm", logs.join("vm.log"), |phase| {
+    thread::scope(|scope| {
+        let kubernetes = scope.spawn(|| if parts.kubernetes { kubernetes_up() } else { Ok(()) });
+        let database =
+            scope.spawn(|| Phase::run("neutron database", logs.join("neutron-database.log"), neutron::database));
+        let openstack = || {
+            Phase::run("ovn", logs.join("ovn.log"), ovn::up)?;
+            joined(database)?;
+            Phase::run("neutron", logs.join("neutron.log"), neutron::up)?;
+            if let Some(host) = parts.vm {
+                vm_up(&hosts::host(host))?;
+            }
+            Ok(())
+        };
+        let openstack = openstack();
+        let kubernetes = joined(kubernetes);
+        openstack.and(kubernetes)
+    })
+}
+
+fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    thread.join().map_err(|_| anyhow!("a thread of the sandbox panicked; what it said is above"))?
+}
+
+fn kubernetes_up() -> Result<()> {
+    let logs = paths::logs();
+    let programs = Phase::run("kubernetes programs", logs.join("kubernetes-programs.log"), kubernetes::build::ensure)?;
+    let base = Phase::run("base images", logs.join("base-images.log"), |p| images::base(&ours::images_dir(), p))?;
+    Phase::run("kubernetes", logs.join("kubernetes.log"), |phase| kubernetes::up(phase, &programs, &base))
+}
+
+/// Creates the scenario's objects in OpenStack and boots the VM on `host`, where that isn't done yet.
+///
+/// # Errors
+/// As [`vm::up`].
+pub fn vm_up(host: &hosts::Host) -> Result<vm::Vm> {
+    Phase::run("openstack objects and vm", paths::logs().join("vm.log"), |phase| {
         phase.doing("creating network, subnet and router");
         let objects = neutron::objects()?;
-        vm::up(phase, &objects, &hosts::host(2))
-    })?;
-    Ok(())
+        vm::up(phase, &objects, host)
+    })
 }
 
 /// Takes everything down and checks that nothing is left.
@@ -90,6 +141,9 @@ pub fn status() -> Result<(String, bool)> {
             let state = state.map_or_else(|| "ENDED".to_owned(), |pid| format!("pid {pid}"));
             text.push_str(&format!("    {name:<24} {state}\n"));
         }
+    }
+    if hosts::all().iter().all(|host| host.init_pid().is_some()) {
+        text.push_str(&(ovn::status().join("\n") + "\n"));
     }
     Ok((text, ok))
 }

@@ -436,7 +436,7 @@ pub enum Sync {
     Repair,
 }
 
-/// Runs `neutron-ovn-db-sync-util`. Returns its log lines of level WARNING and above: each is an inconsistency.
+/// Runs `neutron-ovn-db-sync-util`. Returns the inconsistencies that it reports, and its errors.
 ///
 /// # Errors
 /// When it fails.
@@ -452,7 +452,47 @@ pub fn sync(mode: Sync) -> Result<Vec<String>> {
     if !output.status.success() {
         return Err(exec::Failed { command: exec::shown(&command), output }.into());
     }
-    let lines = output.stderr.lines().chain(output.stdout.lines());
-    let bad = lines.filter(|l| [" WARNING ", " ERROR ", " CRITICAL "].iter().any(|level| l.contains(level)));
-    Ok(bad.map(str::to_owned).collect())
+    Ok(output.stderr.lines().chain(output.stdout.lines()).filter_map(inconsistency).collect())
+}
+
+/// The message of a log line of the tool, if it reports an inconsistency or an error.
+fn inconsistency(line: &str) -> Option<String> {
+    let mut words = line.splitn(6, ' ').skip(3);
+    let (level, logger, rest) = (words.next()?, words.next()?, words.next()?);
+    let message = rest.split_once("] ").map_or(rest, |(_, message)| message).trim_end_matches("\u{1b}[00m");
+    let reported = match level {
+        "ERROR" | "CRITICAL" => true,
+        // Neutron 21 puts every router port that it finds on its list of ports to update, changed or not
+        // (sync_routers_and_rports in ovn_db_sync.py), and says this of each.
+        "WARNING" => {
+            logger.ends_with(".ovn_db_sync") && !message.ends_with("needs to be updated for networks changed")
+        }
+        _ => false,
+    };
+    reported.then(|| message.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_inconsistencies_are_reported() {
+        let line = |level: &str, logger: &str, message: &str| {
+            format!(
+                "2026-11-24 06:24:42.835 522 {level} neutron.plugins.ml2.{logger} [None req-ea57 - - - - - -] {message}\u{1b}[00m"
+            )
+        };
+        let found = line("WARNING", "ovn_db_sync", "Router found in OVN but not in Neutron, router id=1");
+        assert_eq!(
+            inconsistency(&found).as_deref(),
+            Some("Router found in OVN but not in Neutron, router id=1")
+        );
+        assert!(inconsistency(&line("ERROR", "x", "broken")).is_some());
+        assert!(inconsistency(&line("WARNING", "ovn_client", "No relevant dns_servers")).is_none());
+        assert!(inconsistency(&line("INFO", "ovn_db_sync", "started")).is_none());
+        let always =
+            line("WARNING", "ovn_db_sync", "Router Port port_id=1 needs to be updated for networks changed");
+        assert!(inconsistency(&always).is_none());
+    }
 }

@@ -68,6 +68,8 @@ pub fn transcript(path: &Path) -> Result<()> {
 pub struct Phase {
     name: String,
     log: PathBuf,
+    /// Where this phase begins in the log.
+    offset: u64,
     began: Instant,
     doing: Mutex<String>,
     hint: Mutex<Option<String>>,
@@ -92,14 +94,17 @@ impl Phase {
     /// # Errors
     /// Those of `work`, marked with [`PhaseFailed`] once shown.
     pub fn run<T>(name: &str, log: impl AsRef<Path>, work: impl FnOnce(&Phase) -> Result<T>) -> Result<T> {
+        let log = log.as_ref();
+        create_parent(log)?;
+        append(log, &format!("=== {name}\n"));
         let phase = Phase {
             name: name.to_owned(),
-            log: log.as_ref().to_owned(),
+            log: log.to_owned(),
+            offset: std::fs::metadata(log).map_or(0, |m| m.len()),
             began: Instant::now(),
             doing: Mutex::new(String::new()),
             hint: Mutex::new(None),
         };
-        create_parent(&phase.log)?;
         say(format_args!("{name} …"));
         let result = thread::scope(|scope| {
             let (stop, stopped) = mpsc::channel::<()>();
@@ -166,7 +171,7 @@ impl Phase {
         for line in format!("{error:#}").lines() {
             say(format_args!("  {line}"));
         }
-        for line in tail(&self.log, TAIL_LINES) {
+        for line in last_lines(&self.log, self.offset, TAIL_LINES) {
             say(format_args!("  | {line}"));
         }
         say(format_args!("  whole log: {}", self.log.display()));
@@ -192,8 +197,13 @@ pub fn timings() -> String {
 
 /// The last `lines` lines of a file; empty when it can't be read.
 pub fn tail(path: &Path, lines: usize) -> Vec<String> {
+    last_lines(path, 0, lines)
+}
+
+fn last_lines(path: &Path, offset: u64, lines: usize) -> Vec<String> {
     let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
-    let text = String::from_utf8_lossy(&bytes);
+    let from = usize::try_from(offset).unwrap_or(0).min(bytes.len());
+    let text = String::from_utf8_lossy(&bytes[from..]);
     let all: Vec<&str> = text.lines().collect();
     all.iter().skip(all.len().saturating_sub(lines)).map(|line| (*line).to_owned()).collect()
 }
