@@ -17,6 +17,11 @@ impl Error {
         Self { doing: doing.into(), source }
     }
 
+    /// What was looked for isn't there ([`Error::is_not_found`]).
+    pub fn gone(doing: impl Into<String>) -> Self {
+        Self::errno(doing, nix::errno::Errno::ENODEV)
+    }
+
     pub(crate) fn errno(doing: impl Into<String>, errno: nix::errno::Errno) -> Self {
         Self::new(doing, errno.into())
     }

@@ -1,0 +1,453 @@
+//! Attaching and detaching pods: ADD, DEL, CHECK, GC and STATUS of CNI, as the agent does them.
+//!
+//! Decides the order of things. ADD: the controller's word first, then the link, then the port and the inside of the
+//! namespace at once, and success only when ovn-controller has installed the port's flows (invariant 5). Whatever
+//! fails is undone. A DEL ends an ADD of the same container that is still under way.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tombolo_cni::agent::{IpReply, Request, Response};
+use tombolo_cni::{CniError, Code, Dns, Route};
+use tombolo_linux::{Netns, Veth, set_sysctl};
+use tombolo_net::Family;
+
+use crate::host::Host;
+use crate::inside;
+use crate::metrics::Metrics;
+use crate::network::PodNetwork;
+use crate::ovs::{Ovs, OvsError};
+use crate::pods::{PodRef, Pods};
+use crate::ports::{self, OurPort, PodPort};
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// ADD as a whole. Below the runtime's own (kubelet's is 2 minutes), so that the reason gets through.
+    pub add: Duration,
+    /// DEL, CHECK and GC.
+    pub other: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { add: Duration::from_secs(60), other: Duration::from_secs(30) }
+    }
+}
+
+/// What the node is like, as far as pods must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeState {
+    /// Pods can be attached; MTU for those without one of their own.
+    Ready {
+        /// In bytes.
+        mtu: u32,
+    },
+    /// Not yet, or not now.
+    NotReady {
+        /// Why.
+        why: String,
+        /// MTU in bytes, when it is known already.
+        mtu: Option<u32>,
+    },
+}
+
+impl NodeState {
+    fn mtu(&self) -> Option<u32> {
+        match self {
+            Self::Ready { mtu } => Some(*mtu),
+            Self::NotReady { mtu, .. } => *mtu,
+        }
+    }
+}
+
+/// One sandbox's interface: who works on it now.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Held by whoever works.
+    busy: tokio::sync::Mutex<()>,
+    /// Ends the ADD that is under way.
+    add: Mutex<Option<CancellationToken>>,
+}
+
+/// Serves the plugin's requests.
+#[derive(Debug)]
+pub struct Attacher {
+    ovs: Arc<Ovs>,
+    pods: Arc<Pods>,
+    host: Arc<Host>,
+    node: watch::Receiver<NodeState>,
+    metrics: Metrics,
+    deadlines: Deadlines,
+    slots: Mutex<HashMap<(String, String), Arc<Slot>>>,
+}
+
+fn later(msg: impl Into<String>) -> CniError {
+    CniError::new(Code::TryAgainLater, msg)
+}
+
+impl Attacher {
+    /// `node` says whether pods can be attached at all, and with which MTU.
+    pub fn new(
+        ovs: Arc<Ovs>,
+        pods: Arc<Pods>,
+        host: Arc<Host>,
+        node: watch::Receiver<NodeState>,
+        metrics: Metrics,
+        deadlines: Deadlines,
+    ) -> Self {
+        Self { ovs, pods, host, node, metrics, deadlines, slots: Mutex::default() }
+    }
+
+    /// Attaches a pod. Must run to its end, whether or not somebody still waits for it: run it in a task of its own.
+    pub async fn add(&self, request: &Request) -> Result<Response, CniError> {
+        let deadline = Instant::now() + self.deadlines.add;
+        let slot = self.slot(request);
+        let token = CancellationToken::new();
+        let busy = slot.busy.lock().await;
+        *lock(&slot.add) = Some(token.clone());
+        let result = self.add_alone(request, deadline, &token).await;
+        *lock(&slot.add) = None;
+        drop(busy);
+        self.release(request, slot);
+        result
+    }
+
+    async fn add_alone(
+        &self,
+        request: &Request,
+        deadline: Instant,
+        token: &CancellationToken,
+    ) -> Result<Response, CniError> {
+        let pod = PodRef {
+            namespace: request.pod_namespace.clone(),
+            name: request.pod_name.clone(),
+            uid: request.pod_uid.clone(),
+        };
+        if pod.name.is_empty() || pod.namespace.is_empty() {
+            let msg = "CNI_ARGS names no pod (K8S_POD_NAMESPACE, K8S_POD_NAME): only pods are attached here";
+            return Err(CniError::new(Code::InvalidEnvironment, msg));
+        }
+        let netns = Netns::open(&request.net_ns).map_err(|e| later(e.to_string()))?;
+        let name = ports::host_link(&request.container_id, &request.if_name);
+        let cancelled = || later(format!("attaching pod {pod} was ended by a DEL of the same container"));
+
+        let since = Instant::now();
+        let network = tokio::select! {
+            network = self.pods.network(&pod, &request.provider, deadline) => {
+                self.metrics.waited_for_address(since.elapsed());
+                network.map_err(|e| later(e.to_string()))?
+            }
+            () = token.cancelled() => return Err(cancelled()),
+        };
+        let mtu = match network.mtu.or_else(|| self.node.borrow().mtu()) {
+            Some(mtu) => mtu,
+            None => return Err(later("the MTU of this node's tunnels is not known yet")),
+        };
+        let port = PodPort {
+            name: name.clone(),
+            iface_id: ports::iface_id(&pod.name, &pod.namespace, &request.provider),
+            container: request.container_id.clone(),
+            ifname: request.if_name.clone(),
+            pod_name: pod.name.clone(),
+            pod_namespace: pod.namespace.clone(),
+            netns: request.net_ns.clone(),
+            ip: network.ip_text(),
+            mac: network.mac,
+        };
+        let plugged = tokio::select! {
+            plugged = self.plug(&port, &netns, &network, mtu, deadline) => plugged,
+            () = token.cancelled() => Err(cancelled()),
+        };
+        if let Err(e) = plugged {
+            // In time of its own: the deadline may be what failed.
+            let until = Instant::now() + self.deadlines.other;
+            if let Err(undo) = self.unplug(&name, request, until).await {
+                tracing::warn!(%pod, port = name, error = %undo, "undoing a failed ADD; DEL will try again");
+            }
+            return Err(e);
+        }
+        Ok(response(request, &network, &name, mtu))
+    }
+
+    /// Makes the link, the port and the inside; waits for the flows.
+    async fn plug(
+        &self,
+        port: &PodPort,
+        netns: &Netns,
+        network: &PodNetwork,
+        mtu: u32,
+        deadline: Instant,
+    ) -> Result<(), CniError> {
+        let pod = format!("{}/{}", port.pod_namespace, port.pod_name);
+        let replica = self.ovs.fresh(deadline).await.map_err(|e| failed(&pod, &e))?;
+        let userspace = ports::is_userspace(&replica);
+        self.link(port, netns, mtu).await.map_err(|e| later(format!("attaching pod {pod}: {e}")))?;
+
+        let wanted = port.clone();
+        let rows = async {
+            self.ovs
+                .apply([port.name.clone(), port.iface_id.clone()], deadline, move |replica, tag| {
+                    ports::add(replica, &wanted, tag)
+                })
+                .await
+                .map_err(|e| failed(&pod, &e))?;
+            let since = Instant::now();
+            let installed = self.installed(port, deadline).await.map_err(|e| failed(&pod, &e));
+            self.metrics.waited_for_connectivity(since.elapsed());
+            installed
+        };
+        let inside = async {
+            inside::configure(netns, &port.ifname, network, userspace)
+                .await
+                .map_err(|e| later(format!("attaching pod {pod}: {e}")))
+        };
+        tokio::try_join!(rows, inside).map(|_| ())
+    }
+
+    /// Makes the veth pair; what a former attempt left under its name goes first.
+    async fn link(&self, port: &PodPort, netns: &Netns, mtu: u32) -> tombolo_linux::Result<()> {
+        let veth = Veth { name: &port.name, peer: &port.ifname, netns, peer_mac: port.mac, mtu };
+        match self.host.netlink.create_veth(&veth).await {
+            Err(e) if e.is_exists() && self.delete_veth(&port.name).await? => {
+                self.host.netlink.create_veth(&veth).await?
+            }
+            other => other?,
+        }
+        // Or the host would speak IPv6 with the pod past OVN, from its end of the pair.
+        let key = format!("net/ipv6/conf/{}/disable_ipv6", port.name);
+        let quiet = move || match set_sysctl(&key, "1") {
+            Err(e) if e.is_not_found() => Ok(()), // a kernel without IPv6
+            other => other,
+        };
+        self.host.netns.run(quiet).await
+    }
+
+    async fn installed(&self, port: &PodPort, deadline: Instant) -> Result<(), OvsError> {
+        let missing = || {
+            let snapshot = self.ovs.snapshot();
+            let error = ports::interface(&snapshot.replica, &port.name)
+                .and_then(|(_, row)| row.str("error"))
+                .map(|e| format!(" (Open vSwitch says: {e})"))
+                .unwrap_or_default();
+            format!(
+                "ovn-controller has not installed the flows of port {} on interface {} in time{error}: is the port \
+                 in the southbound database, and is ovn-controller connected to it?",
+                port.iface_id, port.name
+            )
+        };
+        let ours = |p: &OurPort| p.is_installed() && p.id(ports::ids::IFACE_ID) == port.iface_id;
+        self.ovs
+            .wait(deadline, |replica| ports::our_port(replica, &port.name).filter(ours).map(|_| ()), missing)
+            .await
+    }
+
+    /// Detaches; fine when there is nothing.
+    pub async fn del(&self, request: &Request) -> Result<(), CniError> {
+        let deadline = Instant::now() + self.deadlines.other;
+        let slot = self.slot(request);
+        if let Some(add) = &*lock(&slot.add) {
+            add.cancel();
+        }
+        let busy = slot.busy.lock().await;
+        let name = ports::host_link(&request.container_id, &request.if_name);
+        let result = self.unplug(&name, request, deadline).await;
+        drop(busy);
+        self.release(request, slot);
+        result
+    }
+
+    async fn unplug(&self, name: &str, request: &Request, deadline: Instant) -> Result<(), CniError> {
+        let what = format!("detaching container {}", request.container_id);
+        let (container, ifname) = (request.container_id.clone(), request.if_name.clone());
+        self.ovs
+            .apply([name.to_owned()], deadline, move |replica, _| {
+                let ours = ports::our_ports(replica).into_iter().filter(|p| p.is_of(&container, &ifname));
+                Ok(ours.flat_map(|p| ports::remove(replica, &p)).collect())
+            })
+            .await
+            .map_err(|e| later(format!("{what}: {e}")))?;
+        self.delete_veth(name).await.map_err(|e| later(format!("{what}: {e}")))?;
+        Ok(())
+    }
+
+    /// Deletes a veth of that name; a link of another kind is not ours.
+    async fn delete_veth(&self, name: &str) -> tombolo_linux::Result<bool> {
+        match self.host.netlink.link(name).await? {
+            Some(link) if link.kind == "veth" => self.host.netlink.delete_link(name).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Compares with how ADD left it.
+    pub async fn check(&self, request: &Request) -> Result<(), CniError> {
+        let deadline = Instant::now() + self.deadlines.other;
+        let name = ports::host_link(&request.container_id, &request.if_name);
+        let replica = self.ovs.fresh(deadline).await.map_err(|e| later(e.to_string()))?;
+        let differs = |what: String| {
+            CniError::new(Code::CheckFailed, format!("container {}: {what}", request.container_id))
+        };
+        let port = ports::our_port(&replica, &name)
+            .filter(|p| p.is_of(&request.container_id, &request.if_name))
+            .ok_or_else(|| differs(format!("there is no port {name} of it on {}", ports::BR_INT)))?;
+        if !port.is_installed() {
+            return Err(differs(format!("ovn-controller has not installed the flows of port {name}")));
+        }
+        let netns =
+            Netns::open(&request.net_ns).map_err(|e| CniError::new(Code::UnknownContainer, e.to_string()))?;
+        let pod = PodRef {
+            namespace: request.pod_namespace.clone(),
+            name: request.pod_name.clone(),
+            uid: request.pod_uid.clone(),
+        };
+        // What the controller says now; it must be there, since the pod runs.
+        let network = self.pods.network(&pod, &request.provider, Instant::now()).await;
+        let network = network.map_err(|e| later(e.to_string()))?;
+        let mut found = inside::differences(&netns, &request.if_name, &network)
+            .await
+            .map_err(|e| later(e.to_string()))?;
+        if port.id(ports::ids::IP) != network.ip_text() {
+            found.push(format!(
+                "port {name} bears {} instead of {}",
+                port.id(ports::ids::IP),
+                network.ip_text()
+            ));
+        }
+        for expected in &request.expected_ips {
+            if !network.addresses.iter().any(|a| a.address.addr() == expected.addr()) {
+                found.push(format!("ADD had given it {expected}, which is not its address any more"));
+            }
+        }
+        if found.is_empty() { Ok(()) } else { Err(differs(found.join("; "))) }
+    }
+
+    /// Can ADD be served?
+    pub fn status(&self) -> Result<(), CniError> {
+        match &*self.node.borrow() {
+            NodeState::Ready { .. } if self.ovs.snapshot().fresh => Ok(()),
+            NodeState::Ready { .. } => {
+                let msg = format!("Open vSwitch's database can't be reached: {}", self.ovs.status());
+                Err(CniError::new(Code::UnavailableAndLimited, msg))
+            }
+            NodeState::NotReady { why, .. } => Err(CniError::new(Code::Unavailable, why.clone())),
+        }
+    }
+
+    /// Removes the ports of sandboxes that aren't listed.
+    pub async fn gc(&self, request: &Request) -> Result<(), CniError> {
+        let deadline = Instant::now() + self.deadlines.other;
+        let Some(valid) = &request.valid_attachments else {
+            return Err(CniError::new(
+                Code::InvalidConfig,
+                "GC without a list of what is in use removes nothing",
+            ));
+        };
+        let valid: BTreeSet<(String, String)> =
+            valid.iter().map(|a| (a.container_id.clone(), a.ifname.clone())).collect();
+        let replica = self.ovs.fresh(deadline).await.map_err(|e| later(e.to_string()))?;
+        for port in ports::our_ports(&replica) {
+            let key = (port.id(ports::ids::CONTAINER).to_owned(), port.id(ports::ids::IFNAME).to_owned());
+            // Without a container id (a port that Kube-OVN made) nobody can say that it isn't in use. One whose
+            // ADD is under way may be newer than the list.
+            if key.0.is_empty() || valid.contains(&key) || lock(&self.slots).contains_key(&key) {
+                continue;
+            }
+            tracing::info!(
+                port = port.name,
+                container = key.0,
+                "removing a port that the runtime doesn't know"
+            );
+            let gone = Request { container_id: key.0, if_name: key.1, ..Request::default() };
+            self.unplug(&port.name, &gone, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes ports whose link is gone: the host was restarted, or the runtime never sent a DEL. Call it once, when
+    /// the replica is fresh; gives how many.
+    pub async fn remove_leftovers(&self) -> anyhow::Result<usize> {
+        let deadline = Instant::now() + self.deadlines.other;
+        let replica = self.ovs.fresh(deadline).await?;
+        // After the replica: a port whose link comes and goes in between is not taken for a leftover.
+        let links: BTreeSet<String> = self.host.netlink.links().await?.into_iter().map(|l| l.name).collect();
+        let mut removed = 0;
+        for port in ports::our_ports(&replica) {
+            let busy = (port.id(ports::ids::CONTAINER).to_owned(), port.id(ports::ids::IFNAME).to_owned());
+            if links.contains(&port.name) || lock(&self.slots).contains_key(&busy) {
+                continue;
+            }
+            tracing::info!(
+                port = port.name,
+                pod = port.id(ports::ids::POD_NAME),
+                "removing a port without a link"
+            );
+            let interface = port.interface;
+            self.ovs
+                .apply([port.name.clone()], deadline, move |replica, _| {
+                    let still = ports::our_ports(replica).into_iter().filter(|p| p.interface == interface);
+                    Ok(still.flat_map(|p| ports::remove(replica, &p)).collect())
+                })
+                .await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    fn slot(&self, request: &Request) -> Arc<Slot> {
+        let key = (request.container_id.clone(), request.if_name.clone());
+        lock(&self.slots).entry(key).or_default().clone()
+    }
+
+    /// Forgets the slot when nobody else holds it.
+    fn release(&self, request: &Request, slot: Arc<Slot>) {
+        let mut slots = lock(&self.slots);
+        let last = Arc::strong_count(&slot) <= 2; // this one and the map's
+        drop(slot);
+        if last {
+            slots.remove(&(request.container_id.clone(), request.if_name.clone()));
+        }
+    }
+}
+
+/// A panic while one of these is held would have to come from the allocator: the content is whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(pod: &str, error: &OvsError) -> CniError {
+    later(format!("attaching pod {pod}: {error}"))
+}
+
+fn response(request: &Request, network: &PodNetwork, host: &str, mtu: u32) -> Response {
+    let ips = network.addresses.iter().map(|a| {
+        let cidr = a.address.cidr();
+        IpReply {
+            protocol: match a.address.family() {
+                Family::V4 => "IPv4".to_owned(),
+                Family::V6 => "IPv6".to_owned(),
+            },
+            ip: a.address.addr(),
+            cidr: IpNet::new_assert(cidr.network(), cidr.prefix()),
+            gateway: a.gateway,
+        }
+    });
+    let routes = network
+        .routes
+        .iter()
+        .map(|r| Route { dst: IpNet::new_assert(r.dst.network(), r.dst.prefix()), gw: Some(r.gateway) });
+    Response {
+        ips: ips.collect(),
+        mac_address: network.mac.to_kube_ovn(),
+        routes: routes.collect(),
+        mtu,
+        nicname: request.if_name.clone(),
+        host_nicname: host.to_owned(),
+        dns: Dns::clone(&request.dns),
+        ..Response::default()
+    }
+}

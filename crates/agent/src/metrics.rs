@@ -1,0 +1,109 @@
+//! What the agent counts, under Kube-OVN's names where it has one.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tombolo_observe::Observer;
+use tombolo_observe::prometheus_client::encoding::EncodeLabelSet;
+use tombolo_observe::prometheus_client::metrics::counter::Counter;
+use tombolo_observe::prometheus_client::metrics::family::Family;
+use tombolo_observe::prometheus_client::metrics::gauge::Gauge;
+use tombolo_observe::prometheus_client::metrics::histogram::Histogram;
+
+/// Labels of `cni_op_latency_seconds`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    node_name: String,
+    method: String,
+    status_code: String,
+}
+
+/// Labels of what is measured once a node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Node {
+    node_name: String,
+}
+
+type Seconds = Counter<f64, AtomicU64>;
+
+/// All of them; clones share.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    node: Node,
+    operations: Family<Operation, Histogram>,
+    address: Family<Node, Seconds>,
+    connectivity: Family<Node, Seconds>,
+    ports: Gauge,
+    ready: Gauge,
+}
+
+fn histogram() -> Histogram {
+    // From a DEL of a few milliseconds to the deadline of an ADD.
+    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+}
+
+impl Metrics {
+    /// Registers them.
+    pub fn new(observer: &Observer, node_name: &str) -> Self {
+        let inner = Inner {
+            node: Node { node_name: node_name.to_owned() },
+            operations: Family::new_with_constructor(histogram),
+            address: Family::default(),
+            connectivity: Family::default(),
+            ports: Gauge::default(),
+            ready: Gauge::default(),
+        };
+        observer.register(|r| {
+            r.register(
+                "cni_op_latency_seconds",
+                "How long the plugin's requests took",
+                inner.operations.clone(),
+            );
+            r.register(
+                "cni_wait_address_seconds",
+                "Time spent waiting for the controller to give pods their addresses",
+                inner.address.clone(),
+            );
+            r.register(
+                "cni_wait_connectivity_seconds",
+                "Time spent waiting for ovn-controller to install pods' flows",
+                inner.connectivity.clone(),
+            );
+            r.register("tombolo_agent_pod_ports", "Pods' ports on this node's bridge", inner.ports.clone());
+            r.register("tombolo_agent_ready", "1 when pods can be attached", inner.ready.clone());
+        });
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A request was served.
+    pub fn served(&self, method: &str, status: u16, took: Duration) {
+        let labels = Operation {
+            node_name: self.inner.node.node_name.clone(),
+            method: method.to_owned(),
+            status_code: status.to_string(),
+        };
+        self.inner.operations.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn waited_for_address(&self, took: Duration) {
+        self.inner.address.get_or_create(&self.inner.node).inc_by(took.as_secs_f64());
+    }
+
+    pub(crate) fn waited_for_connectivity(&self, took: Duration) {
+        self.inner.connectivity.get_or_create(&self.inner.node).inc_by(took.as_secs_f64());
+    }
+
+    pub(crate) fn set_ports(&self, ports: usize) {
+        self.inner.ports.set(i64::try_from(ports).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.inner.ready.set(ready.into());
+    }
+}
