@@ -147,30 +147,30 @@ fn insert(
     });
     let cells: Row = cells.collect();
     // Names of switches and routers are no index of the schema, so the database would take a second one.
-    if matches!(row.table, table::SWITCH | table::ROUTER | table::ROUTER_PORT) {
-        if let Some(name) = cells.str("name") {
-            let stays = |uuid: Uuid, row: &Row| match nb::ownership(cluster, row) {
-                // Our own stale row of that name goes in this very transaction.
-                Ownership::Ours(holder) => {
-                    holder != *owner || !group.ops.iter().any(|op| op.target() == Some(uuid))
-                }
-                _ => true,
-            };
-            let taken = nb::named(replica, row.table, name).into_iter().find(|(uuid, row)| stays(*uuid, row));
-            if let Some((uuid, holder)) = taken {
-                return Err(Refusal::NameTaken {
-                    table: row.table,
-                    name: name.to_owned(),
-                    uuid,
-                    holder: describe_holder(cluster, holder),
-                });
+    if matches!(row.table, table::SWITCH | table::ROUTER | table::ROUTER_PORT)
+        && let Some(name) = cells.str("name")
+    {
+        let stays = |uuid: Uuid, row: &Row| match nb::ownership(cluster, row) {
+            // Our own stale row of that name goes in this very transaction.
+            Ownership::Ours(holder) => {
+                holder != *owner || !group.ops.iter().any(|op| op.target() == Some(uuid))
             }
-            if row.table != table::ROUTER_PORT {
-                // Nobody else may have taken the name since.
-                let other = vec![Condition::eq("name", Datum::string(name))];
-                if nb::named(replica, row.table, name).is_empty() {
-                    group.guards.push(Op::require_none(row.table, other));
-                }
+            _ => true,
+        };
+        let taken = nb::named(replica, row.table, name).into_iter().find(|(uuid, row)| stays(*uuid, row));
+        if let Some((uuid, holder)) = taken {
+            return Err(Refusal::NameTaken {
+                table: row.table,
+                name: name.to_owned(),
+                uuid,
+                holder: describe_holder(cluster, holder),
+            });
+        }
+        if row.table != table::ROUTER_PORT {
+            // Nobody else may have taken the name since.
+            let other = vec![Condition::eq("name", Datum::string(name))];
+            if nb::named(replica, row.table, name).is_empty() {
+                group.guards.push(Op::require_none(row.table, other));
             }
         }
     }

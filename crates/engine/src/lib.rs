@@ -1,1 +1,413 @@
-//! The controller's decisions as one state machine: events in, effects out (pure)
+//! The controller's decisions as one state machine: events in, effects out.
+//!
+//! Decides what is done next: which owner is planned, in which stage it is, what goes into one transaction,
+//! when to try again, and whether this process may write at all. Reads no clock and does no IO; the
+//! program around it executes [`Effect`]s and reports their outcome. The rows and objects themselves are decided by
+//! `tombolo-plan`, the operations by `tombolo-diff`.
+
+pub mod fence;
+pub mod io;
+mod sources;
+mod stats;
+mod step;
+mod watch;
+mod work;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use tombolo_diff::brake::Brake;
+use tombolo_ovsdb::{Replica, Retry, TxnError, TxnErrorKind, TxnReply};
+use tombolo_plan::world::Dirty;
+use tombolo_plan::{Config, Intent, Kind, Owner, Problem, World};
+
+pub use io::{
+    Effect, Event, Leadership, Millis, NbEvent, Notice, Object, Verb, WatchEvent, Write, WriteError,
+};
+pub use stats::{Health, Stats};
+
+use sources::Sources;
+use work::Work;
+
+/// How long the replica may be stale before the lease is given up (invariant 6).
+const STALE_LIMIT: Millis = 10_000;
+/// A report that is out of date is written at most so late.
+const REPORT_DELAY: Millis = 1_000;
+/// First pause after a failure.
+const PAUSE: Millis = 100;
+/// How long a refused owner waits before it is looked at again without a cause.
+const REFUSED_PAUSE: Millis = 30_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Lead {
+    /// Not the leader.
+    Lost,
+    /// The lease is ours; the epoch is yet to be taken, not before this time.
+    Held(Millis),
+    /// The epoch is being taken.
+    Taking(u64),
+    /// Writing with this epoch.
+    Leading(u64),
+}
+
+/// The transaction under way.
+#[derive(Clone, Debug)]
+enum Commit {
+    /// Takes the epoch.
+    Epoch { id: u64 },
+    /// Rows of these owners.
+    Rows { id: u64, owners: Vec<Owner> },
+}
+
+#[derive(Clone, Debug)]
+struct PendingWrite {
+    owner: Owner,
+    intent: Intent,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Engine {
+    world: World,
+    unix_at_zero: i64,
+    sources: Sources,
+    nb_known: bool,
+    nb_fresh: bool,
+    stale_since: Option<Millis>,
+    /// Rows of ours in the replica, for the brake.
+    own_rows: usize,
+    lead: Lead,
+    work: Work,
+    writes: HashMap<u64, PendingWrite>,
+    /// Objects that are being written, and who else wants to write them.
+    busy_objects: BTreeMap<(Kind, String, String), BTreeSet<Owner>>,
+    commit: Option<Commit>,
+    /// Owners that wait until the transaction under way is done.
+    after_commit: BTreeSet<Owner>,
+    /// After a batch failed: the parts to be tried one by one.
+    parts: VecDeque<BTreeSet<Owner>>,
+    brake: Brake,
+    held: BTreeSet<Owner>,
+    said: HashMap<Owner, BTreeSet<Problem>>,
+    next_id: u64,
+    out: Vec<Effect>,
+    stats: Stats,
+}
+
+impl Engine {
+    /// A new engine. `unix_at_zero` is the wall-clock time in seconds since 1970 at millisecond 0 of the clock
+    /// by which [`Engine::handle`] and [`Engine::poll`] are called.
+    #[must_use]
+    pub fn new(config: Config, unix_at_zero: i64) -> Self {
+        Engine {
+            world: World::new(config),
+            unix_at_zero,
+            sources: Sources::default(),
+            nb_known: false,
+            nb_fresh: false,
+            stale_since: None,
+            own_rows: 0,
+            lead: Lead::Lost,
+            work: Work::default(),
+            writes: HashMap::new(),
+            busy_objects: BTreeMap::new(),
+            commit: None,
+            after_commit: BTreeSet::new(),
+            parts: VecDeque::new(),
+            brake: Brake::default(),
+            held: BTreeSet::new(),
+            said: HashMap::new(),
+            next_id: 0,
+            out: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Everything known, for inspection.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Counters for metrics.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether the process is fit to serve, and whether it leads.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health {
+            synced: self.sources.can_plan(),
+            nb_fresh: self.nb_known && self.nb_fresh,
+            leading: matches!(self.lead, Lead::Leading(_)),
+            dirty: self.work.pending(),
+            brake_holding: self.brake.holding(),
+        }
+    }
+
+    /// When [`Engine::poll`] is to be called even if nothing happens; `None` for never.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Millis> {
+        let stale = match self.lead {
+            Lead::Lost => None,
+            _ => self.stale_since.map(|since| since + STALE_LIMIT),
+        };
+        let timer = match self.lead {
+            Lead::Held(from) => Some(from),
+            _ if self.is_active() => self.work.next_timer(),
+            _ => None,
+        };
+        stale.into_iter().chain(timer).min()
+    }
+
+    /// Takes one event in. Effects come from [`Engine::poll`], so that several events lead to one answer.
+    pub fn handle(&mut self, now: Millis, event: Event) {
+        let mut dirty = Dirty::default();
+        match event {
+            Event::Watch(event) => self.watched(event, &mut dirty),
+            Event::Nb(event) => self.nb(now, event, &mut dirty),
+            Event::Leadership(Leadership::Held) => {
+                if self.lead == Lead::Lost {
+                    self.lead = Lead::Held(now);
+                }
+            }
+            Event::Leadership(Leadership::Lost) => self.lose(),
+            Event::WriteDone { id, result } => self.write_done(now, id, result, &mut dirty),
+            Event::CommitDone { id, result } => self.commit_done(now, id, result),
+            Event::Tick => {}
+        }
+        // A standby remembers nothing to do: on taking over, everything is planned.
+        if matches!(self.lead, Lead::Leading(_)) {
+            for owner in dirty.now {
+                self.work.add(owner);
+            }
+            for owner in dirty.soon {
+                self.work.add_at(owner, now + REPORT_DELAY);
+            }
+        }
+    }
+
+    /// What is to be done now.
+    pub fn poll(&mut self, now: Millis) -> Vec<Effect> {
+        self.world.now_secs = self.unix_at_zero + i64::try_from(now / 1_000).unwrap_or(i64::MAX);
+        self.world.now = tombolo_plan::time::text(self.world.now_secs);
+        if self.lead != Lead::Lost && self.stale_since.is_some_and(|since| now >= since + STALE_LIMIT) {
+            self.resign("the northbound database has been out of reach for too long");
+        }
+        let may_take = matches!(self.lead, Lead::Held(from) if from <= now);
+        if may_take && self.is_informed() && self.commit.is_none() {
+            self.take_epoch();
+        }
+        if self.is_active() {
+            self.work.tick(now);
+            self.run(now);
+            if self.work.is_at_rest() && self.commit.is_none() && self.parts.is_empty() {
+                self.brake.rest();
+            }
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// Enough is known to plan.
+    fn is_informed(&self) -> bool {
+        self.sources.can_plan() && self.nb_known && self.nb_fresh
+    }
+
+    fn is_active(&self) -> bool {
+        matches!(self.lead, Lead::Leading(_)) && self.is_informed()
+    }
+
+    fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn log(&mut self, warning: bool, message: impl Into<String>) {
+        self.out.push(Effect::Log { warning, message: message.into() });
+    }
+
+    fn resign(&mut self, reason: &str) {
+        self.lose();
+        self.out.push(Effect::Resign { reason: reason.to_owned() });
+    }
+
+    fn lose(&mut self) {
+        self.lead = Lead::Lost;
+        self.work.clear();
+        self.parts.clear();
+        self.after_commit.clear();
+        self.held.clear();
+        self.said.clear();
+        // Writes and a commit under way still end, and are then of no owner's concern.
+        self.busy_objects.clear();
+    }
+
+    fn take_epoch(&mut self) {
+        let (txn, epoch) = fence::take(&self.world.nb, &self.world.config.cluster, self.world.epoch);
+        let id = self.id();
+        self.lead = Lead::Taking(epoch);
+        self.commit = Some(Commit::Epoch { id });
+        self.out.push(Effect::Commit { id, txn });
+    }
+
+    fn lead_with(&mut self, epoch: u64) {
+        self.lead = Lead::Leading(epoch);
+        self.world.epoch = epoch;
+        self.brake = Brake::default();
+        self.brake.release(self.release_mark().as_deref());
+        let mut owners: BTreeSet<Owner> = self.world.owners().collect();
+        owners.extend(tombolo_diff::owners(&self.world.nb, &self.world.config.cluster));
+        let routers = self.world.nb.rows(tombolo_neutron::table::ROUTER);
+        owners.extend(
+            routers
+                .filter(|(_, row)| tombolo_neutron::is_router(row))
+                .filter_map(|(_, row)| row.str("name").map(Owner::vpc)),
+        );
+        self.log(false, format!("leading with epoch {epoch}: {} objects to look at", owners.len()));
+        let orphans = tombolo_diff::orphans(&self.world.nb, &self.world.config.cluster);
+        self.stats.orphans = orphans.len() as u64;
+        for (table, uuid, owner) in orphans.iter().take(10) {
+            self.log(
+                true,
+                format!("row {uuid} of {table} bears the unknown owner {owner:?}; it is left alone"),
+            );
+        }
+        for owner in owners {
+            self.work.add(owner);
+        }
+    }
+
+    fn nb(&mut self, now: Millis, event: NbEvent, dirty: &mut Dirty) {
+        match event {
+            NbEvent::Replaced(mut replica) => {
+                let changes = self.world.nb.changes_to(&mut replica);
+                self.take_changes(replica, &changes, dirty);
+                self.nb_known = true;
+                self.nb_fresh = true;
+                self.stale_since = None;
+            }
+            NbEvent::Changed { replica, changes } => self.take_changes(replica, &changes, dirty),
+            NbEvent::Stale => {
+                self.nb_fresh = false;
+                self.stale_since.get_or_insert(now);
+            }
+            NbEvent::Fresh => {
+                self.nb_fresh = true;
+                self.stale_since = None;
+            }
+        }
+        if let (Lead::Leading(ours), true) = (&self.lead, self.nb_fresh) {
+            let ours = *ours;
+            let theirs = fence::epoch(&self.world.nb, &self.world.config.cluster);
+            if self.nb_known && theirs != Some(ours) {
+                self.resign(&format!("the database holds epoch {theirs:?}, ours is {ours}"));
+            }
+        }
+    }
+
+    fn take_changes(&mut self, replica: Replica, changes: &tombolo_ovsdb::ChangeSet, dirty: &mut Dirty) {
+        for table in tombolo_plan::nb::OWNED {
+            for (_, change) in changes.of_table(table) {
+                let ours = |row: &Option<std::sync::Arc<tombolo_ovsdb::Row>>| {
+                    row.as_ref().is_some_and(|row| {
+                        let ownership = tombolo_plan::nb::ownership(&self.world.config.cluster, row);
+                        !matches!(ownership, tombolo_plan::nb::Ownership::Foreign)
+                    })
+                };
+                self.own_rows = match (ours(&change.old), ours(&change.new)) {
+                    (false, true) => self.own_rows + 1,
+                    (true, false) => self.own_rows.saturating_sub(1),
+                    _ => self.own_rows,
+                };
+            }
+        }
+        self.world.apply_nb(replica, changes, dirty);
+    }
+
+    fn commit_done(&mut self, now: Millis, id: u64, result: Result<TxnReply, TxnError>) {
+        let Some(commit) = self.commit.take_if(|commit| match commit {
+            Commit::Epoch { id: ours } | Commit::Rows { id: ours, .. } => *ours == id,
+        }) else {
+            return;
+        };
+        match commit {
+            Commit::Epoch { .. } => match (&self.lead, result) {
+                (Lead::Taking(epoch), Ok(_)) => self.lead_with(*epoch),
+                (Lead::Taking(_), Err(error)) => {
+                    // Somebody else took one, or the database is away: from the replica as it is, again.
+                    self.lead = Lead::Held(now + PAUSE);
+                    self.log(true, format!("taking the epoch failed and is tried again: {error}"));
+                }
+                _ => {}
+            },
+            Commit::Rows { owners, .. } => {
+                for owner in &owners {
+                    self.work.state(owner).committing = false;
+                }
+                if matches!(self.lead, Lead::Leading(_)) {
+                    self.rows_done(now, owners, result);
+                }
+            }
+        }
+    }
+
+    fn rows_done(&mut self, now: Millis, owners: Vec<Owner>, result: Result<TxnReply, TxnError>) {
+        for owner in std::mem::take(&mut self.after_commit) {
+            self.work.add(owner);
+        }
+        let error = match result {
+            Ok(_) => {
+                self.stats.commits += 1;
+                self.stats.committed_owners += owners.len() as u64;
+                for owner in &owners {
+                    self.work.state(owner).succeeded();
+                    self.work.add(owner.clone());
+                    self.work.settle(owner);
+                }
+                return;
+            }
+            Err(error) => error,
+        };
+        self.stats.failed_commit(error.kind.as_str());
+        let fenced = error.kind == TxnErrorKind::GuardFailed
+            && matches!(error.at, Some(tombolo_ovsdb::txn::OpIndex::Guard(0)));
+        if fenced {
+            self.resign(&format!("the database refused our epoch: {error}"));
+            return;
+        }
+        match error.retry() {
+            Retry::Split if owners.len() > 1 => {
+                // One object must not stop the others: halves, until the culprit stands alone.
+                let (left, right) = owners.split_at(owners.len() / 2);
+                for part in [right, left] {
+                    self.parts.push_front(part.iter().cloned().collect());
+                }
+            }
+            Retry::Split => {
+                for owner in &owners {
+                    self.quarantine(now, owner, &error.to_string());
+                }
+            }
+            Retry::Replan | Retry::WhenConnected => {
+                for owner in &owners {
+                    self.work.back_off(owner, now, PAUSE);
+                }
+            }
+        }
+        for owner in &owners {
+            self.work.settle(owner);
+        }
+    }
+
+    fn quarantine(&mut self, now: Millis, owner: &Owner, why: &str) {
+        self.stats.quarantined += 1;
+        let problem = Problem {
+            reason: "RefusedByOVN".to_owned(),
+            message: format!("OVN's northbound database refuses the rows of {owner}: {why}"),
+        };
+        self.tell(owner, std::slice::from_ref(&problem));
+        self.work.state(owner).refused = Some(problem);
+        self.work.back_off(owner, now, 1_000);
+    }
+}

@@ -12,10 +12,10 @@ use crate::write;
 pub fn subnets(world: &World, namespace: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     // A Vpc that lists the namespace may say which of its subnets comes first.
-    if let Some(vpc) = world.vpc_of_namespace(namespace) {
-        if world.subnets.contains_key(&vpc.spec.default_subnet) {
-            names.push(vpc.spec.default_subnet.clone());
-        }
+    if let Some(vpc) = world.vpc_of_namespace(namespace)
+        && world.subnets.contains_key(&vpc.spec.default_subnet)
+    {
+        names.push(vpc.spec.default_subnet.clone());
     }
     for name in world.subnets_of_namespace(namespace) {
         if !names.iter().any(|n| n == name) {

@@ -173,12 +173,13 @@ fn problems(
     } else {
         // That the Vpc's own status lags behind its router is no fault of the user's.
         let known = in_default || router.is_some();
-        found.extend(validate::subnet_in_vpc(spec, vpc, &config.cluster_router).into_iter().filter(
-            |problem| {
-                !(known && matches!(problem.reason, validate::Reason::VpcNotReady))
-                    && !(in_default && matches!(problem.reason, validate::Reason::UnknownVpc))
-            },
-        ));
+        let noise = |problem: &validate::Problem| match problem.reason {
+            validate::Reason::VpcNotReady => known,
+            validate::Reason::UnknownVpc => in_default,
+            _ => false,
+        };
+        let told = validate::subnet_in_vpc(spec, vpc, &config.cluster_router);
+        found.extend(told.into_iter().filter(|problem| !noise(problem)));
     }
     if let Some(net) = &entry.net {
         let taken = taken(world, name, entry, router);

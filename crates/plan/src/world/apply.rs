@@ -255,10 +255,10 @@ impl World {
             }
             let lost = after.map_or_else(|| before.clone(), |after| before.difference(after));
             for uuid in lost.uuids() {
-                if let Some(row) = self.nb.row(child, &uuid) {
-                    if let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row) {
-                        dirty.insert(owner);
-                    }
+                if let Some(row) = self.nb.row(child, &uuid)
+                    && let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row)
+                {
+                    dirty.insert(owner);
                 }
             }
         }

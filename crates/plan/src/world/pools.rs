@@ -52,10 +52,10 @@ impl World {
         let mac: Result<Mac, _> = ip.spec.mac_address.parse();
         let error = match (addresses, mac) {
             (Ok(addresses), Ok(mac)) => {
-                if let Some(had) = pool.of_owner(name) {
-                    if had.mac != mac || addresses.iter().any(|a| Some(*a) != had.v4 && Some(*a) != had.v6) {
-                        pool.release(name);
-                    }
+                if let Some(had) = pool.of_owner(name)
+                    && (had.mac != mac || addresses.iter().any(|a| Some(*a) != had.v4 && Some(*a) != had.v6))
+                {
+                    pool.release(name);
                 }
                 match pool.assign(name, &addresses, Some(mac)) {
                     Ok(_) => return,

@@ -1,0 +1,79 @@
+//! The fence: an epoch in the database that only the newest leader knows (invariant 7).
+//!
+//! It is kept in an empty `Address_Set` of our own: a root table with a unique name, which Neutron's
+//! repair leaves alone. The lease only coordinates; this is what keeps a deposed leader from writing.
+
+use tombolo_ovsdb::{Condition, Datum, Mutation, Op, Replica, Row, Txn, Uuid};
+use tombolo_plan::nb::table;
+use tombolo_plan::{ClusterId, Owner};
+
+/// `external_ids` key with the epoch.
+pub const EPOCH_KEY: &str = "tombolo.io/epoch";
+
+fn uuid(cluster: &ClusterId) -> Uuid {
+    cluster.row_uuid(table::ADDRESS_SET, &Owner::cluster(), "epoch")
+}
+
+/// Name of the row. Only characters that an address set's name may have.
+#[must_use]
+pub fn name(cluster: &ClusterId) -> String {
+    let id: String = cluster.as_str().chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("tombolo.epoch.{id}")
+}
+
+/// The epoch in the database; `None` when there is no row or it holds no number.
+#[must_use]
+pub fn epoch(replica: &Replica, cluster: &ClusterId) -> Option<u64> {
+    replica.row(table::ADDRESS_SET, &uuid(cluster))?.key("external_ids", EPOCH_KEY)?.parse().ok()
+}
+
+fn holds(cluster: &ClusterId, epoch: u64) -> Op {
+    let text = epoch.to_string();
+    let value = Datum::map_of_strings([(EPOCH_KEY, text.as_str())]);
+    Op::require_match(table::ADDRESS_SET, uuid(cluster), vec![Condition::includes("external_ids", value)])
+}
+
+/// The transaction by which a new leader takes the next epoch, and that epoch. It fails if another leader took one
+/// since the replica was read. `least` is the highest epoch this process knows.
+#[must_use]
+pub fn take(replica: &Replica, cluster: &ClusterId, least: u64) -> (Txn, u64) {
+    let uuid = uuid(cluster);
+    match replica.row(table::ADDRESS_SET, &uuid) {
+        None => {
+            let epoch = least + 1;
+            let mut ids = cluster.marks(&Owner::cluster());
+            ids.insert(EPOCH_KEY.to_owned(), epoch.to_string());
+            let row = Row::new().with("name", Datum::string(name(cluster))).with(
+                "external_ids",
+                Datum::map_of_strings(ids.iter().map(|(k, v)| (k.as_str(), v.as_str()))),
+            );
+            (Txn::new([Op::insert(table::ADDRESS_SET, uuid, row)]).comment("epoch 1"), epoch)
+        }
+        Some(row) => {
+            let present = epoch(replica, cluster);
+            let next = present.unwrap_or(0).max(least) + 1;
+            let guard = match present {
+                Some(present) => holds(cluster, present),
+                // A row without a number: only what was read may be replaced.
+                None => Op::require_columns(
+                    table::ADDRESS_SET,
+                    uuid,
+                    Row::new().with("external_ids", row.get("external_ids").cloned().unwrap_or_default()),
+                ),
+            };
+            let text = next.to_string();
+            let op = Op::mutate(
+                table::ADDRESS_SET,
+                uuid,
+                Mutation::set_keys("external_ids", [(EPOCH_KEY, text.as_str())]),
+            );
+            (Txn::new([op]).guard(guard).comment(format!("epoch {next}")), next)
+        }
+    }
+}
+
+/// The first guard of each transaction of this epoch.
+#[must_use]
+pub fn guard(cluster: &ClusterId, epoch: u64) -> Op {
+    holds(cluster, epoch)
+}

@@ -1,0 +1,51 @@
+//! Counters and health, for the program's metrics and probes.
+
+use std::collections::BTreeMap;
+
+/// Whether the process is fit to serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Each watch was complete once.
+    pub synced: bool,
+    /// The replica of the NB is known to be current.
+    pub nb_fresh: bool,
+    /// This process leads and holds the epoch.
+    pub leading: bool,
+    /// Owners waiting to be planned.
+    pub dirty: usize,
+    /// The delete brake holds deletions back.
+    pub brake_holding: bool,
+}
+
+/// Counters since the start; gauges where it says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Owners planned.
+    pub plans: u64,
+    /// Transactions committed to the NB.
+    pub commits: u64,
+    /// Owners whose rows they held.
+    pub committed_owners: u64,
+    /// Transactions that failed, by kind of error.
+    pub failed_commits: BTreeMap<&'static str, u64>,
+    /// Writes to the API server, by kind and verb.
+    pub writes: BTreeMap<(&'static str, &'static str), u64>,
+    /// Writes that failed.
+    pub failed_writes: u64,
+    /// Times an owner was put aside because the NB refused its rows.
+    pub quarantined: u64,
+    /// Problems told to users, by reason.
+    pub problems: BTreeMap<String, u64>,
+    /// Objects that could not be decoded.
+    pub malformed: u64,
+    /// Gauge: rows of this cluster with an owner nobody knows.
+    pub orphans: u64,
+    /// Gauge: owners whose deletions the brake holds back.
+    pub held: u64,
+}
+
+impl Stats {
+    pub(crate) fn failed_commit(&mut self, kind: &'static str) {
+        *self.failed_commits.entry(kind).or_default() += 1;
+    }
+}

@@ -1,0 +1,413 @@
+//! One owner's step: plan it, and do the first stage that leaves something to do.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use tombolo_api::annotations::{EPOCH, IP_RESERVED_LABEL, NODE_NAME_LABEL, POD_UID, SUBNET_LABEL};
+use tombolo_api::{Ip, IpSpec};
+use tombolo_diff::{Group, Refusal, diff};
+use tombolo_net::{Addresses, SubnetPoolError};
+use tombolo_ovsdb::{Op, Txn};
+use tombolo_plan::world::Dirty;
+use tombolo_plan::{AddressRequest, Intent, Kind, Owner, OwnerKind, Plan, Problem, Rows, plan};
+
+use crate::io::{Effect, Millis, Notice, Object, Verb, Write, WriteError};
+use crate::{Commit, Engine, Lead, PAUSE, PendingWrite, REFUSED_PAUSE, fence};
+
+/// Operations in one transaction, at most: a big entry blocks a RAFT server.
+const MAX_OPS: usize = 500;
+
+/// What goes into the next transaction.
+#[derive(Default)]
+struct Batch {
+    owners: Vec<Owner>,
+    guards: Vec<Op>,
+    ops: Vec<Op>,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.ops.len() + self.guards.len() >= MAX_OPS
+    }
+
+    fn push(&mut self, group: Group) {
+        self.owners.push(group.owner);
+        for guard in group.guards {
+            // Many owners hang on one parent; once is enough.
+            if !self.guards.contains(&guard) {
+                self.guards.push(guard);
+            }
+        }
+        self.ops.extend(group.ops);
+    }
+}
+
+impl Engine {
+    /// Runs dirty owners until none is left or a transaction is full.
+    pub(crate) fn run(&mut self, now: Millis) {
+        let mut batch = Batch::default();
+        if self.commit.is_none()
+            && let Some(part) = self.parts.pop_front()
+        {
+            // A part of a batch that failed goes alone.
+            for owner in part {
+                self.step(now, owner, &mut batch);
+            }
+            self.send(batch);
+            batch = Batch::default();
+        }
+        while !batch.is_full() {
+            let Some(owner) = self.work.next() else { break };
+            self.step(now, owner, &mut batch);
+        }
+        self.send(batch);
+    }
+
+    fn send(&mut self, batch: Batch) {
+        let Lead::Leading(epoch) = self.lead else { return };
+        if batch.ops.is_empty() {
+            return;
+        }
+        let mut txn = Txn::new(batch.ops).guard(fence::guard(&self.world.config.cluster, epoch));
+        txn.guards.extend(batch.guards);
+        let first = batch.owners.first().map(ToString::to_string).unwrap_or_default();
+        let txn = txn.comment(format!("tombolo {epoch}: {first} and {} more", batch.owners.len() - 1));
+        for owner in &batch.owners {
+            self.work.state(owner).committing = true;
+        }
+        let id = self.id();
+        self.commit = Some(Commit::Rows { id, owners: batch.owners });
+        self.out.push(Effect::Commit { id, txn });
+    }
+
+    fn step(&mut self, now: Millis, owner: Owner, batch: &mut Batch) {
+        self.stats.plans += 1;
+        let plan = plan(&self.world, &owner);
+        let mut problems = plan.problems.clone();
+        problems.extend(self.work.state(&owner).refused.clone());
+        if let Some(blocker) = &plan.waits_for {
+            self.work.block(owner.clone(), blocker.clone());
+        }
+        if let Some(seconds) = plan.again_secs {
+            self.work.add_at(owner.clone(), now + seconds.saturating_mul(1_000));
+        }
+        self.forget_reservation(&owner, &plan);
+        if let Some(request) = &plan.address {
+            problems.extend(self.allocate(&owner, request));
+        } else if !plan.before.is_empty() {
+            for intent in plan.before {
+                self.write(&owner, intent);
+            }
+        } else if self.rows_stand(now, &owner, &plan, batch, &mut problems) {
+            if plan.waits_for.is_none() && plan.rows.is_some() {
+                self.work.unblock(&owner);
+            }
+            if plan.after.is_empty() {
+                self.work.state(&owner).succeeded();
+                problems.clone_from(&plan.problems);
+                self.world.seen_deleted.remove(&owner);
+            }
+            for intent in plan.after {
+                self.write(&owner, intent);
+            }
+        }
+        self.tell(&owner, &problems);
+        self.work.settle(&owner);
+    }
+
+    /// Whether the rows are as desired, so that the next stage may come. If not, they are put into the batch or
+    /// wait.
+    fn rows_stand(
+        &mut self,
+        now: Millis,
+        owner: &Owner,
+        plan: &Plan,
+        batch: &mut Batch,
+        problems: &mut Vec<Problem>,
+    ) -> bool {
+        let Some(rows) = &plan.rows else { return true };
+        let group = match self.compare(owner, rows) {
+            Ok(group) => group,
+            Err(Refusal::NoParent { .. }) => {
+                // Its arrival makes the owner of these rows dirty only where it is ours: look again.
+                self.work.add_at(owner.clone(), now + 1_000);
+                return false;
+            }
+            Err(refusal) => {
+                let reason = match refusal {
+                    Refusal::NameTaken { .. } => "NameTaken",
+                    Refusal::NotOurs { .. } => "RowNotOurs",
+                    _ => "HoldsForeignRows",
+                };
+                problems.push(Problem { reason: reason.to_owned(), message: refusal.to_string() });
+                self.work.add_at(owner.clone(), now + REFUSED_PAUSE);
+                return false;
+            }
+        };
+        if group.is_empty() {
+            return true;
+        }
+        if group.deletes > 0 {
+            if !self.sources.can_delete() {
+                self.work.add_at(owner.clone(), now + 1_000);
+                return false;
+            }
+            if !plan.explained && !self.brake.charge(group.deletes, self.own_rows) {
+                self.hold(owner);
+                return false;
+            }
+        }
+        if self.commit.is_some() {
+            self.after_commit.insert(owner.clone());
+            return false;
+        }
+        batch.push(group);
+        false
+    }
+
+    fn compare(&self, owner: &Owner, rows: &Rows) -> Result<Group, Refusal> {
+        diff(&self.world.nb, &self.world.config.cluster, owner, rows)
+    }
+
+    fn hold(&mut self, owner: &Owner) {
+        if self.held.is_empty() {
+            self.log(
+                true,
+                "more rows are to be deleted than any event explains; they are held back until `kubectl ko brake \
+                 release`. The first one belongs to "
+                    .to_owned()
+                    + &owner.to_string(),
+            );
+            let vpc = self.world.config.cluster_router.clone();
+            if let Some(uid) = self.held_meta(Kind::Vpc, &vpc).and_then(|meta| meta.uid.clone()) {
+                self.out.push(Effect::Notify(Notice {
+                    kind: Kind::Vpc,
+                    namespace: String::new(),
+                    name: vpc,
+                    uid,
+                    warning: true,
+                    reason: "DeletionsHeld".to_owned(),
+                    message:
+                        "more rows are to be deleted than any event explains; check that nothing is missing \
+                              from the cluster's objects, then run `kubectl ko brake release`"
+                            .to_owned(),
+                }));
+            }
+        }
+        self.held.insert(owner.clone());
+        self.stats.held = self.held.len() as u64;
+    }
+
+    /// A reservation whose owner no longer asks for it is free again.
+    fn forget_reservation(&mut self, owner: &Owner, plan: &Plan) {
+        let Some((subnet, ip)) = self.work.state(owner).reserved.clone() else { return };
+        if self.world.ips.contains_key(&ip) {
+            self.work.state(owner).reserved = None;
+        } else if plan.address.is_none() {
+            self.work.state(owner).reserved = None;
+            self.world.release(&subnet, &ip);
+        }
+    }
+
+    /// Chooses an address and persists it. Problems when there is none.
+    fn allocate(&mut self, owner: &Owner, request: &AddressRequest) -> Vec<Problem> {
+        match self.world.allocate(request) {
+            Ok((subnet, addresses)) => {
+                self.work.state(owner).reserved = Some((subnet.clone(), request.ip_name.clone()));
+                let object = ip_object(request, &subnet, &addresses, self.world.epoch);
+                self.write(
+                    owner,
+                    Intent {
+                        kind: Kind::Ip,
+                        namespace: String::new(),
+                        name: request.ip_name.clone(),
+                        uid: None,
+                        verb: Verb::Create(object),
+                    },
+                );
+                Vec::new()
+            }
+            Err(no) => {
+                for subnet in &request.subnets {
+                    self.work.block(owner.clone(), Owner::subnet(subnet));
+                }
+                let full =
+                    no.tried.iter().all(|(_, e)| matches!(e, SubnetPoolError::NoAvailableAddress { .. }));
+                let reason = if full { "NoAvailableAddress" } else { "AcquireAddressFailed" };
+                let message =
+                    no.tried.iter().map(|(s, e)| format!("Subnet {s}: {e}")).collect::<Vec<_>>().join("; ");
+                vec![Problem { reason: reason.to_owned(), message }]
+            }
+        }
+    }
+
+    fn write(&mut self, owner: &Owner, intent: Intent) {
+        let key = (intent.kind, intent.namespace.clone(), intent.name.clone());
+        if let Some(waiting) = self.busy_objects.get_mut(&key) {
+            waiting.insert(owner.clone());
+            return;
+        }
+        self.busy_objects.insert(key, BTreeSet::new());
+        let id = self.id();
+        let verb = match &intent.verb {
+            Verb::Create(_) => "create",
+            Verb::MergePatch { status: true, .. } => "patch_status",
+            Verb::MergePatch { .. } => "patch",
+            Verb::Delete => "delete",
+        };
+        let kind = match intent.kind {
+            Kind::Vpc => "vpc",
+            Kind::Subnet => "subnet",
+            Kind::Ip => "ip",
+            Kind::Pod => "pod",
+            Kind::Node => "node",
+            Kind::Namespace => "namespace",
+        };
+        *self.stats.writes.entry((kind, verb)).or_default() += 1;
+        self.work.state(owner).writes += 1;
+        self.writes.insert(id, PendingWrite { owner: owner.clone(), intent: intent.clone() });
+        let Intent { kind, namespace, name, uid, verb } = intent;
+        self.out.push(Effect::Write(Write { id, kind, namespace, name, uid, verb }));
+    }
+
+    pub(crate) fn write_done(
+        &mut self,
+        now: Millis,
+        id: u64,
+        result: Result<Option<Object>, WriteError>,
+        dirty: &mut Dirty,
+    ) {
+        let Some(PendingWrite { owner, intent }) = self.writes.remove(&id) else { return };
+        let leads = matches!(self.lead, Lead::Leading(_));
+        if leads {
+            let state = self.work.state(&owner);
+            state.writes = state.writes.saturating_sub(1);
+            let key = (intent.kind, intent.namespace.clone(), intent.name.clone());
+            for waiting in self.busy_objects.remove(&key).into_iter().flatten() {
+                dirty.insert(waiting);
+            }
+        }
+        match result {
+            Ok(Some(object)) => self.put(object, dirty),
+            Ok(None) => {
+                // Deleted. If finalizers hold it the watch shows it again, terminating.
+                let key = match intent.kind {
+                    Kind::Pod => format!("{}/{}", intent.namespace, intent.name),
+                    _ => intent.name.clone(),
+                };
+                let same = |uid: &Option<String>| intent.uid.is_none() || *uid == intent.uid;
+                if self.held_meta(intent.kind, &key).is_some_and(|held| same(&held.uid)) {
+                    self.take_out(intent.kind, &key, dirty);
+                }
+            }
+            Err(error) => {
+                if leads {
+                    self.write_failed(now, &owner, &intent, &error);
+                }
+                return;
+            }
+        }
+        if leads {
+            self.work.state(&owner).succeeded();
+            dirty.insert(owner.clone());
+            self.work.settle(&owner);
+        }
+    }
+
+    fn write_failed(&mut self, now: Millis, owner: &Owner, intent: &Intent, error: &WriteError) {
+        self.stats.failed_writes += 1;
+        let what = format!("writing {:?} {} {}", intent.kind, intent.namespace, intent.name);
+        match error {
+            // Somebody was faster; the watch brings what is there now.
+            WriteError::AlreadyExists | WriteError::Conflict(_) | WriteError::NotFound => {
+                self.work.back_off(owner, now, PAUSE);
+            }
+            WriteError::Unavailable(_) => {
+                if self.work.state(owner).failures == 0 {
+                    self.log(true, format!("{what}: {error}; it is tried again"));
+                }
+                self.work.back_off(owner, now, PAUSE);
+            }
+            WriteError::Refused(_) => {
+                self.log(true, format!("{what}: {error}"));
+                let problem =
+                    Problem { reason: "WriteRefused".to_owned(), message: format!("{what}: {error}") };
+                self.tell(owner, std::slice::from_ref(&problem));
+                self.work.state(owner).refused = Some(problem);
+                self.work.back_off(owner, now, REFUSED_PAUSE);
+            }
+        }
+        self.work.settle(owner);
+    }
+
+    /// Tells the user what is new among an owner's problems, once (invariants 9 and 10).
+    pub(crate) fn tell(&mut self, owner: &Owner, problems: &[Problem]) {
+        let now: BTreeSet<Problem> = problems.iter().cloned().collect();
+        let before = self.said.get(owner);
+        let new: Vec<Problem> = now
+            .iter()
+            .filter(|problem| before.is_none_or(|before| !before.contains(problem)))
+            .cloned()
+            .collect();
+        if now.is_empty() {
+            if self.said.remove(owner).is_some() {
+                self.log(false, format!("{owner}: nothing is wrong any more"));
+            }
+            return;
+        }
+        self.said.insert(owner.clone(), now);
+        for problem in new {
+            *self.stats.problems.entry(problem.reason.clone()).or_default() += 1;
+            self.log(true, format!("{owner}: {}: {}", problem.reason, problem.message));
+            let kind = match owner.kind {
+                OwnerKind::Vpc => Kind::Vpc,
+                OwnerKind::Subnet => Kind::Subnet,
+                OwnerKind::Namespace => Kind::Namespace,
+                OwnerKind::Node => Kind::Node,
+                OwnerKind::Pod => Kind::Pod,
+                OwnerKind::Cluster => continue,
+            };
+            let Some(uid) = self.held_meta(kind, &owner.name).and_then(|meta| meta.uid.clone()) else {
+                continue;
+            };
+            let (namespace, name) = owner.namespaced();
+            self.out.push(Effect::Notify(Notice {
+                kind,
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                uid,
+                warning: true,
+                reason: problem.reason,
+                message: problem.message,
+            }));
+        }
+    }
+}
+
+/// The IP object that persists a choice.
+fn ip_object(request: &AddressRequest, subnet: &str, addresses: &Addresses, epoch: u64) -> serde_json::Value {
+    let text = |address: Option<std::net::IpAddr>| address.map(|a| a.to_string()).unwrap_or_default();
+    let spec = IpSpec {
+        pod_name: request.pod_name.clone(),
+        namespace: request.namespace.clone(),
+        subnet: subnet.to_owned(),
+        node_name: request.node.clone(),
+        ip_address: addresses.ip_text(),
+        v4_ip_address: text(addresses.v4),
+        v6_ip_address: text(addresses.v6),
+        mac_address: addresses.mac.to_kube_ovn(),
+        pod_type: request.pod_type.clone(),
+        ..IpSpec::default()
+    };
+    let mut ip = Ip::new(&request.ip_name, spec);
+    let labels = [
+        (SUBNET_LABEL, subnet),
+        (NODE_NAME_LABEL, request.node.as_str()),
+        (subnet, ""),
+        (IP_RESERVED_LABEL, "false"),
+    ];
+    ip.metadata.labels = Some(labels.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
+    let annotations = [(EPOCH, epoch.to_string()), (POD_UID, request.pod_uid.clone())];
+    ip.metadata.annotations = Some(annotations.into_iter().map(|(k, v)| (k.to_owned(), v)).collect());
+    json!(ip)
+}

@@ -1,0 +1,215 @@
+//! Who is to be planned, and when: the dirty set, timers, and owners that wait for others.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tombolo_plan::{Owner, Problem};
+
+use crate::io::Millis;
+
+/// How long an owner whose writes keep failing waits, at most.
+const MAX_BACKOFF: Millis = 60_000;
+
+/// What is known of an owner that has work under way.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Writes to the API server under way.
+    pub writes: usize,
+    /// Its group is in the transaction under way.
+    pub committing: bool,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Address reserved for it and not yet seen as an IP object: subnet and name of the object.
+    pub reserved: Option<(String, String)>,
+    /// Why the database or the API server refuses what is planned; told until it no longer does.
+    pub refused: Option<Problem>,
+}
+
+impl State {
+    fn is_busy(&self) -> bool {
+        self.writes > 0 || self.committing
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.is_busy() && self.failures == 0 && self.reserved.is_none() && self.refused.is_none()
+    }
+
+    /// What was tried went through.
+    pub fn succeeded(&mut self) {
+        self.failures = 0;
+        self.refused = None;
+    }
+}
+
+/// The queue of work. Each owner is in it at most once.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    dirty: BTreeSet<Owner>,
+    timers: BTreeSet<(Millis, Owner)>,
+    due: HashMap<Owner, Millis>,
+    again: BTreeSet<Owner>,
+    blocked: BTreeMap<Owner, BTreeSet<Owner>>,
+    states: HashMap<Owner, State>,
+}
+
+impl Work {
+    /// Plan this owner at once; if it is busy, as soon as it no longer is.
+    pub fn add(&mut self, owner: Owner) {
+        if self.states.get(&owner).is_some_and(State::is_busy) {
+            self.again.insert(owner);
+        } else {
+            self.dirty.insert(owner);
+        }
+    }
+
+    /// Plan this owner at `at`, unless it is planned before. An earlier time stays.
+    pub fn add_at(&mut self, owner: Owner, at: Millis) {
+        if let Some(present) = self.due.get(&owner).copied() {
+            if present <= at {
+                return;
+            }
+            self.timers.remove(&(present, owner.clone()));
+        }
+        self.due.insert(owner.clone(), at);
+        self.timers.insert((at, owner));
+    }
+
+    /// Moves what is due into the dirty set.
+    pub fn tick(&mut self, now: Millis) {
+        while let Some((at, owner)) = self.timers.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.timers.pop_first();
+            self.due.remove(&owner);
+            self.add(owner);
+        }
+    }
+
+    /// The next owner to plan, in the order of kinds.
+    pub fn next(&mut self) -> Option<Owner> {
+        self.dirty.pop_first()
+    }
+
+    /// When the next timer is due.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Millis> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// `owner` waits until `blocker` is done.
+    pub fn block(&mut self, owner: Owner, blocker: Owner) {
+        self.blocked.entry(blocker).or_default().insert(owner);
+    }
+
+    /// `blocker` is done: those that wait for it are dirty.
+    pub fn unblock(&mut self, blocker: &Owner) {
+        for owner in self.blocked.remove(blocker).into_iter().flatten() {
+            self.add(owner);
+        }
+    }
+
+    /// The state of an owner, made when there is none.
+    pub fn state(&mut self, owner: &Owner) -> &mut State {
+        self.states.entry(owner.clone()).or_default()
+    }
+
+    /// Whether nothing is dirty and nothing under way.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.dirty.is_empty() && self.again.is_empty() && !self.states.values().any(State::is_busy)
+    }
+
+    /// Something of this owner ended: plan it again if that was asked for meanwhile, forget it if there is
+    /// nothing to remember.
+    pub fn settle(&mut self, owner: &Owner) {
+        let Some(state) = self.states.get(owner) else { return };
+        if state.is_busy() {
+            return;
+        }
+        if self.again.remove(owner) {
+            self.dirty.insert(owner.clone());
+        } else if state.is_idle() {
+            self.states.remove(owner);
+        }
+    }
+
+    /// Counts a failure of this owner and plans it again after a pause that doubles from `first`.
+    pub fn back_off(&mut self, owner: &Owner, now: Millis, first: Millis) {
+        let state = self.state(owner);
+        state.failures = state.failures.saturating_add(1);
+        let pause = first.saturating_mul(1 << (state.failures - 1).min(16)).min(MAX_BACKOFF.max(first));
+        // What is dirty meanwhile must wait as well, or the pause would be none.
+        self.again.remove(owner);
+        self.dirty.remove(owner);
+        self.add_at(owner.clone(), now + pause);
+    }
+
+    /// Forgets everything: leadership is lost, and whoever leads next begins from the world.
+    pub fn clear(&mut self) {
+        *self = Work::default();
+    }
+
+    /// How many owners are dirty.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.dirty.len() + self.again.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_owners_come_again() {
+        let mut work = Work::default();
+        let owner = Owner::vpc("a");
+        work.state(&owner).writes = 1;
+        work.add(owner.clone());
+        assert_eq!(work.next(), None);
+        work.state(&owner).writes = 0;
+        work.settle(&owner);
+        assert_eq!(work.next(), Some(owner));
+        assert!(work.is_at_rest());
+    }
+
+    #[test]
+    fn the_earlier_time_counts() {
+        let mut work = Work::default();
+        work.add_at(Owner::vpc("a"), 10);
+        work.add_at(Owner::vpc("a"), 20);
+        assert_eq!(work.next_timer(), Some(10));
+        work.add_at(Owner::vpc("a"), 5);
+        assert_eq!(work.next_timer(), Some(5));
+        work.tick(5);
+        assert_eq!((work.next(), work.next_timer()), (Some(Owner::vpc("a")), None));
+    }
+
+    #[test]
+    fn pauses_grow_and_end() {
+        let mut work = Work::default();
+        let owner = Owner::pod("a", "b");
+        let mut now = 0;
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            work.back_off(&owner, now, 100);
+            let at = work.next_timer().unwrap();
+            pauses.push(at - now);
+            now = at;
+            work.tick(now);
+            assert_eq!(work.next(), Some(owner.clone()));
+        }
+        assert_eq!(pauses[..4], [100, 200, 400, 800]);
+        assert_eq!(pauses.last(), Some(&60_000));
+    }
+
+    #[test]
+    fn waiters_wake() {
+        let mut work = Work::default();
+        work.block(Owner::pod("a", "b"), Owner::subnet("s"));
+        work.unblock(&Owner::subnet("s"));
+        assert_eq!(work.next(), Some(Owner::pod("a", "b")));
+        work.unblock(&Owner::subnet("s"));
+        assert_eq!(work.next(), None);
+    }
+}
