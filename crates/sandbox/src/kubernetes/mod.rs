@@ -19,24 +19,12 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::hosts::{self, Host};
 use crate::progress::Phase;
-use crate::{exec, images, ours, paths};
+use crate::{exec, images, paths};
 use build::Programs;
 use certs::Pki;
 
 /// How long nodes have to register.
 const REGISTERED: Duration = Duration::from_secs(120);
-
-/// The phases that lead to a running Kubernetes: programs, images, cluster. The hosts must be up.
-///
-/// # Errors
-/// That of the phase that failed.
-pub fn phases() -> Result<()> {
-    let logs = paths::logs();
-    let programs = Phase::run("kubernetes programs", logs.join("kubernetes-programs.log"), build::ensure)?;
-    let base =
-        Phase::run("images", logs.join("images.log"), |phase| images::base(&ours::images_dir(), phase))?;
-    Phase::run("kubernetes", logs.join("kubernetes.log"), |phase| up(phase, &programs, &base))
-}
 
 /// Brings Kubernetes up on the running hosts: control plane on host1, a node on each. `programs` come from
 /// [`build::ensure`], `base` from [`images::base`]. Does nothing for what runs already.
