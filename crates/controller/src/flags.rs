@@ -78,6 +78,9 @@ pub struct Acting {
     /// Show the routers of others (Neutron's) as Vpc objects
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     pub enable_external_vpc: bool,
+    /// The value of spec.enableLb of Subnets that don't set it
+    #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    pub enable_lb: bool,
     /// Which routers of others are shown, as a label selector over their external_ids; empty means all
     #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
     pub external_vpc_selector: String,
@@ -154,7 +157,6 @@ const INERT: &[(&str, Shape, &str)] = &[
     ("ls-ct-skip-dst-lport-ips", Bool, "true"),
     ("pod-nic-type", Value, "veth-pair"),
     ("pod-default-fip-type", Value, ""),
-    ("enable-lb", Bool, "true"),
     ("enable-np", Bool, "true"),
     ("np-enforcement", Value, "standard"),
     ("enable-eip-snat", Bool, "true"),
@@ -394,9 +396,9 @@ mod tests {
     fn values_with_equals_or_a_space_and_the_last_wins() {
         assert_eq!(parse(&["--default-cidr=10.0.0.0/8"]).unwrap().acting.default_cidr, "10.0.0.0/8");
         assert_eq!(parse(&["--default-cidr", "10.0.0.0/8"]).unwrap().acting.default_cidr, "10.0.0.0/8");
-        let twice = parse(&["--default-ls=a", "--default-ls=b", "--enable-lb", "--enable-lb=false"]).unwrap();
+        let twice = parse(&["--default-ls=a", "--default-ls=b", "--enable-np", "--enable-np=false"]).unwrap();
         assert_eq!(twice.acting.default_ls, "b");
-        assert_eq!(twice.inert, ["--enable-lb=false"]);
+        assert_eq!(twice.inert, ["--enable-np=false"]);
     }
 
     #[test]

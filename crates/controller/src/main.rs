@@ -1,2 +1,6 @@
-//! kube-ovn-controller
-fn main() {}
+//! kube-ovn-controller: see the library.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tombolo_controller::main()
+}

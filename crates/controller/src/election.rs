@@ -1,0 +1,392 @@
+//! Leader election: watches the two Leases, takes ours, renews it, gives it up.
+//!
+//! Decides when to ask the API server; who may lead is decided by `crate::lease`. A standby watches, so a
+//! lease that is given up is taken at once; one whose holder died is taken when it runs out.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, PostParams};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Client};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tombolo_engine::Leadership;
+use tracing::{debug, info, warn};
+
+use crate::errors::{Away, chain};
+use crate::lease::{self, Sight, Verdict};
+
+/// Times and names of an election.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace of both Leases.
+    pub namespace: String,
+    /// The name under which this process holds the lease. Two living processes never share one.
+    pub identity: String,
+    /// How long the lease is valid after a change.
+    pub lease_duration: Duration,
+    /// How long the leader may fail to renew before it stands down.
+    pub renew_deadline: Duration,
+    /// Time between two renewals.
+    pub retry_period: Duration,
+}
+
+/// A change of leadership, for the engine.
+#[derive(Debug)]
+pub struct Change {
+    /// What we are from now on.
+    pub leadership: Leadership,
+    /// With [`Leadership::Lost`]: dropped or fired when nothing written under the lease is under way any more.
+    /// The lease is kept until then (for at most [`SETTLE`]).
+    pub settled: Option<oneshot::Sender<()>>,
+}
+
+/// How long standing down waits for writes that are under way.
+pub const SETTLE: Duration = Duration::from_millis(700);
+
+/// Ends when `stop` is cancelled and the lease, if it was ours, is given up.
+pub async fn run(
+    client: Client,
+    settings: Settings,
+    mut may_lead: watch::Receiver<bool>,
+    mut resign: mpsc::Receiver<String>,
+    changes: mpsc::Sender<Change>,
+    stop: CancellationToken,
+) {
+    let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
+    let mut ours_watch = watch_one(&api, lease::LEASE);
+    let mut theirs_watch = watch_one(&api, lease::KUBE_OVN_LEASE);
+    let mut election = Election {
+        api,
+        settings,
+        changes,
+        ours: Sight::Unknown,
+        theirs: Sight::Unknown,
+        current: None,
+        listing: [false; 2],
+        leading: None,
+        not_before: Instant::now(),
+        said: String::new(),
+        away: Away::new("the Lease", "the election goes on when the API server answers"),
+    };
+    loop {
+        let may = *may_lead.borrow_and_update();
+        let wake = election.act(may).await;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(event) = ours_watch.next() => election.observe(event, true).await,
+            Some(event) = theirs_watch.next() => election.observe(event, false).await,
+            changed = may_lead.changed() => if changed.is_err() { break },
+            Some(reason) = resign.recv() => {
+                if election.leading.is_some() {
+                    warn!(%reason, "giving the lease up");
+                    election.stand_down(true).await;
+                }
+            }
+            () = tokio::time::sleep_until(wake.into()) => {}
+        }
+    }
+    if election.leading.is_some() {
+        election.stand_down(true).await;
+    }
+}
+
+type LeaseStream = futures::stream::BoxStream<'static, watcher::Result<watcher::Event<Lease>>>;
+
+fn watch_one(api: &Api<Lease>, name: &str) -> LeaseStream {
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    watcher(api.clone(), config).backoff(crate::watch::backoff()).boxed()
+}
+
+struct Election {
+    api: Api<Lease>,
+    settings: Settings,
+    changes: mpsc::Sender<Change>,
+    ours: Sight,
+    theirs: Sight,
+    /// The newest version of our Lease that we saw: what a replacement builds on.
+    current: Option<Lease>,
+    /// Whether the list under way (ours, Kube-OVN's) has brought nothing so far.
+    listing: [bool; 2],
+    /// Set while we lead.
+    leading: Option<Leading>,
+    /// No attempt to take the lease before.
+    not_before: Instant,
+    /// What was last logged as the reason for not leading.
+    said: String,
+    away: Away,
+}
+
+struct Leading {
+    renewed: Instant,
+    next: Instant,
+}
+
+impl Election {
+    async fn observe(&mut self, event: watcher::Result<watcher::Event<Lease>>, is_ours: bool) {
+        let now = Instant::now();
+        let list = usize::from(!is_ours);
+        let lease = match event {
+            Ok(watcher::Event::Apply(lease) | watcher::Event::InitApply(lease)) => {
+                self.listing[list] = false;
+                Some(lease)
+            }
+            Ok(watcher::Event::Delete(_)) => None,
+            Ok(watcher::Event::Init) => {
+                self.listing[list] = true;
+                return;
+            }
+            // Only a complete list without it says that there is no such Lease.
+            Ok(watcher::Event::InitDone) if std::mem::take(&mut self.listing[list]) => None,
+            Ok(watcher::Event::InitDone) => return,
+            Err(error) => {
+                debug!(error = %chain(&error), "watching the Lease");
+                return;
+            }
+        };
+        if is_ours {
+            // An older version than the one we wrote ourselves may still be on its way: its holder is then the
+            // same, and the next write finds out by a conflict.
+            self.ours.observe(lease.as_ref(), now);
+            self.current = lease;
+            if self.leading.is_some()
+                && !matches!(&self.ours, Sight::Seen { record, .. } if record.holder == self.settings.identity)
+            {
+                warn!("the lease was taken from us");
+                self.stand_down(false).await;
+            }
+        } else {
+            self.theirs.observe(lease.as_ref(), now);
+        }
+    }
+
+    /// Does what is due and says when to come back.
+    async fn act(&mut self, may_lead: bool) -> Instant {
+        let now = Instant::now();
+        let far = now + Duration::from_secs(3600);
+        let verdict = lease::evaluate(&self.ours, &self.theirs, now, &self.settings.identity);
+        if let Some(leading) = &self.leading {
+            if let Verdict::KubeOvn { holder, .. } = &verdict {
+                warn!(%holder, "a controller of Kube-OVN's is running; standing down: stop it, its clean-up would take our rows for its own");
+                self.stand_down(true).await;
+                return Instant::now() + self.settings.retry_period;
+            }
+            if now >= leading.renewed + self.settings.renew_deadline {
+                warn!("the lease could not be renewed in time; standing down");
+                self.stand_down(false).await;
+                return Instant::now();
+            }
+            if now < leading.next {
+                return leading.next.min(leading.renewed + self.settings.renew_deadline);
+            }
+            return self.renew().await;
+        }
+        match verdict {
+            Verdict::Wait => far,
+            Verdict::KubeOvn { holder, until } => {
+                self.say(true, &format!("a controller of Kube-OVN's ({holder}) holds the Lease {} in {}: ours waits until it is stopped, its clean-up would take our rows for its own", lease::KUBE_OVN_LEASE, self.settings.namespace));
+                until
+            }
+            Verdict::Held { holder, until } => {
+                self.say(false, &format!("standing by: {holder} leads"));
+                until
+            }
+            Verdict::Ours | Verdict::Free => {
+                if !may_lead {
+                    self.say(
+                        false,
+                        "the lease is free; waiting until the Kubernetes objects and the NB are read",
+                    );
+                    return far;
+                }
+                if now < self.not_before {
+                    return self.not_before;
+                }
+                self.acquire().await
+            }
+        }
+    }
+
+    /// One log line for each new reason not to lead.
+    fn say(&mut self, warning: bool, text: &str) {
+        if self.said != text {
+            self.said = text.to_owned();
+            if warning {
+                warn!("{text}");
+            } else {
+                info!("{text}");
+            }
+        }
+    }
+
+    async fn acquire(&mut self) -> Instant {
+        let started = Instant::now();
+        let identity = self.settings.identity.clone();
+        let old = self.current.clone().unwrap_or_default();
+        let was = old.spec.clone().unwrap_or_default();
+        let time = MicroTime(Timestamp::now());
+        let transitions = was.lease_transitions.unwrap_or(0);
+        let same = was.holder_identity.as_deref() == Some(identity.as_str());
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(lease::LEASE.to_owned()),
+                namespace: Some(self.settings.namespace.clone()),
+                ..old.metadata
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(identity),
+                lease_duration_seconds: Some(self.seconds()),
+                acquire_time: Some(time.clone()),
+                renew_time: Some(time),
+                lease_transitions: Some(if same { transitions } else { transitions + 1 }),
+                ..was
+            }),
+        };
+        let exists = self.current.is_some();
+        let deadline = self.settings.retry_period.min(Duration::from_secs(5));
+        let answer = tokio::time::timeout(deadline, async {
+            if exists {
+                self.api.replace(lease::LEASE, &PostParams::default(), &lease).await
+            } else {
+                self.api.create(&PostParams::default(), &lease).await
+            }
+        })
+        .await;
+        match answer {
+            Ok(Ok(lease)) => {
+                self.away.back();
+                self.took(lease, started);
+                self.said.clear();
+                info!(identity = self.settings.identity, "leading");
+                let change = Change { leadership: Leadership::Held, settled: None };
+                // The receiver only goes away when the program ends.
+                let _ = self.changes.send(change).await;
+                started + self.settings.retry_period
+            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
+                // Somebody was faster: the watch brings the news.
+                debug!("the lease changed while we tried to take it");
+                self.later(started)
+            }
+            Ok(Err(error)) => {
+                self.away.gone(&chain(&error));
+                self.later(started)
+            }
+            Err(_) => {
+                self.away.gone("no answer in time");
+                self.later(started)
+            }
+        }
+    }
+
+    async fn renew(&mut self) -> Instant {
+        let started = Instant::now();
+        let Some(leading) = &self.leading else { return started };
+        let give_up = leading.renewed + self.settings.renew_deadline;
+        let deadline = give_up.saturating_duration_since(started).min(Duration::from_secs(5));
+        let Some(mut lease) = self.current.clone() else {
+            // Deleted under us: whoever did it wants a new election.
+            warn!("the Lease was deleted");
+            self.stand_down(false).await;
+            return started;
+        };
+        let spec = lease.spec.get_or_insert_default();
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        spec.lease_duration_seconds = Some(self.seconds());
+        let answer =
+            tokio::time::timeout(deadline, self.api.replace(lease::LEASE, &PostParams::default(), &lease))
+                .await;
+        let error = match answer {
+            Ok(Ok(lease)) => {
+                self.away.back();
+                self.took(lease, started);
+                return started + self.settings.retry_period;
+            }
+            // Not necessarily lost: somebody may have put a label on it. What is there now decides.
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 404 => {
+                match tokio::time::timeout(deadline, self.api.get_opt(lease::LEASE)).await {
+                    Ok(Ok(found)) => {
+                        self.observe(
+                            found.map_or_else(
+                                || Ok(watcher::Event::Delete(Lease::default())),
+                                |l| Ok(watcher::Event::Apply(l)),
+                            ),
+                            true,
+                        )
+                        .await;
+                        // Still ours: again at once, with the new version.
+                        return Instant::now();
+                    }
+                    Ok(Err(error)) => chain(&error),
+                    Err(_) => "no answer in time".to_owned(),
+                }
+            }
+            Ok(Err(error)) => chain(&error),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        self.away.gone(&error);
+        let again = self.later(started);
+        if let Some(leading) = &mut self.leading {
+            leading.next = again;
+        }
+        again.min(give_up)
+    }
+
+    fn took(&mut self, lease: Lease, at: Instant) {
+        self.ours.observe(Some(&lease), Instant::now());
+        self.current = Some(lease);
+        // Counted from before the request was sent: others count from when they see it, which is later.
+        self.leading = Some(Leading { renewed: at, next: at + self.settings.retry_period });
+    }
+
+    fn later(&mut self, now: Instant) -> Instant {
+        self.not_before = now + self.settings.retry_period.min(Duration::from_secs(2));
+        self.not_before
+    }
+
+    fn seconds(&self) -> i32 {
+        let seconds = self.settings.lease_duration.as_secs_f64().ceil();
+        (seconds as i32).max(1)
+    }
+
+    /// Tells the engine, waits for what is under way, and gives the lease up if it is still ours to give.
+    async fn stand_down(&mut self, release: bool) {
+        let (settled, done) = oneshot::channel();
+        let change = Change { leadership: Leadership::Lost, settled: Some(settled) };
+        let _ = self.changes.send(change).await;
+        self.leading = None;
+        self.not_before = Instant::now() + self.settings.retry_period;
+        info!(identity = self.settings.identity, "no longer leading");
+        if !release {
+            return;
+        }
+        // Either end means that nothing is under way; running out of time is harmless, since the
+        // database refuses a deposed leader (invariant 7).
+        let _ = tokio::time::timeout(SETTLE, done).await;
+        let Some(mut lease) = self.current.clone() else { return };
+        let spec = lease.spec.get_or_insert_default();
+        if spec.holder_identity.as_deref() != Some(self.settings.identity.as_str()) {
+            return;
+        }
+        spec.holder_identity = Some(String::new());
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        spec.lease_duration_seconds = Some(1);
+        let params = PostParams::default();
+        let request = self.api.replace(lease::LEASE, &params, &lease);
+        match tokio::time::timeout(Duration::from_secs(2), request).await {
+            Ok(Ok(lease)) => {
+                self.ours.observe(Some(&lease), Instant::now());
+                self.current = Some(lease);
+            }
+            Ok(Err(error)) => {
+                info!(error = %chain(&error), "the lease was not given up; it runs out by itself")
+            }
+            Err(_) => info!("the lease was not given up in time; it runs out by itself"),
+        }
+    }
+}

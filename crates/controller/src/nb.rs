@@ -1,0 +1,192 @@
+//! The NB: one client, its changes in order to the engine, one transaction at a time back.
+//!
+//! Decides the order in which the engine learns of a commit and of its rows, and when to speak of an NB that
+//! is away. The protocol is `tombolo_ovsdb`'s business.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::FutureExt;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tombolo_engine::{Event, NbEvent};
+use tombolo_ovsdb::driver::{Changes, Client, ClientConfig, Endpoints, Status, TlsConfig, Update};
+use tombolo_ovsdb::session::Backoff;
+use tombolo_ovsdb::{IndexSpec, Txn, TxnError, TxnReply, Wanted};
+use tracing::info;
+
+use crate::errors::Away;
+use crate::flags::Flags;
+use crate::metrics::Metrics;
+
+/// The database.
+pub const DATABASE: &str = "OVN_Northbound";
+/// How long the NB may be without a usable server before it is worth a warning: a change of its leader takes
+/// about a second, and happens in daily life.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often the warning is repeated.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// Starts connecting.
+pub fn connect(flags: &Flags, wanted: Wanted, indexes: Vec<IndexSpec>) -> Result<Client> {
+    let endpoints: Endpoints = flags.nb.join(",").parse().context("reading --ovn-nb-addr")?;
+    let mut config = ClientConfig::new(endpoints, DATABASE, wanted)
+        .leader_only(true)
+        .probe_interval(flags.inactivity_probe())
+        // An election takes about a second: look again often enough not to add to it.
+        .backoff(Backoff { cap: Duration::from_secs(2), ..Backoff::default() });
+    config.session.indexes = indexes;
+    config.session.request_timeout = flags.connect_timeout().max(Duration::from_secs(1)) * 10;
+    if flags.nb.iter().any(|endpoint| endpoint.starts_with("ssl:")) {
+        config = config.tls(TlsConfig {
+            private_key: flags.acting.ovn_ssl_key.clone().into(),
+            certificate: flags.acting.ovn_ssl_cert.clone().into(),
+            ca_certificate: flags.acting.ovn_ssl_cacert.clone().into(),
+        });
+    }
+    Client::connect(config).context("setting up the connection to the NB")
+}
+
+/// A transaction and its number.
+#[derive(Debug)]
+pub struct Commit {
+    /// Comes back in [`Event::CommitDone`].
+    pub id: u64,
+    /// What to commit.
+    pub txn: Txn,
+}
+
+type Answer = (u64, Result<TxnReply, TxnError>);
+
+/// Passes changes and answers to the engine until `stop` is cancelled. Each commit is given up after
+/// `deadline`, with an unknown outcome if it was sent.
+pub async fn run(
+    client: Client,
+    deadline: Duration,
+    metrics: Metrics,
+    mut commits: mpsc::Receiver<Commit>,
+    to: mpsc::Sender<Event>,
+    stop: CancellationToken,
+) {
+    let mut nb = Nb {
+        changes: client.changes(),
+        to,
+        fresh: false,
+        away: Away::new("the NB database", "pods keep their network; nothing new is done until it answers"),
+        speak_at: Some(Instant::now() + GRACE),
+    };
+    let mut status = client.watch_status();
+    let mut under_way: Option<Pin<Box<dyn Future<Output = Answer> + Send>>> = None;
+    loop {
+        let speak_at = nb.speak_at;
+        tokio::select! {
+            // In this order, so that changes are taken before the answer that follows them.
+            biased;
+            () = stop.cancelled() => return,
+            update = nb.changes.recv() => {
+                let Some(update) = update else { return };
+                if !nb.forward(update).await {
+                    return;
+                }
+            }
+            (id, result) = async { under_way.as_mut().expect("invariant: guarded by the condition").await },
+                if under_way.is_some() =>
+            {
+                under_way = None;
+                // What the transaction changed is already queued: the engine must see it before the answer.
+                while let Some(Some(update)) = nb.changes.recv().now_or_never() {
+                    if !nb.forward(update).await {
+                        return;
+                    }
+                }
+                if nb.to.send(Event::CommitDone { id, result }).await.is_err() {
+                    return;
+                }
+            }
+            commit = commits.recv(), if under_way.is_none() => {
+                let Some(Commit { id, txn }) = commit else { return };
+                let (client, metrics) = (client.clone(), metrics.clone());
+                under_way = Some(Box::pin(async move {
+                    let started = Instant::now();
+                    let result = client.transact(txn, deadline).await;
+                    metrics.transaction(&result, started.elapsed());
+                    (id, result)
+                }));
+            }
+            changed = status.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let status = status.borrow_and_update().clone();
+                metrics.nb(&status);
+                nb.look(&status);
+            }
+            () = sleep_until(speak_at) => {
+                nb.away.gone(&describe(&status.borrow()));
+                nb.speak_at = Some(Instant::now() + REMIND);
+            }
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn describe(status: &Status) -> String {
+    match (status.endpoint.is_empty(), status.last_error.is_empty()) {
+        (true, _) => "no attempt has ended yet".to_owned(),
+        (false, true) => format!("{}: no answer", status.endpoint),
+        (false, false) => format!("{}: {}", status.endpoint, status.last_error),
+    }
+}
+
+struct Nb {
+    changes: Changes,
+    to: mpsc::Sender<Event>,
+    /// What the engine was last told.
+    fresh: bool,
+    away: Away,
+    /// When to speak of an NB that isn't there; `None` while it is.
+    speak_at: Option<Instant>,
+}
+
+impl Nb {
+    /// Tells the engine. False when nobody listens any more.
+    async fn forward(&mut self, update: Update) -> bool {
+        let Update { snapshot, changes, resynced } = update;
+        let mut events = Vec::with_capacity(2);
+        // A replica that was built anew counts once it is complete; until then the old one stays, as stale.
+        if resynced && snapshot.fresh {
+            events.push(NbEvent::Replaced(snapshot.replica));
+        } else if !changes.is_empty() && !resynced {
+            events.push(NbEvent::Changed { replica: snapshot.replica, changes });
+        }
+        if snapshot.fresh != self.fresh {
+            self.fresh = snapshot.fresh;
+            events.push(if snapshot.fresh { NbEvent::Fresh } else { NbEvent::Stale });
+        }
+        for event in events {
+            if self.to.send(Event::Nb(event)).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn look(&mut self, status: &Status) {
+        if status.fresh {
+            if self.speak_at.take().is_some() && !self.away.is_away() {
+                info!(endpoint = status.endpoint, "following the NB");
+            }
+            self.away.back();
+        } else if self.speak_at.is_none() {
+            self.speak_at = Some(Instant::now() + GRACE);
+        }
+    }
+}

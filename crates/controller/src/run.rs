@@ -1,0 +1,328 @@
+//! The loop: events in, the engine's effects out. Everything around the engine is started here.
+//!
+//! Decides nothing but order: all that waits is handed to the engine before it is asked once what to do, so a
+//! burst becomes one batch and a single event waits for nobody.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tombolo_engine::{Effect, Engine, Event, Leadership, Object, WatchEvent};
+use tombolo_observe::{Observer, Probe};
+use tracing::{debug, info, warn};
+
+use crate::election::{self, Change};
+use crate::flags::Flags;
+use crate::metrics::Metrics;
+use crate::nb::Commit;
+use crate::watch::ApiServer;
+use crate::{cluster, events, nb, settings, watch as watches, writer};
+
+/// Events on their way to the engine. Watches wait when it is full.
+const INPUTS: usize = 4096;
+/// Most events taken before the engine is asked: a list of 50,000 pods must not keep the others waiting.
+const BATCH: usize = 8192;
+/// How long the end may take once the lease is given up.
+const END: Duration = Duration::from_secs(3);
+
+/// Runs until `stop` is cancelled (which gives the lease up first) or something can't go on.
+pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
+    for flag in &flags.inert {
+        info!("{flag}: accepted, has no effect in this version");
+    }
+    // Read early, so that a wrong value is an error at once and not when the API server answers.
+    settings::config(&flags, flags.acting.cluster_id.as_deref().unwrap_or("not known yet"))?;
+
+    let observer = Observer::new("kube-ovn-controller", env!("CARGO_PKG_VERSION"));
+    observer.health().fail(Probe::Ready, "kubernetes", "not synced yet");
+    observer.health().fail(Probe::Ready, "ovn-nb", "not connected yet");
+    let metrics = Metrics::new(&observer);
+    let end = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    serve(&flags, &observer, &tasks, &end).await?;
+
+    let client = cluster::client(flags.acting.kubeconfig.as_deref()).await?;
+    let api_server = ApiServer::new();
+    let id = match &flags.acting.cluster_id {
+        Some(id) => id.clone(),
+        None => match cluster::id(&client, &api_server, &stop).await {
+            Some(id) => id,
+            None => return Ok(()),
+        },
+    };
+    let config = settings::config(&flags, &id)?;
+    let nb_client =
+        nb::connect(&flags, tombolo_plan::nb::wanted(&config.cluster), tombolo_plan::nb::indexes())?;
+
+    let (to_engine, inputs) = mpsc::channel(INPUTS);
+    let (writes, write_requests) = mpsc::unbounded_channel();
+    let (commits, commit_requests) = mpsc::channel(4);
+    let (notices, notice_requests) = mpsc::channel(events::QUEUE);
+    let (resign, resign_requests) = mpsc::channel(4);
+    let (may_lead, may_lead_seen) = watch::channel(false);
+    let (leading, leading_seen) = watch::channel(false);
+    let (changes, lease_changes) = mpsc::channel(4);
+
+    let identity = identity(&flags);
+    watches::start(&client, &api_server, &to_engine, &tasks, &end);
+    tasks.spawn(writer::run(
+        client.clone(),
+        api_server,
+        metrics.clone(),
+        leading_seen,
+        write_requests,
+        to_engine.clone(),
+        end.clone(),
+    ));
+    tasks.spawn(events::run(client.clone(), identity.clone(), notice_requests, end.clone()));
+    tasks.spawn(nb::run(
+        nb_client,
+        flags.ovn_timeout(),
+        metrics.clone(),
+        commit_requests,
+        to_engine,
+        end.clone(),
+    ));
+    tasks.spawn(election::run(
+        client,
+        election::Settings {
+            namespace: flags.acting.pod_namespace.clone(),
+            identity,
+            lease_duration: flags.acting.leader_elect_lease_duration,
+            renew_deadline: flags.acting.leader_elect_renew_deadline,
+            retry_period: flags.acting.leader_elect_retry_period,
+        },
+        may_lead_seen,
+        resign_requests,
+        changes,
+        stop.clone(),
+    ));
+    tasks.close();
+
+    let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let shell = Shell {
+        engine: Engine::new(config, i64::try_from(unix.as_secs()).unwrap_or_default()),
+        started: Instant::now(),
+        observer,
+        metrics,
+        writes,
+        commits,
+        notices,
+        resign,
+        may_lead,
+        leading,
+        writes_out: 0,
+        commits_out: 0,
+        settling: None,
+        synced_once: false,
+    };
+    let result = shell.turn_until_end(inputs, lease_changes, &stop).await;
+    end.cancel();
+    if tokio::time::timeout(END, tasks.wait()).await.is_err() {
+        debug!("some tasks did not end in time");
+    }
+    result
+}
+
+/// Health and metrics on all addresses, both families where the host has both.
+async fn serve(
+    flags: &Flags,
+    observer: &Observer,
+    tasks: &TaskTracker,
+    end: &CancellationToken,
+) -> Result<()> {
+    let port = flags.acting.pprof_port;
+    if port == 0 {
+        return Ok(());
+    }
+    let any6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    let any4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let listener = match tokio::net::TcpListener::bind(any6).await {
+        Ok(listener) => listener,
+        Err(_) => tokio::net::TcpListener::bind(any4)
+            .await
+            .with_context(|| format!("listening on port {port} for health and metrics: is another controller running on this host? (--pprof-port)"))?,
+    };
+    let (observer, end) = (observer.clone(), end.clone());
+    tasks.spawn(async move {
+        if let Err(error) = observer.serve_on(listener, end.cancelled_owned()).await {
+            warn!(%error, "health and metrics are not served any more");
+        }
+    });
+    Ok(())
+}
+
+/// The pod's name: a container that starts again takes its own lease up at once. Outside of a pod, the host's
+/// name and something that no other process has.
+fn identity(flags: &Flags) -> String {
+    if let Some(name) = flags.acting.pod_name.as_ref().filter(|name| !name.is_empty()) {
+        return name.clone();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{}_{}_{:x}", host.trim(), std::process::id(), now.as_micros())
+}
+
+/// The engine and where its effects go.
+struct Shell {
+    engine: Engine,
+    started: Instant,
+    observer: Observer,
+    metrics: Metrics,
+    writes: mpsc::UnboundedSender<tombolo_engine::Write>,
+    commits: mpsc::Sender<Commit>,
+    notices: mpsc::Sender<tombolo_engine::Notice>,
+    resign: mpsc::Sender<String>,
+    may_lead: watch::Sender<bool>,
+    leading: watch::Sender<bool>,
+    writes_out: usize,
+    commits_out: usize,
+    /// Fired when nothing is under way any more.
+    settling: Option<oneshot::Sender<()>>,
+    synced_once: bool,
+}
+
+impl Shell {
+    async fn turn_until_end(
+        mut self,
+        mut inputs: mpsc::Receiver<Event>,
+        mut lease_changes: mpsc::Receiver<Change>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let mut batch = Vec::new();
+        loop {
+            self.act().await?;
+            let wakeup = self.engine.next_wakeup().map(|at| self.started + Duration::from_millis(at));
+            tokio::select! {
+                count = inputs.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        bail!("all inputs of the engine have ended");
+                    }
+                }
+                change = lease_changes.recv() => match change {
+                    Some(change) => self.lead(change),
+                    // The election ends last: after it has given the lease up.
+                    None if stop.is_cancelled() => return Ok(()),
+                    None => bail!("the leader election has ended"),
+                },
+                () = sleep_until(wakeup) => {
+                    let now = self.now();
+                    self.engine.handle(now, Event::Tick);
+                }
+            }
+            let (now, began, count) = (self.now(), Instant::now(), batch.len());
+            for event in batch.drain(..) {
+                self.look(&event);
+                self.engine.handle(now, event);
+            }
+            if count > 0 {
+                self.metrics.turn(count, began.elapsed());
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn lead(&mut self, change: Change) {
+        let held = change.leadership == Leadership::Held;
+        self.leading.send_replace(held);
+        self.metrics.leading(held);
+        let now = self.now();
+        self.engine.handle(now, Event::Leadership(change.leadership));
+        self.settling = change.settled;
+    }
+
+    /// What the shell itself needs to know of an event.
+    fn look(&mut self, event: &Event) {
+        match event {
+            Event::WriteDone { id, result } => {
+                self.writes_out = self.writes_out.saturating_sub(1);
+                if let Err(error) = result {
+                    debug!(id, %error, "a write was not done");
+                }
+            }
+            Event::CommitDone { id, result } => {
+                self.commits_out = self.commits_out.saturating_sub(1);
+                if let Err(error) = result {
+                    debug!(id, %error, "a transaction was not committed");
+                }
+            }
+            Event::Watch(WatchEvent::Applied(Object::Subnet(subnet))) => self.metrics.subnet(subnet),
+            Event::Watch(WatchEvent::Deleted(Object::Subnet(subnet))) => self.metrics.subnet_gone(subnet),
+            _ => {}
+        }
+    }
+
+    /// Asks the engine what to do, does it, and publishes how things are.
+    async fn act(&mut self) -> Result<()> {
+        let now = self.now();
+        for effect in self.engine.poll(now) {
+            self.execute(effect).await?;
+        }
+        if self.writes_out == 0
+            && self.commits_out == 0
+            && let Some(settled) = self.settling.take()
+        {
+            // Nobody waits any more if it took too long.
+            let _ = settled.send(());
+        }
+        self.publish();
+        Ok(())
+    }
+
+    async fn execute(&mut self, effect: Effect) -> Result<()> {
+        match effect {
+            Effect::Write(write) => {
+                self.writes_out += 1;
+                self.writes.send(write).context("the writer has ended")?;
+            }
+            Effect::Commit { id, txn } => {
+                self.commits_out += 1;
+                self.commits.send(Commit { id, txn }).await.context("the NB task has ended")?;
+            }
+            Effect::Notify(notice) => {
+                debug!(?notice, "event");
+                if self.notices.try_send(notice).is_err() {
+                    debug!("too many Events at once: one is dropped; its condition stays");
+                }
+            }
+            Effect::Log { warning: true, message } => warn!("{message}"),
+            Effect::Log { warning: false, message } => info!("{message}"),
+            Effect::Resign { reason } => {
+                // A full queue means that it is being given up already.
+                let _ = self.resign.try_send(reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        let health = self.engine.health();
+        self.metrics.engine(self.engine.stats(), health);
+        let conditions = self.observer.health();
+        let state = |ok: bool, why: &str| if ok { Ok(()) } else { Err(why.to_owned()) };
+        conditions.set(Probe::Ready, "kubernetes", state(health.synced, "not all objects are read yet"));
+        conditions.set(Probe::Ready, "ovn-nb", state(health.nb_fresh, "no usable server"));
+        let may = health.synced && health.nb_fresh;
+        if may && !self.synced_once {
+            self.synced_once = true;
+            info!(
+                seconds = self.started.elapsed().as_secs_f64(),
+                "first sync: Kubernetes and the NB are read"
+            );
+        }
+        self.may_lead.send_if_modified(|now| std::mem::replace(now, may) != may);
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,245 @@
+//! Writes to the API server: many at once, each with a deadline, each answered to the engine.
+//!
+//! Decides how a write becomes a request and what an error means for the engine. Doesn't retry: whether the
+//! same write still makes sense is the engine's business.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Request;
+use kube::{Client, Resource};
+use serde::Deserialize;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tombolo_api::views::{NamespaceView, NodeView, PodView};
+use tombolo_api::{Ip, Subnet, Vpc};
+use tombolo_engine::io::Kind;
+use tombolo_engine::{Event, Object, Verb, Write, WriteError};
+use tracing::debug;
+
+use crate::errors::chain;
+use crate::metrics::Metrics;
+use crate::watch::{ApiServer, held_by_finalizers};
+
+/// Writes under way at once. The API server takes about 3 ms of CPU for each, so this keeps several of its
+/// cores busy; more only makes its queue longer.
+const AT_ONCE: usize = 32;
+/// Deadline of one write.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Name of our writes in `metadata.managedFields`.
+const MANAGER: &str = "kube-ovn-controller";
+
+/// Executes what comes on `writes`, while `leading` says so, until `stop` is cancelled and what is under way has ended, or until the
+/// channel closes. Every write is answered by one [`Event::WriteDone`].
+pub async fn run(
+    client: Client,
+    api_server: ApiServer,
+    metrics: Metrics,
+    leading: watch::Receiver<bool>,
+    mut writes: mpsc::UnboundedReceiver<Write>,
+    to: mpsc::Sender<Event>,
+    stop: CancellationToken,
+) {
+    let mut waiting: VecDeque<Write> = VecDeque::new();
+    let mut under_way: JoinSet<Event> = JoinSet::new();
+    let mut open = true;
+    loop {
+        while under_way.len() < AT_ONCE
+            && !stop.is_cancelled()
+            && let Some(write) = waiting.pop_front()
+        {
+            // What was asked for by a leader that isn't one any more must not be written, but it is answered.
+            if !*leading.borrow() {
+                let result = Err(WriteError::Unavailable("no longer leading".to_owned()));
+                under_way.spawn(std::future::ready(Event::WriteDone { id: write.id, result }));
+                continue;
+            }
+            let (client, api_server, metrics) = (client.clone(), api_server.clone(), metrics.clone());
+            under_way.spawn(async move {
+                let (id, method) = (write.id, method(&write.verb));
+                let started = Instant::now();
+                let result = match tokio::time::timeout(DEADLINE, execute(&client, write)).await {
+                    Ok(result) => result,
+                    Err(_) => Err(WriteError::Unavailable(format!("no answer within {DEADLINE:?}"))),
+                };
+                match &result {
+                    Err(WriteError::Unavailable(why)) => api_server.gone(why),
+                    _ => api_server.back(),
+                }
+                metrics.api_write(method, &result, started.elapsed());
+                Event::WriteDone { id, result }
+            });
+        }
+        if under_way.is_empty() && (!open || stop.is_cancelled()) {
+            return;
+        }
+        tokio::select! {
+            write = writes.recv(), if open => match write {
+                Some(write) => waiting.push_back(write),
+                None => open = false,
+            },
+            Some(done) = under_way.join_next() => {
+                // A task that panicked has no answer; the panic is already on stderr, and ending is right:
+                // the engine would wait for that write for ever.
+                let Ok(event) = done else { return };
+                if to.send(event).await.is_err() {
+                    return;
+                }
+            }
+            () = stop.cancelled(), if open => open = false,
+        }
+    }
+}
+
+fn method(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::Create(_) => "POST",
+        Verb::MergePatch { .. } => "PATCH",
+        Verb::Delete => "DELETE",
+    }
+}
+
+/// The path of the collection that holds objects of `kind`.
+fn collection(kind: Kind, namespace: &str) -> String {
+    match kind {
+        Kind::Vpc => Vpc::url_path(&(), None),
+        Kind::Subnet => Subnet::url_path(&(), None),
+        Kind::Ip => Ip::url_path(&(), None),
+        Kind::Pod => PodView::url_path(&(), Some(namespace)),
+        Kind::Node => NodeView::url_path(&(), None),
+        Kind::Namespace => NamespaceView::url_path(&(), None),
+    }
+}
+
+async fn execute(client: &Client, write: Write) -> Result<Option<Object>, WriteError> {
+    let Write { id, kind, namespace, name, uid, verb } = write;
+    debug!(id, ?kind, %namespace, %name, verb = method(&verb), "writing");
+    let paths = Request::new(collection(kind, &namespace));
+    let is_create = matches!(verb, Verb::Create(_));
+    let is_delete = matches!(verb, Verb::Delete);
+    let request = match verb {
+        Verb::Create(object) => {
+            let body = serde_json::to_vec(&object).map_err(|e| WriteError::Refused(e.to_string()))?;
+            let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+            paths.create(&params, body)
+        }
+        Verb::MergePatch { status, patch } => {
+            let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+            let patch = Patch::Merge(patch);
+            if status {
+                paths.patch_subresource("status", &name, &params, &patch)
+            } else {
+                paths.patch(&name, &params, &patch)
+            }
+        }
+        Verb::Delete => {
+            let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+            paths.delete(&name, &DeleteParams { preconditions, ..DeleteParams::default() })
+        }
+    }
+    .map_err(|e| WriteError::Refused(e.to_string()))?;
+    let answer = client.request_text(request).await.map_err(|e| classify(&e, is_create))?;
+    if is_delete {
+        return Ok(still_there(kind, &answer));
+    }
+    // The write was done; an answer that doesn't fit our type means that somebody else's fields don't. The
+    // watch reports such an object, so here it only counts as "not known".
+    decode(kind, &answer)
+        .map(Some)
+        .map_err(|e| WriteError::Unavailable(format!("the answer can't be read: {e}")))
+}
+
+/// After a delete the API server answers with a Status, or with the object: as it was, or as it still is when
+/// finalizers hold it. Only the last is an object that exists.
+fn still_there(kind: Kind, answer: &str) -> Option<Object> {
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(default)]
+        kind: String,
+        #[serde(default)]
+        metadata: ObjectMeta,
+    }
+    let head: Head = serde_json::from_str(answer).ok()?;
+    if head.kind == "Status" || !held_by_finalizers(&head.metadata) {
+        return None;
+    }
+    decode(kind, answer).ok()
+}
+
+fn decode(kind: Kind, text: &str) -> Result<Object, serde_json::Error> {
+    Ok(match kind {
+        Kind::Vpc => Object::Vpc(Arc::new(serde_json::from_str(text)?)),
+        Kind::Subnet => Object::Subnet(Arc::new(serde_json::from_str(text)?)),
+        Kind::Ip => Object::Ip(Arc::new(serde_json::from_str(text)?)),
+        Kind::Pod => Object::Pod(Arc::new(serde_json::from_str(text)?)),
+        Kind::Node => Object::Node(Arc::new(serde_json::from_str(text)?)),
+        Kind::Namespace => Object::Namespace(Arc::new(serde_json::from_str(text)?)),
+    })
+}
+
+fn classify(error: &kube::Error, is_create: bool) -> WriteError {
+    let kube::Error::Api(status) = error else {
+        return WriteError::Unavailable(chain(error));
+    };
+    match status.code {
+        404 => WriteError::NotFound,
+        409 if is_create && status.reason == "AlreadyExists" => WriteError::AlreadyExists,
+        409 => WriteError::Conflict(status.message.clone()),
+        400 | 403 | 405 | 413 | 415 | 422 => WriteError::Refused(status.message.clone()),
+        _ => WriteError::Unavailable(format!("{} {}", status.code, status.message)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn api(code: u16, reason: &str) -> kube::Error {
+        kube::Error::Api(
+            Status { code, reason: reason.into(), message: "m".into(), ..Status::default() }.boxed(),
+        )
+    }
+
+    #[test]
+    fn errors_by_what_happens_next() {
+        let refused = WriteError::Refused("m".into());
+        let conflict = WriteError::Conflict("m".into());
+        for (code, reason, create, want) in [
+            (409, "AlreadyExists", true, WriteError::AlreadyExists),
+            (409, "Conflict", true, conflict.clone()),
+            (409, "Conflict", false, conflict),
+            (404, "NotFound", false, WriteError::NotFound),
+            (422, "Invalid", true, refused.clone()),
+            (403, "Forbidden", true, refused.clone()),
+            (400, "BadRequest", false, refused),
+            (429, "TooManyRequests", false, WriteError::Unavailable("429 m".into())),
+            (500, "InternalError", true, WriteError::Unavailable("500 m".into())),
+            (503, "ServiceUnavailable", true, WriteError::Unavailable("503 m".into())),
+        ] {
+            assert_eq!(classify(&api(code, reason), create), want, "{code} {reason}");
+        }
+    }
+
+    #[test]
+    fn paths() {
+        assert_eq!(collection(Kind::Vpc, ""), "/apis/kubeovn.io/v1/vpcs");
+        assert_eq!(collection(Kind::Ip, ""), "/apis/kubeovn.io/v1/ips");
+        assert_eq!(collection(Kind::Pod, "net2"), "/api/v1/namespaces/net2/pods");
+        assert_eq!(collection(Kind::Node, ""), "/api/v1/nodes");
+    }
+
+    #[test]
+    fn what_a_delete_leaves() {
+        assert!(still_there(Kind::Subnet, r#"{"kind":"Status","status":"Success"}"#).is_none());
+        let gone = r#"{"kind":"Subnet","metadata":{"name":"a","deletionTimestamp":"2026-01-01T00:00:00Z"},"spec":{}}"#;
+        assert!(still_there(Kind::Subnet, gone).is_none());
+        let held = gone.replace("\"name\"", "\"finalizers\":[\"x\"],\"name\"");
+        assert!(matches!(still_there(Kind::Subnet, &held), Some(Object::Subnet(_))));
+    }
+}
