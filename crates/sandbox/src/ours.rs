@@ -116,7 +116,7 @@ pub fn images_dir() -> PathBuf {
 /// When something isn't ready in time; the phase's log then has the workloads' state and logs.
 pub fn deploy(phase: &Phase, programs: &OurPrograms, image: &Image) -> Result<()> {
     phase.hint(format_args!("{}/kubectl -n {NAMESPACE} describe pods", paths::bin().display()));
-    symlink(&programs.kubectl_ko, &paths::bin().join("kubectl-ko"))?;
+    symlink(&programs.kubectl_ko, &kubernetes::plugins().join("kubectl-ko"))?;
     thread::scope(|scope| {
         let imports: Vec<_> = hosts::all()
             .into_iter()

@@ -11,6 +11,7 @@ pub mod util;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -78,24 +79,36 @@ pub fn daemons(host: &Host) -> Vec<&'static str> {
     names
 }
 
-/// `bin/kubectl` for people, tests and [`kubectl`]: as typed on host1 by the cluster's administrator.
+/// `bin/kubectl` for people, tests and [`kubectl()`]: as typed on host1 by the cluster's administrator.
 fn install_kubectl(programs: &Programs, pki: &Pki) -> Result<()> {
     let cache = paths::state().join("kubernetes/kubectl-cache");
-    fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
-    // Entering the mount namespace loses the working directory, which `-f file.yaml` needs; `kubectl ko` is
-    // found in this script's own directory.
+    for dir in [&cache, &plugins()] {
+        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+    }
+    let kubectl = programs.path("kubectl")?;
+    let programs = kubectl.parent().unwrap_or(kubectl);
+    // Entering the host loses the working directory, which `-f file.yaml` needs, and PATH, where plugins are
+    // found and where they find kubectl.
     let script = format!(
         "#!/bin/bash\n\
          # kubectl as the cluster's administrator types it on host1.\n\
          bin=$(dirname \"$(readlink -f \"$0\")\")\n\
-         export KUBECONFIG={kubeconfig} KUBECACHEDIR={cache} PATH=\"$bin:$PATH\"\n\
-         exec \"$bin/enter\" {host} bash -c 'cd \"$1\" || cd /; shift; exec \"$@\"' kubectl \"$PWD\" {kubectl} \"$@\"\n",
+         export KUBECONFIG={kubeconfig} KUBECACHEDIR={cache}\n\
+         exec \"$bin/enter\" {host} bash -c \\\n  \
+         'cd \"$1\" || cd /; shift; PATH={plugins}:{programs}:$PATH exec \"$@\"' kubectl \"$PWD\" {kubectl} \"$@\"\n",
         kubeconfig = pki.kubeconfig("admin").display(),
         cache = cache.display(),
         host = control_plane::host(),
-        kubectl = programs.path("kubectl")?.display(),
+        plugins = plugins().display(),
+        programs = programs.display(),
+        kubectl = kubectl.display(),
     );
     hosts::install_script(&paths::bin().join("kubectl"), &script)
+}
+
+/// Where `kubectl` finds its plugins.
+pub fn plugins() -> PathBuf {
+    paths::state().join("kubernetes/plugins")
 }
 
 /// A `kubectl` command of the cluster's administrator, to add arguments to.
