@@ -127,7 +127,9 @@ impl Servers {
         let child = command.spawn().context("starting ovsdb-server (Debian package openvswitch-common)")?;
         state.child = Some(child);
         let started = Instant::now();
-        while std::os::unix::net::UnixStream::connect(self.socket(member)).is_err() {
+        // The control socket comes after the database's.
+        let sockets = [self.socket(member), dir.join(format!("s{member}.ctl"))];
+        while !sockets.iter().all(|socket| std::os::unix::net::UnixStream::connect(socket).is_ok()) {
             let child = self.members[member].child.as_mut().context("started above")?;
             if let Some(status) = child.try_wait()? {
                 bail!("ovsdb-server ended at once ({status}): {}", self.log(member));
