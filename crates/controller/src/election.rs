@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tombolo_engine::Leadership;
 use tracing::{debug, info, warn};
 
-use crate::errors::{Away, chain};
+use crate::errors::{Away, GRACE, chain};
 use crate::lease::{self, Sight, Verdict};
 
 /// Times and names of an election.
@@ -72,7 +72,7 @@ pub async fn run(
         leading: None,
         not_before: Instant::now(),
         said: String::new(),
-        away: Away::new("the Lease", "the election goes on when the API server answers"),
+        away: Away::new("the Lease", "the election goes on when the API server answers", GRACE),
     };
     loop {
         let may = *may_lead.borrow_and_update();

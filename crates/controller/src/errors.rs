@@ -8,6 +8,8 @@ use tracing::{info, warn};
 
 /// How often something that stays away is mentioned again.
 const REMIND: Duration = Duration::from_secs(60);
+/// The usual grace: a server that starts, an election, a connection that is replaced.
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// The error and its causes, `a: b: c`, without saying twice what a cause already says.
 pub fn chain(error: &dyn Error) -> String {
@@ -21,50 +23,92 @@ pub fn chain(error: &dyn Error) -> String {
         }
         source = cause.source();
     }
-    text
+    // kube prints an API error twice: in words, and as a dump of the structure.
+    match text.find(" (Status {") {
+        Some(dump) => text[..dump].to_owned(),
+        None => text,
+    }
 }
 
-/// Something that can be away: one warning when it goes, one each minute while it stays away, one line when it
-/// is back.
+/// Something that can be away: one warning when it is gone for longer than a moment, one each minute while it
+/// stays away, one line when it is back.
 #[derive(Debug)]
 pub struct Away {
     what: &'static str,
     consequence: &'static str,
-    state: Option<(Instant, Instant)>,
+    grace: Duration,
+    gone: Option<Gone>,
+}
+
+#[derive(Debug)]
+struct Gone {
+    since: Instant,
+    /// When it was last said; `None` while it may be only a hiccup.
+    said: Option<Instant>,
 }
 
 impl Away {
-    /// `what` is away; `consequence` says what that means and what the user can do.
-    pub fn new(what: &'static str, consequence: &'static str) -> Self {
-        Self { what, consequence, state: None }
+    /// `what` is away; `consequence` says what that means and what the user can do. What is back within `grace`
+    /// isn't mentioned.
+    pub fn new(what: &'static str, consequence: &'static str, grace: Duration) -> Self {
+        Self { what, consequence, grace, gone: None }
     }
 
-    /// It doesn't answer.
+    /// It doesn't answer. To be called at each attempt.
     pub fn gone(&mut self, error: &str) {
         let now = Instant::now();
-        match &mut self.state {
-            None => {
-                self.state = Some((now, now));
-                warn!(%error, "{} can't be reached: {}", self.what, self.consequence);
-            }
-            Some((since, said)) if now >= *said + REMIND => {
-                *said = now;
-                let seconds = since.elapsed().as_secs();
-                warn!(%error, seconds, "{} still can't be reached: {}", self.what, self.consequence);
-            }
-            Some(_) => {}
+        let gone = self.gone.get_or_insert(Gone { since: now, said: None });
+        let due = gone.said.map_or(gone.since + self.grace, |said| said + REMIND);
+        if now < due {
+            return;
+        }
+        let first = gone.said.replace(now).is_none();
+        let seconds = gone.since.elapsed().as_secs();
+        if first {
+            warn!(%error, "{} can't be reached: {}", self.what, self.consequence);
+        } else {
+            warn!(%error, seconds, "{} still can't be reached: {}", self.what, self.consequence);
         }
     }
 
     /// It answers.
     pub fn back(&mut self) {
-        if let Some((since, _)) = self.state.take() {
+        if let Some(Gone { since, said: Some(_) }) = self.gone.take() {
             info!(seconds = since.elapsed().as_secs(), "{} answers again", self.what);
         }
     }
 
-    /// Whether it is away.
+    /// Whether it was said to be away.
     pub fn is_away(&self) -> bool {
-        self.state.is_some()
+        self.gone.as_ref().is_some_and(|gone| gone.said.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hiccup_is_not_mentioned() {
+        let mut away = Away::new("x", "y", Duration::from_secs(60));
+        away.gone("e");
+        assert!(!away.is_away());
+        away.back();
+        let mut away = Away::new("x", "y", Duration::ZERO);
+        away.gone("e");
+        assert!(away.is_away());
+        away.back();
+        assert!(!away.is_away());
+    }
+
+    #[test]
+    fn chains_say_each_thing_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer: {0}")]
+        struct Outer(#[source] Inner);
+        #[derive(Debug, thiserror::Error)]
+        #[error("inner (Status {{ code: 1 }})")]
+        struct Inner;
+        assert_eq!(chain(&Outer(Inner)), "outer: inner");
     }
 }

@@ -17,15 +17,12 @@ use tombolo_ovsdb::session::Backoff;
 use tombolo_ovsdb::{IndexSpec, Txn, TxnError, TxnReply, Wanted};
 use tracing::info;
 
-use crate::errors::Away;
+use crate::errors::{Away, GRACE};
 use crate::flags::Flags;
 use crate::metrics::Metrics;
 
 /// The database.
 pub const DATABASE: &str = "OVN_Northbound";
-/// How long the NB may be without a usable server before it is worth a warning: a change of its leader takes
-/// about a second, and happens in daily life.
-const GRACE: Duration = Duration::from_secs(2);
 /// How often the warning is repeated.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -74,7 +71,11 @@ pub async fn run(
         changes: client.changes(),
         to,
         fresh: false,
-        away: Away::new("the NB database", "pods keep their network; nothing new is done until it answers"),
+        away: Away::new(
+            "the NB database",
+            "pods keep their network; nothing new is done until it answers",
+            Duration::ZERO,
+        ),
         speak_at: Some(Instant::now() + GRACE),
     };
     let mut status = client.watch_status();

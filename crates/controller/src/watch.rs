@@ -25,7 +25,7 @@ use tombolo_engine::io::Kind;
 use tombolo_engine::{Event, Object, WatchEvent};
 use tracing::{debug, warn};
 
-use crate::errors::{Away, chain};
+use crate::errors::{Away, GRACE, chain};
 
 /// What all watches and the writer share: whether the API server answers.
 #[derive(Clone, Debug)]
@@ -37,6 +37,7 @@ impl ApiServer {
         Self(Arc::new(Mutex::new(Away::new(
             "the Kubernetes API server",
             "pods keep their network; nothing new is done until it answers",
+            GRACE,
         ))))
     }
 

@@ -1,4 +1,5 @@
 //! A bed for the controller: API server, NB, and the program as a process.
+#![allow(dead_code)] // each test file uses its part
 
 use std::path::Path;
 use std::process::ExitStatus;
@@ -114,6 +115,11 @@ impl Controller {
     /// Asks it to end and waits.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.process.take().context("it has ended already")?.stop(Duration::from_secs(10))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        self.process.as_ref().context("it has ended")?.signal(name)
     }
 
     /// Kills it.
