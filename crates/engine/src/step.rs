@@ -406,7 +406,12 @@ fn ip_object(request: &AddressRequest, subnet: &str, addresses: &Addresses, epoc
         (subnet, ""),
         (IP_RESERVED_LABEL, "false"),
     ];
-    ip.metadata.labels = Some(labels.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
+    // A node or subnet with a name that no label can hold goes without.
+    let fits = |(key, value): &(&str, &str)| {
+        key.rsplit('/').next().is_some_and(|name| name.len() <= 63) && value.len() <= 63
+    };
+    ip.metadata.labels =
+        Some(labels.into_iter().filter(fits).map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
     let annotations = [(EPOCH, epoch.to_string()), (POD_UID, request.pod_uid.clone())];
     ip.metadata.annotations = Some(annotations.into_iter().map(|(k, v)| (k.to_owned(), v)).collect());
     json!(ip)

@@ -123,8 +123,9 @@ fn terminating(world: &World, name: &str, entry: &SubnetEntry) -> Plan {
             "{} addresses are in use, the first by {first}; the Subnet goes when the last one is released",
             users.len()
         );
-        plan.problem("InUse", message);
-        plan.after.extend(report(world, name, entry, &plan.problems, false));
+        // The way of things, not a fault: told by the condition, not by a warning.
+        let problem = Problem { reason: "InUse".to_owned(), message };
+        plan.after.extend(report(world, name, entry, std::slice::from_ref(&problem), false));
         return plan;
     }
     plan.rows = Some(Rows::none());
