@@ -151,8 +151,8 @@ async fn changes_made_while_away_arrive_as_deltas() -> Result<()> {
 }
 
 #[tokio::test]
-async fn another_monitor_does_not_resume_from_a_foreign_point() -> Result<()> {
-    // A schema conversion changes what is monitored: the server would resume all the same, by the id alone.
+async fn a_converted_cluster_gives_a_new_replica() -> Result<()> {
+    // The columns monitored change, so nothing may be resumed (which session/tests.rs proves for a server that would).
     let servers = Servers::cluster(NB_23_03, 1).await?;
     let wanted = Wanted::new()
         .table(nb::AddressSet::TABLE, &[nb::AddressSet::NAME])
