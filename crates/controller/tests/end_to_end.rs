@@ -102,3 +102,56 @@ fn the_scenario_without_a_node() -> Result<()> {
     assert!(controller.stop()?.success());
     Ok(())
 }
+
+/// Counts of everything the program wrote, to either side.
+fn written(controller: &Controller) -> Result<Vec<String>> {
+    let metrics = controller.get("/metrics")?.1;
+    let counts = |line: &&str| {
+        line.starts_with("tombolo_api_writes_total")
+            || line.starts_with("ovs_client_request_latency_milliseconds_count")
+    };
+    Ok(metrics.lines().filter(counts).map(str::to_owned).collect())
+}
+
+// invariants 9 and 10
+#[test]
+fn refusals_are_seen_and_idle_is_silent() -> Result<()> {
+    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let controller = Controller::start(&bed, "a", &[])?;
+    bed.defaults()?;
+    bed.node("host1", "172.30.0.1")?;
+    let (router, _) = bed.nb.neutron_router(1, "router0", "192.168.1.0/24")?;
+    let subnet = |name: &str, vpc: &str, cidr: &str| {
+        bed.api.apply(&format!(
+            "apiVersion: kubeovn.io/v1\nkind: Subnet\nmetadata: {{name: {name}}}\nspec: {{vpc: {vpc}, cidrBlock: {cidr}}}\n"
+        ))
+    };
+    subnet("overlapping", &router, "192.168.1.128/25")?;
+    subnet("nowhere", "no-such-vpc", "12.0.9.0/24")?;
+    let outside = serde_json::json!({ "ovn.kubernetes.io/ip_address": "11.1.1.1" });
+    bed.pod_with("default", "outside", "host1", &outside)?;
+    for (kind, name) in [("Subnet", "overlapping"), ("Subnet", "nowhere"), ("Pod", "outside")] {
+        eventually(&format!("a warning about {kind} {name}"), SOON, || {
+            let events = bed.api.json(&["get", "events", "-n", "default"])?;
+            let all = events["items"].as_array().cloned().unwrap_or_default();
+            let about = |e: &&serde_json::Value| {
+                e["involvedObject"]["kind"] == kind
+                    && e["involvedObject"]["name"] == name
+                    && e["type"] == "Warning"
+            };
+            Ok(all.iter().find(about).map(|_| ()))
+        })?;
+    }
+    let described = bed.api.kubectl(&["describe", "subnet", "overlapping"])?;
+    assert!(described.contains("Events:") && described.contains("Warning"), "{described}");
+    let ready = bed.api.json(&["get", "subnet", "overlapping"])?;
+    let conditions = ready["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    assert!(conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "False"), "{ready}");
+
+    // The lease aside, which isn't counted here, nothing is written when nothing happens.
+    std::thread::sleep(Duration::from_secs(3));
+    let before = written(&controller)?;
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(written(&controller)?, before);
+    Ok(())
+}

@@ -24,6 +24,7 @@ fn the_leader_changes() -> Result<()> {
     let long = ["--leader-elect-lease-duration=60s", "--leader-elect-renew-deadline=40s"];
     let mut a = Controller::start(&bed, "a", &long)?;
     logs(&a, "leading with epoch 1")?;
+    bed.defaults()?;
     let b = Controller::start(&bed, "b", &[])?;
     logs(&b, "standing by: a leads")?;
     eventually("the standby to be ready", SOON, || Ok((b.get("/readyz")?.0 == 200).then_some(())))?;
@@ -63,6 +64,7 @@ fn servers_go_and_come_back() -> Result<()> {
     let Some(mut bed) = Bed::start()? else { return Ok(()) };
     bed.node("host1", "172.30.0.1")?;
     let controller = Controller::start(&bed, "a", &[])?;
+    bed.defaults()?;
     bed.pod("default", "one", "host1")?;
     bed.routed("default", "one")?;
     assert!(!controller.log().contains(" WARN "), "{}", controller.log());
@@ -85,7 +87,7 @@ fn servers_go_and_come_back() -> Result<()> {
     eventually("readiness", SOON, || Ok((controller.get("/readyz")?.0 == 200).then_some(())))?;
     assert!(!controller.log().contains("panicked"), "{}", controller.log());
 
-    let metrics = controller.get("/metrics")?.1;
+    // A Subnet's status follows within about a second.
     for want in [
         "leader_election_master_status{name=\"tombolo-controller\"} 1",
         "subnet_used_ip_count{subnet_name=\"ovn-default\",protocol=\"IPv4\",subnet_cidr=\"10.16.0.0/16\"} 3",
@@ -93,7 +95,9 @@ fn servers_go_and_come_back() -> Result<()> {
         "tombolo_engine_commits_total ",
         "tombolo_nb_fresh 1",
     ] {
-        assert!(metrics.contains(want), "{want:?} is missing in\n{metrics}");
+        eventually(&format!("{want:?} in the metrics"), SOON, || {
+            Ok(controller.get("/metrics")?.1.contains(want).then_some(()))
+        })?;
     }
     Ok(())
 }

@@ -29,6 +29,15 @@ impl Bed {
         Ok(Some(Self { api, nb, dir: TempDir::new()? }))
     }
 
+    /// Waits for the default Vpc with its two Subnets. (An API server lets the first object of a new kind wait
+    /// for two seconds.)
+    pub fn defaults(&self) -> Result<()> {
+        eventually("the default Vpc and its Subnets", Duration::from_secs(20), || {
+            let vpc = self.api.json(&["get", "vpc", "ovn-cluster"])?;
+            Ok((vpc["status"]["subnets"] == serde_json::json!(["join", "ovn-default"])).then_some(()))
+        })
+    }
+
     /// A node as kubelet registers it.
     pub fn node(&self, name: &str, address: &str) -> Result<()> {
         let node = serde_json::json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name } });
