@@ -1,10 +1,23 @@
-//! kube-ovn-cni: the node agent.
+//! kube-ovn-cni, the node agent: attaches pods to OVN for the CNI plugin, and the node itself.
+//!
+//! It decides how a pod's link and its port in Open vSwitch come and go, and keeps the node's own port `ovn0` with its
+//! routes. It doesn't decide which address anything has: the controller does, and says so in annotations; nor does it
+//! talk to OVN's databases: ovn-controller does, and says so in the port's row.
+//!
+//! Pure: [`network`], [`ports`], [`node`]. State without IO: [`pods`]. The rest does things.
+
 pub mod attach;
 pub mod host;
 pub mod inside;
+pub mod install;
+pub mod kube_io;
 pub mod metrics;
 pub mod network;
+pub mod node;
+pub mod node_task;
+pub mod options;
 pub mod ovs;
 pub mod pods;
 pub mod ports;
+pub mod run;
 pub mod server;

@@ -1,2 +1,6 @@
-//! kube-ovn-cni
-fn main() {}
+//! kube-ovn-cni: see the library.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tombolo_agent::run::main()
+}

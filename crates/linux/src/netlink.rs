@@ -61,6 +61,13 @@ impl Netlink {
         &self.handle
     }
 
+    /// The link that has this address, by index.
+    pub async fn link_with_address(&self, ip: std::net::IpAddr) -> Result<Option<u32>> {
+        let answer = self.handle.address().get().execute().try_collect::<Vec<_>>();
+        let messages = bounded(answer, || format!("looking for the link with address {ip}")).await?;
+        Ok(messages.iter().find(|m| if_addr(m).is_some_and(|a| a.addr() == ip)).map(|m| m.header.index))
+    }
+
     /// The addresses of a link that somebody assigned: without IPv6 link-local ones.
     pub async fn addresses(&self, index: u32) -> Result<Vec<IfAddr>> {
         let answer =

@@ -87,6 +87,8 @@ async fn addresses_and_routes_come_and_go() {
         p.add_address(eth0, addr(address)).await.unwrap(); // again: fine
     }
     assert_eq!(p.addresses(eth0).await.unwrap(), [addr("12.0.1.2/24"), addr("fd00::2/64")]);
+    assert_eq!(p.link_with_address(ip("fd00::2")).await.unwrap(), Some(eth0));
+    assert_eq!(p.link_with_address(ip("fd00::3")).await.unwrap(), None);
 
     let route = |dst: &str, gateway: Option<&str>, protocol| Route {
         dst: dst.parse().unwrap(),

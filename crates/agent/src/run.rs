@@ -1,0 +1,248 @@
+//! Puts the parts together and takes them down again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tombolo_observe::{Health, Observer, Probe, init_logs};
+
+use crate::attach::{Attacher, Deadlines, NodeState};
+use crate::host::Host;
+use crate::install::Install;
+use crate::kube_io;
+use crate::metrics::Metrics;
+use crate::node_task::{Inputs, MtuOptions, NodeTask};
+use crate::options::Options;
+use crate::ovs::Ovs;
+use crate::pods::Pods;
+use crate::{ports, server};
+
+/// How long requests under way may take after a SIGTERM; a pod's grace period is 10 s in our manifest.
+const GRACE: Duration = Duration::from_secs(8);
+/// First and longest pause of a task that failed.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// The program.
+pub fn main() -> std::process::ExitCode {
+    let options = Options::parse();
+    if let Err(e) = init_logs(&options.log_filter, options.log_format) {
+        eprintln!("{e}");
+        return std::process::ExitCode::from(2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            tracing::error!("starting: {e}");
+            return std::process::ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(options)) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(e) => {
+            tracing::error!("{e:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> anyhow::Result<()> {
+    // One provider for all TLS in the process; a second call would only say that it is there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let node = options.node()?;
+    for flag in options.inert() {
+        tracing::info!("{flag} has no effect in this version");
+    }
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    let tasks = TaskTracker::new();
+    let observer = Observer::new("kube-ovn-cni", env!("CARGO_PKG_VERSION"));
+    let metrics = Metrics::new(&observer, &node);
+    let health = observer.health().clone();
+    {
+        let (observer, stop, at) = (observer.clone(), stop.clone(), options.metrics_at());
+        tasks.spawn(async move {
+            if let Err(e) = observer.serve(at, stop.clone().cancelled_owned()).await {
+                tracing::error!("{e}");
+                stop.cancel(); // two agents on one node would fight
+            }
+        });
+    }
+
+    let endpoints = options.ovs_endpoint().parse().context("--ovs-socket")?;
+    let ovs = Arc::new(Ovs::connect(endpoints)?);
+    let host = Arc::new(Host::own().await?);
+    let pods = Arc::new(Pods::new());
+    let (inputs, inputs_seen) = watch::channel(Inputs::default());
+    let first = NodeState::NotReady { why: "the agent is starting".to_owned(), mtu: None };
+    let (state, state_seen) = watch::channel(first);
+    let (written, written_seen) = watch::channel(kube_io::Written::default());
+
+    let client = kube_io::client(options.kubeconfig.as_deref()).await?;
+    spawn(&tasks, &stop, {
+        let (client, node, pods, health) = (client.clone(), node.clone(), pods.clone(), health.clone());
+        async move { kube_io::pods(client, &node, pods, health).await }
+    });
+    spawn(&tasks, &stop, {
+        let (client, node, inputs) = (client.clone(), node.clone(), inputs.clone());
+        async move { kube_io::node(client, &node, inputs, written).await }
+    });
+    spawn(&tasks, &stop, {
+        let (client, switch, inputs) = (client.clone(), options.node_switch.clone(), inputs.clone());
+        async move { kube_io::subnets(client, &switch, inputs).await }
+    });
+    let chassis = chassis(&ovs, &tasks, &stop, &health, &metrics);
+    spawn(&tasks, &stop, {
+        let (client, node, state) = (client.clone(), node.clone(), state_seen.clone());
+        async move { kube_io::report(client, &node, state, chassis, written_seen).await }
+    });
+
+    let mtu = MtuOptions { mtu: options.mtu, interfaces: options.interfaces() };
+    spawn(&tasks, &stop, node_network(host.clone(), ovs.clone(), inputs_seen.clone(), mtu, state));
+    let install = Install {
+        conf_dir: options.cni_conf_dir.clone(),
+        conf_name: options.cni_conf_name.clone(),
+        bin_dir: options.cni_bin_dir.clone(),
+        plugin: options.plugin(),
+        socket: options.bind_socket.clone(),
+    };
+    spawn(&tasks, &stop, install_when_ready(install, state_seen.clone(), health, metrics.clone()));
+
+    let attacher =
+        Arc::new(Attacher::new(ovs, pods, host, state_seen, metrics.clone(), Deadlines::default()));
+    spawn(&tasks, &stop, {
+        let attacher = attacher.clone();
+        async move {
+            retry("removing ports of pods that are gone", || async {
+                attacher
+                    .remove_leftovers()
+                    .await
+                    .map(|n| tracing::info!(ports = n, "removed what was left over"))
+            })
+            .await;
+        }
+    });
+    let listener = server::bind(&options.bind_socket).await?;
+    tracing::info!(node, socket = %options.bind_socket.display(), "serving the CNI plugin");
+    let served = server::serve(listener, attacher, metrics, stop.clone().cancelled_owned());
+    let graceful = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        result = served => result?,
+        () = graceful => tracing::warn!("requests still under way are given up; the runtime will repeat them"),
+    }
+    stop.cancel();
+    tasks.close();
+    let _ = tokio::time::timeout(Duration::from_secs(1), tasks.wait()).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        tracing::info!("stopping");
+        stop.cancel();
+    });
+    Ok(())
+}
+
+fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    let stop = stop.clone();
+    tasks.spawn(async move { stop.run_until_cancelled(work).await });
+}
+
+/// Does it until it works.
+async fn retry<F: Future<Output = anyhow::Result<()>>>(doing: &str, mut once: impl FnMut() -> F) {
+    let mut pause = RETRY.0;
+    while let Err(e) = once().await {
+        tracing::warn!("{doing}: {e:#}; trying again in {pause:?}");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY.1);
+    }
+}
+
+/// Follows Open vSwitch's `system-id`, which is the chassis' name; and shows the connection and the ports.
+fn chassis(
+    ovs: &Arc<Ovs>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    health: &Health,
+    metrics: &Metrics,
+) -> watch::Receiver<Option<String>> {
+    let (sender, receiver) = watch::channel(None);
+    let (ovs, health, metrics) = (ovs.clone(), health.clone(), metrics.clone());
+    spawn(tasks, stop, async move {
+        let mut view = ovs.view();
+        loop {
+            let snapshot = view.borrow_and_update().clone();
+            if snapshot.fresh {
+                health.ok(Probe::Ready, "ovs");
+                metrics.set_ports(ports::our_ports(&snapshot.replica).len());
+                let id = ports::system_id(&snapshot.replica, "system-id").map(str::to_owned);
+                sender.send_if_modified(|now| std::mem::replace(now, id.clone()) != id);
+            } else {
+                health.fail(Probe::Ready, "ovs", ovs.status());
+            }
+            if view.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Keeps the node's network, whatever happens to the sources it follows.
+async fn node_network(
+    host: Arc<Host>,
+    ovs: Arc<Ovs>,
+    inputs: watch::Receiver<Inputs>,
+    mtu: MtuOptions,
+    state: watch::Sender<NodeState>,
+) {
+    retry("keeping the node's network", || {
+        let task = NodeTask {
+            host: host.clone(),
+            ovs: ovs.clone(),
+            inputs: inputs.clone(),
+            mtu: mtu.clone(),
+            state: state.clone(),
+        };
+        async move { task.run().await.and_then(|()| anyhow::bail!("a source has ended")) }
+    })
+    .await;
+}
+
+/// Shows whether the node is ready; installs plugin and configuration when it first is.
+async fn install_when_ready(
+    install: Install,
+    mut state: watch::Receiver<NodeState>,
+    health: Health,
+    metrics: Metrics,
+) {
+    let mut installed = false;
+    loop {
+        let now = state.borrow_and_update().clone();
+        let ready = matches!(now, NodeState::Ready { .. });
+        metrics.set_ready(ready);
+        match now {
+            NodeState::Ready { .. } => health.ok(Probe::Ready, "node"),
+            NodeState::NotReady { why, .. } => health.fail(Probe::Ready, "node", why),
+        }
+        if ready && !installed {
+            retry("installing the CNI plugin and its configuration", || async { install.install() }).await;
+            installed = true;
+        }
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}

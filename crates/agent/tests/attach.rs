@@ -1,0 +1,281 @@
+//! The agent attaches and detaches pods through the real plugin, on real Open vSwitch and OVN.
+
+#![allow(clippy::unwrap_used)] // a test may: a panic is its failure
+
+mod bed;
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use bed::{Bed, SOON, Sandbox};
+use serde_json::json;
+use tombolo_agent::attach::Deadlines;
+use tombolo_agent::ports;
+use tombolo_cni::Code;
+use tombolo_cni::agent::Request;
+use tombolo_linux::{Netlink, Netns};
+
+const MACS: [&str; 2] = ["00:00:00:7A:2E:93", "00:00:00:7A:2E:94"];
+const IPS: [&str; 2] = ["12.0.1.2", "12.0.1.3"];
+
+/// Sends a datagram from one namespace to the other and back; gives what came back.
+async fn echo(from: &Netns, to: &Netns, address: &'static str) -> String {
+    let server = to.run(move || Ok(UdpSocket::bind((address, 7777)).unwrap())).await.unwrap();
+    let client = from.run(|| Ok(UdpSocket::bind("0.0.0.0:0").unwrap())).await.unwrap();
+    let work = move || {
+        for socket in [&server, &client] {
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        }
+        client.send_to(b"hello", (address, 7777)).unwrap();
+        let mut buffer = [0; 64];
+        let (n, peer) = server.recv_from(&mut buffer).expect("the datagram arrives");
+        server.send_to(&buffer[..n], peer).unwrap();
+        let (n, _) = client.recv_from(&mut buffer).expect("the answer arrives");
+        String::from_utf8(buffer[..n].to_vec()).unwrap()
+    };
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pods_are_attached_talk_and_go() {
+    let Some(bed) = Bed::up("two_pods_are_attached_talk_and_go").await else { return };
+    bed.nbctl(&["ls-add", "net2"]);
+    let agent = bed.agent().await;
+    let before = bed.foreign();
+    let mut sandboxes = Vec::new();
+    for (i, pod) in ["ubuntu", "debian"].iter().enumerate() {
+        bed.lsp("net2", &format!("{pod}.net2"), MACS[i], IPS[i]);
+        agent.annotate(pod, MACS[i], IPS[i]);
+        let sandbox = Sandbox::new(pod, i as u32).await;
+        let added = agent.add(&sandbox).await;
+        assert_eq!(added.code, 0, "{added:?}");
+        assert_eq!(
+            added.out["ips"],
+            json!([{"address": format!("{}/24", IPS[i]), "gateway": "12.0.1.1", "interface": 0}])
+        );
+        assert_eq!(added.out["interfaces"][0]["mac"], MACS[i]);
+        assert_eq!(added.out["routes"], json!([{"dst": "0.0.0.0/0", "gw": "12.0.1.1"}]));
+        sandboxes.push(sandbox);
+    }
+    let [a, b] = &sandboxes[..] else { unreachable!() };
+
+    // The row, as Kube-OVN's tools expect it; and never without ovn-installed (invariant 5).
+    let name = ports::host_link(&a.container, "eth0");
+    let port = ports::our_port(&agent.ovs.snapshot().replica, &name).unwrap();
+    for (key, value) in [
+        ("iface-id", "ubuntu.net2"),
+        ("vendor", "kube-ovn"),
+        ("pod_name", "ubuntu"),
+        ("pod_namespace", "net2"),
+        ("ip", "12.0.1.2"),
+        ("ovn-installed", "true"),
+        ("pod_netns", a.netns.path().to_str().unwrap()),
+    ] {
+        assert_eq!(port.id(key), value, "{key}");
+    }
+
+    // The inside, and the data path: through OVN's pipeline, checksums included.
+    let inside = Netlink::open_in(&a.netns).await.unwrap();
+    assert_eq!(inside.link("eth0").await.unwrap().unwrap().mtu, 1400);
+    assert_eq!(echo(&a.netns, &b.netns, IPS[1]).await, "hello");
+    assert_eq!(echo(&b.netns, &a.netns, IPS[0]).await, "hello");
+
+    // CHECK sees what was promised, and what somebody has broken.
+    let mut conf = agent.conf("1.0.0");
+    conf["prevResult"] = json!({
+        "cniVersion": "1.0.0",
+        "interfaces": [{"name": "eth0", "sandbox": a.netns.path()}],
+        "ips": [{"address": "12.0.1.2/24", "interface": 0}]
+    });
+    let checked = agent.call("CHECK", a, conf.clone()).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let eth0 = inside.link("eth0").await.unwrap().unwrap().index;
+    inside.delete_address(eth0, "12.0.1.2/24".parse().unwrap()).await.unwrap();
+    let checked = agent.call("CHECK", a, conf).await;
+    assert_eq!(checked.out["code"], Code::CheckFailed.number());
+    assert!(checked.out["msg"].as_str().unwrap().contains("12.0.1.2/24"), "{checked:?}");
+
+    // DEL, and once more; what is not ours is as it was (invariant 1).
+    for sandbox in &sandboxes {
+        for _ in 0..2 {
+            let deleted = agent.del(sandbox).await;
+            assert_eq!(deleted.code, 0, "{deleted:?}");
+        }
+        assert!(Netlink::open_in(&sandbox.netns).await.unwrap().link("eth0").await.unwrap().is_none());
+    }
+    assert!(ports::our_ports(&agent.ovs.snapshot().replica).is_empty());
+    assert_eq!(bed.foreign(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn add_waits_for_the_controller_and_for_ovn() {
+    // invariant 5
+    let Some(bed) = Bed::up("add_waits_for_the_controller_and_for_ovn").await else { return };
+    bed.nbctl(&["ls-add", "net2"]);
+    let agent = bed.agent().await;
+    let sandbox = Sandbox::new("ubuntu", 1).await;
+    let name = ports::host_link(&sandbox.container, "eth0");
+    let has_row = |agent: &bed::Agent| ports::our_port(&agent.ovs.snapshot().replica, &name).is_some();
+    let added = tokio::join!(agent.add(&sandbox), async {
+        tokio::time::sleep(Duration::from_millis(300)).await; // time to do the wrong thing
+        assert!(!has_row(&agent), "no port before the controller's word");
+        agent.annotate("ubuntu", MACS[0], IPS[0]);
+        let row = agent.ovs.wait(
+            tokio::time::Instant::now() + SOON,
+            |replica| ports::our_port(replica, &name),
+            || "no row".to_owned(),
+        );
+        assert!(!row.await.unwrap().is_installed());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!ports::our_port(&agent.ovs.snapshot().replica, &name).unwrap().is_installed());
+        bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
+    })
+    .0;
+    assert_eq!(added.code, 0, "{added:?}");
+    assert!(ports::our_port(&agent.ovs.snapshot().replica, &name).unwrap().is_installed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_add_says_why_and_leaves_nothing() {
+    let Some(bed) = Bed::up("a_failed_add_says_why_and_leaves_nothing").await else { return };
+    bed.nbctl(&["ls-add", "net2"]);
+    let deadlines = Deadlines { add: Duration::from_secs(1), ..Deadlines::default() };
+    let agent = bed.agent_with(deadlines, "agent.sock").await;
+    let sandbox = Sandbox::new("ubuntu", 1).await;
+    let unknown = agent.add(&sandbox).await;
+    assert_eq!(unknown.out["code"], Code::TryAgainLater.number());
+    assert!(unknown.out["msg"].as_str().unwrap().contains("net2/ubuntu"), "{unknown:?}");
+
+    agent.annotate("ubuntu", MACS[0], IPS[0]);
+    let no_port = agent.add(&sandbox).await;
+    assert_eq!(no_port.out["code"], Code::TryAgainLater.number());
+    let msg = no_port.out["msg"].as_str().unwrap();
+    assert!(msg.contains("ubuntu.net2") && msg.contains("ovn-controller"), "{msg}");
+    assert!(ports::our_ports(&agent.ovs.snapshot().replica).is_empty());
+    assert!(Netlink::open_in(&sandbox.netns).await.unwrap().link("eth0").await.unwrap().is_none());
+    let links = bed.host.netlink.links().await.unwrap();
+    assert!(!links.iter().any(|l| l.kind == "veth"), "{links:?}");
+
+    // With the port in place the next attempt works.
+    bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
+    let agent = bed.agent_with(Deadlines::default(), "second.sock").await;
+    agent.annotate("ubuntu", MACS[0], IPS[0]);
+    let added = agent.add(&sandbox).await;
+    assert_eq!(added.code, 0, "{added:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_then_gc_and_a_restart_keep_exactly_what_lives() {
+    let Some(bed) = Bed::up("many_at_once_then_gc_and_a_restart_keep_exactly_what_lives").await else {
+        return;
+    };
+    const N: u32 = 20;
+    bed.nbctl(&["ls-add", "net2"]);
+    let agent = bed.agent().await;
+    let before = bed.foreign();
+    let mut sandboxes = Vec::new();
+    for i in 0..N {
+        let (pod, mac, ip) =
+            (format!("p{i}"), format!("00:00:00:00:01:{i:02X}"), format!("12.0.1.{}", 10 + i));
+        bed.lsp("net2", &format!("{pod}.net2"), &mac, &ip);
+        agent.annotate(&pod, &mac, &ip);
+        sandboxes.push(Sandbox::new(&pod, i).await);
+    }
+    let added = futures::future::join_all(sandboxes.iter().map(|s| agent.add(s))).await;
+    for a in &added {
+        assert_eq!(a.code, 0, "{a:?}");
+    }
+    let names = |agent: &bed::Agent| -> Vec<String> {
+        ports::our_ports(&agent.ovs.snapshot().replica)
+            .into_iter()
+            .map(|p| p.id("pod_name").to_owned())
+            .collect()
+    };
+    assert_eq!(names(&agent).len(), N as usize);
+
+    // GC: the runtime knows the first half.
+    let half = N as usize / 2;
+    let mut conf = agent.conf("1.1.0");
+    let valid: Vec<_> =
+        sandboxes[..half].iter().map(|s| json!({"containerID": s.container, "ifname": "eth0"})).collect();
+    conf["cni.dev/valid-attachments"] = json!(valid);
+    let collected = agent.call("GC", &sandboxes[0], conf).await;
+    assert_eq!(collected.code, 0, "{collected:?}");
+    let mut left = names(&agent);
+    left.sort();
+    let mut want: Vec<String> = (0..half).map(|i| format!("p{i}")).collect();
+    want.sort();
+    assert_eq!(left, want);
+
+    // A restart: namespaces that went without a DEL leave ports; the new agent removes those and no other.
+    drop(agent);
+    let gone: Vec<Sandbox> = sandboxes.drain(..3).collect();
+    let links: Vec<String> = gone.iter().map(|s| ports::host_link(&s.container, "eth0")).collect();
+    drop(gone);
+    let deadline = tokio::time::Instant::now() + SOON;
+    while bed.host.netlink.links().await.unwrap().iter().any(|l| links.contains(&l.name)) {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the kernel removes the links of a namespace that is gone"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await; // it does so in its own time, without telling whom
+    }
+    let agent = bed.agent_with(Deadlines::default(), "second.sock").await;
+    assert_eq!(agent.attacher.remove_leftovers().await.unwrap(), 3);
+    assert_eq!(agent.attacher.remove_leftovers().await.unwrap(), 0);
+    assert_eq!(names(&agent).len(), half - 3);
+    assert_eq!(bed.foreign(), before); // invariant 1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_del_ends_the_add_of_its_container() {
+    let Some(bed) = Bed::up("a_del_ends_the_add_of_its_container").await else { return };
+    bed.nbctl(&["ls-add", "net2"]);
+    let agent = bed.agent().await;
+    agent.annotate("ubuntu", MACS[0], IPS[0]);
+    let sandbox = Sandbox::new("ubuntu", 1).await;
+    let name = ports::host_link(&sandbox.container, "eth0");
+    let (added, deleted) = tokio::join!(agent.add(&sandbox), async {
+        // There is no such port in OVN: this ADD would wait for a minute.
+        let row = agent.ovs.wait(
+            tokio::time::Instant::now() + SOON,
+            |replica| ports::our_port(replica, &name),
+            || "no row".to_owned(),
+        );
+        row.await.unwrap();
+        agent.del(&sandbox).await
+    });
+    assert_eq!(deleted.code, 0, "{deleted:?}");
+    assert_eq!(added.out["code"], Code::TryAgainLater.number());
+    assert!(added.out["msg"].as_str().unwrap().contains("DEL"), "{added:?}");
+    assert!(ports::our_ports(&agent.ovs.snapshot().replica).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ovs_vswitchd_may_restart_and_its_database_may_be_away() {
+    let Some(mut bed) = Bed::up("ovs_vswitchd_may_restart_and_its_database_may_be_away").await else {
+        return;
+    };
+    bed.nbctl(&["ls-add", "net2"]);
+    let agent = bed.agent().await;
+    let mut sandboxes = Vec::new();
+    for (i, pod) in ["ubuntu", "debian"].iter().enumerate() {
+        bed.lsp("net2", &format!("{pod}.net2"), MACS[i], IPS[i]);
+        agent.annotate(pod, MACS[i], IPS[i]);
+        sandboxes.push(Sandbox::new(pod, i as u32).await);
+    }
+    assert_eq!(agent.add(&sandboxes[0]).await.code, 0);
+    bed.stop_vswitchd();
+    // An ADD meanwhile waits; the daemon comes back.
+    let (added, ()) = tokio::join!(agent.add(&sandboxes[1]), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        bed.start_vswitchd().await;
+    });
+    assert_eq!(added.code, 0, "{added:?}");
+    assert_eq!(echo(&sandboxes[0].netns, &sandboxes[1].netns, IPS[1]).await, "hello");
+
+    // Requests that make no sense are refused as such.
+    let request = Request { container_id: "x".into(), if_name: "eth0".into(), ..Request::default() };
+    let err = agent.attacher.add(&request).await.unwrap_err();
+    assert_eq!(err.code, Code::InvalidEnvironment);
+}

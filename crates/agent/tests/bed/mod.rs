@@ -1,0 +1,374 @@
+//! A node for tests, of real parts in a network namespace of its own: Open vSwitch with its userspace datapath, an
+//! OVN of one machine (northbound, southbound, northd, ovn-controller), Nova's tap on br-int. Goes with its value.
+
+#![allow(dead_code)] // each test binary uses a part
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio_util::sync::CancellationToken;
+use tombolo_agent::attach::{Attacher, Deadlines, NodeState};
+use tombolo_agent::host::Host;
+use tombolo_agent::metrics::Metrics;
+use tombolo_agent::ovs::Ovs;
+use tombolo_agent::pods::Pods;
+use tombolo_agent::server;
+use tombolo_api::annotations as keys;
+use tombolo_linux::Netns;
+use tombolo_observe::Observer;
+
+/// One bed at a time: each is seven processes.
+static ONE: Mutex<()> = Mutex::const_new(());
+
+pub struct Bed {
+    pub host: Arc<Host>,
+    pub dir: tempfile::TempDir,
+    children: Vec<Child>,
+    vswitchd: Option<Child>,
+    _one: MutexGuard<'static, ()>,
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        for child in self.vswitchd.iter_mut().chain(self.children.iter_mut().rev()) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn missing() -> Option<String> {
+    if !is_root() {
+        return Some("needs root".to_owned());
+    }
+    let programs = [
+        "ovsdb-tool",
+        "ovsdb-server",
+        "ovs-vswitchd",
+        "ovs-vsctl",
+        "ovn-controller",
+        "ovn-northd",
+        "ovn-nbctl",
+    ];
+    let absent = |p: &&str| Command::new(p).arg("--version").output().is_err();
+    programs.into_iter().find(absent).map(|p| format!("needs the program {p}"))
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0).unwrap_or(false)
+}
+
+impl Bed {
+    /// A node that runs, or `None` with the reason printed where it can't.
+    pub async fn up(test: &str) -> Option<Bed> {
+        if let Some(why) = missing() {
+            eprintln!("{test}: skipped, {why}");
+            return None;
+        }
+        let one = ONE.lock().await;
+        let host = Arc::new(Host::of(Netns::create().await.unwrap()).await.unwrap());
+        let dir = tempfile::Builder::new().prefix("tombolo-").tempdir().unwrap();
+        let mut bed = Bed { host, dir, children: Vec::new(), vswitchd: None, _one: one };
+        for (db, schema) in [
+            ("conf", "/usr/share/openvswitch/vswitch.ovsschema"),
+            ("nb", "/usr/share/ovn/ovn-nb.ovsschema"),
+            ("sb", "/usr/share/ovn/ovn-sb.ovsschema"),
+        ] {
+            bed.run("ovsdb-tool", &["create", &bed.at(&format!("{db}.db")), schema]);
+            let child = bed
+                .start(
+                    "ovsdb-server",
+                    &[
+                        &bed.at(&format!("{db}.db")),
+                        &format!(
+                            "--remote=punix:{}",
+                            bed.at(&format!("{}.sock", if db == "conf" { "db" } else { db }))
+                        ),
+                        &format!("--unixctl={}", bed.at(&format!("{db}.ctl"))),
+                    ],
+                )
+                .await;
+            bed.children.push(child);
+        }
+        bed.vsctl(&["--no-wait", "init"]);
+        let (nb, sb) = (format!("unix:{}", bed.at("nb.sock")), format!("unix:{}", bed.at("sb.sock")));
+        bed.vsctl(&[
+            "--no-wait",
+            "set",
+            "Open_vSwitch",
+            ".",
+            "external_ids:system-id=node1",
+            "external_ids:hostname=node1",
+            "external_ids:ovn-encap-type=geneve",
+            "external_ids:ovn-encap-ip=127.0.0.1",
+            "external_ids:ovn-bridge-datapath-type=netdev",
+            &format!("external_ids:ovn-remote={sb}"),
+        ]);
+        bed.vsctl(&[
+            "--no-wait",
+            "add-br",
+            "br-int",
+            "--",
+            "set",
+            "Bridge",
+            "br-int",
+            "datapath_type=netdev",
+            "fail-mode=secure",
+            "other_config:disable-in-band=true",
+        ]);
+        bed.start_vswitchd().await;
+        let (northd_nb, northd_sb) = (format!("--ovnnb-db={nb}"), format!("--ovnsb-db={sb}"));
+        let northd = format!("--unixctl={}", bed.at("northd.ctl"));
+        let child = bed.start("ovn-northd", &[&northd_nb, &northd_sb, &northd]).await;
+        bed.children.push(child);
+        let child = bed.start("ovn-controller", &[&format!("unix:{}", bed.at("db.sock"))]).await;
+        bed.children.push(child);
+        // Nova's tap and a patch port of somebody else: foreign rows.
+        bed.vsctl(&[
+            "--no-wait",
+            "add-port",
+            "br-int",
+            "tapa7a2f2be-c8",
+            "--",
+            "set",
+            "Interface",
+            "tapa7a2f2be-c8",
+            "type=internal",
+            "external_ids:iface-id=a7a2f2be-c8e2-4129-b94b-f28f566e4ea6",
+            "external_ids:iface-status=active",
+            "external_ids:attached-mac=\"fa:16:3e:f4:82:3c\"",
+            "external_ids:vm-uuid=8433d622",
+        ]);
+        Some(bed)
+    }
+
+    /// A path in the bed's directory.
+    pub fn at(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(args).env("OVS_RUNDIR", self.dir.path()).env("OVN_RUNDIR", self.dir.path());
+        command.env("OVS_LOGDIR", self.dir.path()).env("OVN_LOGDIR", self.dir.path());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a program to its end; its standard output.
+    pub fn run(&self, program: &str, args: &[&str]) -> String {
+        let output = self.command(program, args).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Starts a daemon in the node's namespace, with its log in the bed's directory.
+    async fn start(&self, program: &str, args: &[&str]) -> Child {
+        let mut command = self.command(program, args);
+        let log = std::fs::File::create(self.at(&format!("{program}-{}.log", args.len()))).unwrap();
+        command.stdout(Stdio::null()).stderr(log);
+        self.host.netns.run(move || Ok(command.spawn())).await.unwrap().unwrap()
+    }
+
+    pub async fn start_vswitchd(&mut self) {
+        let (db, ctl) =
+            (format!("unix:{}", self.at("db.sock")), format!("--unixctl={}", self.at("vswitchd.ctl")));
+        self.vswitchd = Some(self.start("ovs-vswitchd", &[&db, &ctl, "--disable-system"]).await);
+    }
+
+    pub fn stop_vswitchd(&mut self) {
+        let mut child = self.vswitchd.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub fn vsctl(&self, args: &[&str]) -> String {
+        let db = format!("--db=unix:{}", self.at("db.sock"));
+        self.run("ovs-vsctl", &[&["--timeout=30", "--retry", &db][..], args].concat())
+    }
+
+    pub fn nbctl(&self, args: &[&str]) -> String {
+        let db = format!("--db=unix:{}", self.at("nb.sock"));
+        self.run("ovn-nbctl", &[&["--timeout=30", &db][..], args].concat())
+    }
+
+    /// A port as the controller writes it.
+    pub fn lsp(&self, switch: &str, port: &str, mac: &str, ip: &str) {
+        self.nbctl(&["lsp-add", switch, port, "--", "lsp-set-addresses", port, &format!("{mac} {ip}")]);
+    }
+
+    /// Everything in Open vSwitch's configuration but our ports, without what daemons count and report.
+    pub fn foreign(&self) -> String {
+        let interfaces =
+            self.vsctl(&["--columns=name,type,external_ids,options,mac,mtu_request", "list", "Interface"]);
+        let foreign = |row: &&str| !row.contains("vendor=kube-ovn") && !row.contains("vendor=\"kube-ovn\"");
+        let mut rows: Vec<&str> = interfaces.split("\n\n").filter(foreign).collect();
+        rows.sort_unstable();
+        let open = self.vsctl(&["--columns=external_ids,other_config", "list", "Open_vSwitch"]);
+        let bridge = self.vsctl(&[
+            "--columns=name,datapath_type,fail_mode,external_ids,other_config",
+            "list",
+            "Bridge",
+        ]);
+        // What ovn-controller itself keeps in the bridge's row: its conntrack zones.
+        let bridge: Vec<&str> =
+            bridge.split(['{', ',', '}']).map(str::trim).filter(|part| !part.contains("ct-zone-")).collect();
+        format!("{open}\n{}\n{}", bridge.join("\n"), rows.join("\n"))
+    }
+
+    pub async fn agent(&self) -> Agent {
+        self.agent_with(Deadlines::default(), "agent.sock").await
+    }
+
+    pub async fn agent_with(&self, deadlines: Deadlines, socket: &str) -> Agent {
+        let endpoints = format!("unix:{}", self.at("db.sock")).parse().unwrap();
+        let ovs = Arc::new(Ovs::connect(endpoints).unwrap());
+        let pods = Arc::new(Pods::new());
+        let (node, state) = watch::channel(NodeState::Ready { mtu: 1400 });
+        let metrics = Metrics::new(&Observer::new("agent", "test"), "node1");
+        let attacher =
+            Attacher::new(ovs.clone(), pods.clone(), self.host.clone(), state, metrics.clone(), deadlines);
+        let attacher = Arc::new(attacher);
+        let socket = PathBuf::from(self.at(socket));
+        let listener = server::bind(&socket).await.unwrap();
+        let stop = CancellationToken::new();
+        let served = server::serve(listener, attacher.clone(), metrics, stop.clone().cancelled_owned());
+        tokio::spawn(served);
+        Agent { ovs, pods, attacher, node, socket, stop }
+    }
+}
+
+/// The agent, as it serves the plugin.
+pub struct Agent {
+    pub ovs: Arc<Ovs>,
+    pub pods: Arc<Pods>,
+    pub attacher: Arc<Attacher>,
+    pub node: watch::Sender<NodeState>,
+    pub socket: PathBuf,
+    stop: CancellationToken,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A pod's sandbox as a runtime makes it: a namespace and an id.
+pub struct Sandbox {
+    pub netns: Netns,
+    pub container: String,
+    pub pod: String,
+}
+
+impl Sandbox {
+    pub async fn new(pod: &str, number: u32) -> Sandbox {
+        Sandbox {
+            netns: Netns::create().await.unwrap(),
+            container: format!("{number:08x}0f3c5f1f2a4b9d77{number:08x}"),
+            pod: pod.to_owned(),
+        }
+    }
+}
+
+/// What the plugin printed, and its exit code.
+#[derive(Debug)]
+pub struct Call {
+    pub code: i32,
+    pub out: Value,
+}
+
+/// The plugin, built from this workspace.
+fn plugin() -> PathBuf {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    let build = || {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--quiet", "--package", "tombolo-cni-plugin", "--bin", "tombolo-cni"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(status.success(), "building the plugin");
+        // target/debug/deps/<this test> → target/debug/tombolo-cni
+        std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("tombolo-cni")
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+impl Agent {
+    pub fn conf(&self, version: &str) -> Value {
+        json!({"cniVersion": version, "name": "kube-ovn", "type": "kube-ovn", "server_socket": self.socket})
+    }
+
+    /// Starts the plugin as a runtime does.
+    pub async fn call(&self, command: &str, sandbox: &Sandbox, conf: Value) -> Call {
+        let netns = sandbox.netns.path().to_owned();
+        let args =
+            format!("K8S_POD_NAMESPACE=net2;K8S_POD_NAME={};K8S_POD_UID=uid-{}", sandbox.pod, sandbox.pod);
+        let mut child = Command::new(plugin());
+        child
+            .env_clear()
+            .env("CNI_COMMAND", command)
+            .env("CNI_CONTAINERID", &sandbox.container)
+            .env("CNI_NETNS", netns)
+            .env("CNI_IFNAME", "eth0")
+            .env("CNI_ARGS", args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let work = move || {
+            use std::io::Write;
+            let mut child = child.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(conf.to_string().as_bytes()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            let out = if output.stdout.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_slice(&output.stdout).unwrap()
+            };
+            Call { code: output.status.code().unwrap(), out }
+        };
+        tokio::task::spawn_blocking(work).await.unwrap()
+    }
+
+    pub async fn add(&self, sandbox: &Sandbox) -> Call {
+        self.call("ADD", sandbox, self.conf("1.0.0")).await
+    }
+
+    pub async fn del(&self, sandbox: &Sandbox) -> Call {
+        self.call("DEL", sandbox, self.conf("1.0.0")).await
+    }
+
+    /// The controller's word for a pod of subnet net2.
+    pub fn annotate(&self, pod: &str, mac: &str, ip: &str) {
+        self.annotate_in(pod, mac, ip, "12.0.1.0/24", "12.0.1.1");
+    }
+
+    /// The controller's word for a pod of a subnet.
+    pub fn annotate_in(&self, pod: &str, mac: &str, ip: &str, cidr: &str, gateway: &str) {
+        let annotations = [
+            (keys::ALLOCATED, "true"),
+            (keys::ROUTED, "true"),
+            (keys::LOGICAL_SWITCH, "net2"),
+            (keys::IP_ADDRESS, ip),
+            (keys::MAC_ADDRESS, mac),
+            (keys::CIDR, cidr),
+            (keys::GATEWAY, gateway),
+        ];
+        self.pods.put(ObjectMeta {
+            name: Some(pod.into()),
+            namespace: Some("net2".into()),
+            uid: Some(format!("uid-{pod}")),
+            annotations: Some(annotations.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
+            ..ObjectMeta::default()
+        });
+    }
+}
+
+/// For what must come soon.
+pub const SOON: Duration = Duration::from_secs(30);

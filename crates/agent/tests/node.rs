@@ -1,0 +1,192 @@
+//! The node's own port, addresses and routes, on real Open vSwitch and OVN: the node reaches pods of the default VPC.
+
+#![allow(clippy::unwrap_used)] // a test may: a panic is its failure
+
+mod bed;
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bed::{Agent, Bed, SOON, Sandbox};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tombolo_agent::attach::NodeState;
+use tombolo_agent::node::{NodePort, NodeSubnet, PROTOCOL};
+use tombolo_agent::node_task::{Inputs, MtuOptions, NodeTask};
+use tombolo_api::annotations as keys;
+use tombolo_linux::Route;
+
+const JOIN_MAC: &str = "00:00:00:6e:53:fd";
+
+/// What the controller writes for the default VPC, one node and one pod.
+fn topology(bed: &Bed) {
+    bed.nbctl(&["lr-add", "ovn-cluster"]);
+    for (switch, mac, gateway) in
+        [("join", "00:00:00:32:40:B8", "100.64.0.1/16"), ("ovn-default", "00:00:00:48:A1:7D", "10.16.0.1/16")]
+    {
+        let (port, router_port) = (format!("{switch}-ovn-cluster"), format!("ovn-cluster-{switch}"));
+        bed.nbctl(&["ls-add", switch]);
+        bed.nbctl(&["lrp-add", "ovn-cluster", &router_port, mac, gateway]);
+        bed.nbctl(&["lsp-add", switch, &port]);
+        bed.nbctl(&["lsp-set-type", &port, "router"]);
+        bed.nbctl(&["lsp-set-addresses", &port, "router"]);
+        bed.nbctl(&["lsp-set-options", &port, &format!("router-port={router_port}")]);
+    }
+    bed.lsp("join", "node-node1", JOIN_MAC, "100.64.0.2");
+    bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
+}
+
+fn port() -> NodePort {
+    let annotations = [
+        (keys::ALLOCATED, "true"),
+        (keys::IP_ADDRESS, "100.64.0.2"),
+        (keys::MAC_ADDRESS, JOIN_MAC),
+        (keys::CIDR, "100.64.0.0/16"),
+        (keys::GATEWAY, "100.64.0.1"),
+        (keys::PORT_NAME, "node-node1"),
+    ];
+    NodePort::read(|key| annotations.iter().find(|(k, _)| *k == key).map(|(_, v)| *v)).unwrap().unwrap()
+}
+
+fn subnets(cidrs: &[&str]) -> Option<BTreeMap<String, NodeSubnet>> {
+    let subnet = |c: &&str| NodeSubnet { networks: vec![c.parse().unwrap()], nat_outgoing: true };
+    Some(cidrs.iter().map(|c| ((*c).to_owned(), subnet(c))).collect())
+}
+
+struct Node {
+    inputs: watch::Sender<Inputs>,
+    state: watch::Receiver<NodeState>,
+}
+
+fn start(bed: &Bed, agent: &Agent) -> Node {
+    let (inputs, inputs_seen) = watch::channel(Inputs::default());
+    let (state, seen) = watch::channel(NodeState::NotReady { why: "starting".into(), mtu: None });
+    let task = NodeTask {
+        host: bed.host.clone(),
+        ovs: agent.ovs.clone(),
+        inputs: inputs_seen,
+        mtu: MtuOptions { mtu: 1400, interfaces: vec![] },
+        state,
+    };
+    tokio::spawn(task.run());
+    Node { inputs, state: seen }
+}
+
+impl Node {
+    async fn ready(&mut self) {
+        let ready = self.state.wait_for(|s| matches!(s, NodeState::Ready { mtu: 1400 }));
+        if timeout(SOON, ready).await.is_err() {
+            panic!("the node is not ready: {:?}", self.state.borrow());
+        }
+    }
+
+    async fn not_ready(&mut self, why: &str) {
+        let not = |s: &NodeState| matches!(s, NodeState::NotReady { why: w, .. } if w.contains(why));
+        if timeout(SOON, self.state.wait_for(not)).await.is_err() {
+            panic!("not {why:?} but {:?}", self.state.borrow());
+        }
+    }
+}
+
+/// The node sends a datagram to the pod and gets it back: what a kubelet's probe does.
+async fn probe(bed: &Bed, pod: &Sandbox) {
+    let server = pod.netns.run(|| Ok(UdpSocket::bind("10.16.0.5:0").unwrap())).await.unwrap();
+    let client = bed.host.netns.run(|| Ok(UdpSocket::bind("0.0.0.0:0").unwrap())).await.unwrap();
+    let work = move || {
+        for socket in [&server, &client] {
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        }
+        client.send_to(b"probe", server.local_addr().unwrap()).unwrap();
+        let mut buffer = [0; 64];
+        let (n, peer) = server.recv_from(&mut buffer).expect("the probe arrives");
+        assert_eq!(peer.ip().to_string(), "100.64.0.2", "the node's address in the join subnet");
+        server.send_to(&buffer[..n], peer).unwrap();
+        client.recv_from(&mut buffer).expect("the answer arrives");
+    };
+    tokio::task::spawn_blocking(work).await.unwrap();
+}
+
+async fn routes(bed: &Bed) -> Vec<String> {
+    let all = bed.host.netlink.routes(Some(PROTOCOL)).await.unwrap();
+    all.iter().map(|r| format!("{} via {}", r.dst, r.gateway.unwrap())).collect()
+}
+
+/// Waits until `what` holds; the kernel's events lead there.
+async fn until(bed: &Arc<tombolo_agent::host::Host>, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let mut monitor = bed.monitor().await.unwrap();
+    let all = async {
+        while !holds().await {
+            monitor.next().await.unwrap();
+        }
+    };
+    assert!(timeout(SOON, all).await.is_ok(), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_reaches_pods_and_survives_restarts() {
+    let Some(mut bed) = Bed::up("the_node_reaches_pods_and_survives_restarts").await else { return };
+    topology(&bed);
+    let agent = bed.agent().await;
+    let before = bed.foreign();
+    let mut node = start(&bed, &agent);
+    node.not_ready("kube-ovn-controller").await;
+    node.inputs.send_modify(|i| i.port = Some(Err("annotation x is broken".into())));
+    node.not_ready("broken").await;
+    node.inputs.send_modify(|i| i.port = Some(Ok(port())));
+    node.not_ready("Subnets").await;
+    assert_eq!(routes(&bed).await, [] as [&str; 0]);
+    node.inputs.send_modify(|i| i.subnets = subnets(&["10.16.0.0/16", "10.17.0.0/16"]));
+    node.ready().await;
+
+    let ovn0 = bed.host.netlink.link("ovn0").await.unwrap().unwrap();
+    assert_eq!((ovn0.mac.unwrap().to_string().as_str(), ovn0.mtu, ovn0.txqueuelen), (JOIN_MAC, 1400, 1000));
+    assert_eq!(bed.host.netlink.addresses(ovn0.index).await.unwrap(), ["100.64.0.2/16".parse().unwrap()]);
+    assert_eq!(routes(&bed).await, ["10.16.0.0/16 via 100.64.0.1", "10.17.0.0/16 via 100.64.0.1"]);
+    let external_ids = bed.vsctl(&["get", "Interface", "ovn0", "external_ids"]);
+    assert!(external_ids.contains("iface-id=node-node1") && external_ids.contains("ip=\"100.64.0.2\""));
+
+    // A pod, as kubelet sees it.
+    let pod = Sandbox::new("ubuntu", 1).await;
+    agent.annotate_in("ubuntu", "00:00:00:7A:2E:93", "10.16.0.5", "10.16.0.0/16", "10.16.0.1");
+    let added = agent.add(&pod).await;
+    assert_eq!(added.code, 0, "{added:?}");
+    probe(&bed, &pod).await;
+
+    // Subnets come and go; a route of somebody else stays, and keeps ours out.
+    let theirs = Route {
+        dst: "10.18.0.0/16".parse().unwrap(),
+        gateway: None,
+        link: ovn0.index,
+        protocol: 4,
+        source: None,
+    };
+    bed.host.netlink.add_route(&theirs).await.unwrap();
+    node.inputs.send_modify(|i| i.subnets = subnets(&["10.16.0.0/16", "10.18.0.0/16", "10.19.0.0/16"]));
+    until(&bed.host, "routes follow the Subnets", async || {
+        routes(&bed).await == ["10.16.0.0/16 via 100.64.0.1", "10.19.0.0/16 via 100.64.0.1"]
+    })
+    .await;
+    assert!(bed.host.netlink.routes(Some(4)).await.unwrap().contains(&theirs));
+
+    // Somebody breaks it: mended by the kernel's event.
+    bed.host.netlink.delete_address(ovn0.index, "100.64.0.2/16".parse().unwrap()).await.unwrap();
+    until(&bed.host, "the address and the routes come back", async || {
+        bed.host.netlink.addresses(ovn0.index).await.unwrap().len() == 1 && routes(&bed).await.len() == 2
+    })
+    .await;
+    node.ready().await;
+
+    // ovs-vswitchd restarts: in its userspace datapath ovn0 is another link afterwards.
+    bed.stop_vswitchd();
+    node.not_ready("ovn0").await;
+    bed.start_vswitchd().await;
+    node.ready().await;
+    assert_ne!(bed.host.netlink.link("ovn0").await.unwrap().unwrap().index, ovn0.index);
+    assert_eq!(routes(&bed).await.len(), 3, "also to the network of the route that went with the link");
+    probe(&bed, &pod).await;
+
+    assert_eq!(agent.del(&pod).await.code, 0);
+    assert_eq!(bed.foreign(), before); // invariant 1
+}
