@@ -16,7 +16,14 @@ pub fn run(words: &[&str]) -> Result<ExitCode> {
             // Asked for once more while it is up, an interruption must not take it down.
             let fresh = hosts::all().iter().all(|host| host.init_pid().is_none());
             let _lock = tombolo_sandbox::lock()?;
-            progress::on_interrupt(move || if fresh { tombolo_sandbox::down() } else { Ok(()) })?;
+            progress::on_interrupt(move || {
+                if fresh {
+                    // Another thread may have made a file at the wrong moment: the second time, none is left to.
+                    tombolo_sandbox::down().or_else(|_| tombolo_sandbox::down())
+                } else {
+                    Ok(())
+                }
+            })?;
             tombolo_sandbox::up(tombolo_sandbox::Parts::ALL)?;
             eprint!("\n{}", progress::timings());
             println!("\n{}", tombolo_sandbox::how_to_get_in());

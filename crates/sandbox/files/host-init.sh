@@ -12,9 +12,6 @@ if [ -e "$state/cgroup2" ]; then
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
   mkdir -p /sys/fs/cgroup/init
   echo $$ >/sys/fs/cgroup/init/cgroup.procs
-  for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
-    echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control || true
-  done
 else
   # One mount a v1 hierarchy; the cgroup namespace makes the host's own group its root.
   mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup

@@ -5,8 +5,6 @@ host=$1 state=$2 netns=$3
 while read -r cgroup; do
   echo $$ >"$cgroup/cgroup.procs" || exit 1
 done <"$state/$host/cgroup-roots"
-# On a cgroup2 host, processes move to a leaf once the namespace has its root: a group with processes can't
-# hand controllers down to children. host-init does that.
 setsid nsenter --net="/run/netns/$netns" \
   unshare --mount --uts --ipc --cgroup --pid --fork --kill-child --mount-proc \
   /bin/bash "$state/lib/host-init.sh" "$host" "$state" >>"$state/$host/log/init.log" 2>&1 </dev/null &

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::hosts::{self, Host};
 use crate::ovn::Database;
-use crate::progress::Phase;
-use crate::{exec, paths};
+use crate::progress::{Phase, say};
+use crate::{exec, ovn, paths};
 
 /// Port of Neutron's API, on host1's management address and its loopback.
 pub const API_PORT: u16 = 9696;
@@ -181,6 +181,12 @@ pub fn up(phase: &Phase) -> Result<()> {
     phase.hint(format_args!("neutron-server's own log is {}", log.display()));
     phase.doing("starting neutron-server");
     host().daemon("neutron-server", "neutron-server", &CONFIG, &[])?;
+    if !has_drop_group()? {
+        // Best effort: neutron-server does it as well, later.
+        if let Err(error) = create_drop_group(phase) {
+            say(format_args!("neutron: its Port_Group for port security will come later: {error:#}"));
+        }
+    }
     ready()?;
     phase.doing("waiting until Neutron sees all chassis alive");
     exec::wait_until("Neutron to see all chassis alive", START, || {
@@ -191,7 +197,25 @@ pub fn up(phase: &Phase) -> Result<()> {
     })
 }
 
-/// Waits until Neutron's API answers.
+/// Whether Neutron has its Port_Group for port security, without which it can't create a port. Looking for the leader
+/// of a clustered database, neutron-server creates it 10 to 30 s after its API answers.
+fn has_drop_group() -> Result<bool> {
+    let found = ovn::nbctl(["--bare", "--columns=name", "find", "Port_Group", "name=neutron_pg_drop"])?;
+    Ok(!found.trim().is_empty())
+}
+
+/// Has Neutron's own code create the Port_Group now, at the leader.
+fn create_drop_group(phase: &Phase) -> Result<()> {
+    let script = paths::state().join("lib/drop-group.py");
+    fs::write(&script, include_str!("../files/neutron/drop-group.py")).context("writing drop-group.py")?;
+    let leader = ovn::leader(Database::Nb)?;
+    let mut command = host().command("/usr/bin/python3");
+    command.arg(script).arg(format!("tcp:{}:{}", leader.mgmt, ovn::NB_PORT)).args(CONFIG);
+    exec::check(&mut command, exec::SHORT, Some(phase.log()))?;
+    Ok(())
+}
+
+/// Waits until Neutron's API answers and ports can be created.
 ///
 /// # Errors
 /// When neutron-server has ended, or after three minutes.
@@ -206,6 +230,9 @@ pub fn ready() -> Result<()> {
             );
         }
         Ok(api("GET", "networks?fields=id", None).ok().map(drop))
+    })?;
+    exec::wait_until("Neutron to have its Port_Group neutron_pg_drop", START, || {
+        Ok(has_drop_group()?.then_some(()))
     })
 }
 
