@@ -45,6 +45,8 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["sandbox", rest @ ..] => sandbox_cmd::run(rest),
+        ["demo"] => demo(false).map(|()| ExitCode::SUCCESS),
+        ["demo", "--full"] => demo(true).map(|()| ExitCode::SUCCESS),
         ["test"] => tests(false),
         ["test", "--fast"] => tests(true),
         ["image"] => image::run(&[]).map(|()| ExitCode::SUCCESS),
@@ -64,9 +66,13 @@ fn gen_tables(check: bool) -> Result<()> {
     r#gen::run(check)
 }
 
+fn demo(full: bool) -> Result<()> {
+    tombolo_sandbox::demo::run(tombolo_sandbox::demo::Options { full })
+}
+
 /// The scenario as a step of the tests.
 fn demo_for_test() -> Result<()> {
-    bail!("the demo is not in place yet")
+    demo(true)
 }
 
 /// Takes the sandbox down as a step of the tests.

@@ -4,18 +4,21 @@
 //! runtime, no Kubernetes client): it is what a fresh machine builds first.
 
 pub mod canon;
+pub mod demo;
 pub mod exec;
 pub mod hosts;
 pub mod images;
 pub mod initramfs;
 pub mod install;
 pub mod kubernetes;
+pub mod logs;
 pub mod neutron;
 pub mod ours;
 pub mod ovn;
 pub mod paths;
 pub mod progress;
 pub mod prove;
+pub mod reach;
 pub mod vm;
 
 use std::fs::{self, File, TryLockError};
@@ -35,12 +38,15 @@ pub struct Lock {
 /// # Errors
 /// When another command holds it, or this isn't run as root.
 pub fn lock() -> Result<Lock> {
-    fs::create_dir_all(paths::logs()).with_context(|| format!("creating {} (are you root?)", paths::logs().display()))?;
+    fs::create_dir_all(paths::logs())
+        .with_context(|| format!("creating {} (are you root?)", paths::logs().display()))?;
     let path = paths::logs().join("lock");
     let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(Lock { _file: file }),
-        Err(TryLockError::WouldBlock) => bail!("another command is at work on the sandbox (it holds {})", path.display()),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another command is at work on the sandbox (it holds {})", path.display())
+        }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
     }
 }
@@ -73,8 +79,8 @@ pub fn up(parts: Parts) -> Result<()> {
     Phase::run("hosts", logs.join("hosts.log"), hosts::up)?;
     thread::scope(|scope| {
         let kubernetes = scope.spawn(|| if parts.kubernetes { kubernetes_up() } else { Ok(()) });
-        let database =
-            scope.spawn(|| Phase::run("neutron database", logs.join("neutron-database.log"), neutron::database));
+        let database = scope
+            .spawn(|| Phase::run("neutron database", logs.join("neutron-database.log"), neutron::database));
         let openstack = || {
             Phase::run("ovn", logs.join("ovn.log"), ovn::up)?;
             joined(database)?;
@@ -96,8 +102,10 @@ fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
 
 fn kubernetes_up() -> Result<()> {
     let logs = paths::logs();
-    let programs = Phase::run("kubernetes programs", logs.join("kubernetes-programs.log"), kubernetes::build::ensure)?;
-    let base = Phase::run("base images", logs.join("base-images.log"), |p| images::base(&ours::images_dir(), p))?;
+    let programs =
+        Phase::run("kubernetes programs", logs.join("kubernetes-programs.log"), kubernetes::build::ensure)?;
+    let base =
+        Phase::run("base images", logs.join("base-images.log"), |p| images::base(&ours::images_dir(), p))?;
     Phase::run("kubernetes", logs.join("kubernetes.log"), |phase| kubernetes::up(phase, &programs, &base))
 }
 
@@ -134,7 +142,10 @@ pub fn status() -> Result<(String, bool)> {
             ok = false;
             continue;
         };
-        text.push_str(&format!("{host}  up  pid 1 is {init}  management {}  tunnels {}\n", host.mgmt, host.encap));
+        text.push_str(&format!(
+            "{host}  up  pid 1 is {init}  management {}  tunnels {}\n",
+            host.mgmt, host.encap
+        ));
         for name in host.daemons() {
             let state = host.daemon_pid(&name);
             ok &= state.is_some();

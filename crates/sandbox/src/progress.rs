@@ -53,7 +53,18 @@ pub fn say(line: impl fmt::Display) {
     }
 }
 
-/// Keeps a copy of all that [`say`] prints in `path` from now on.
+/// Prints text as it is on stdout, and to the transcript if there is one: what a command shows its user.
+pub fn show(text: impl fmt::Display) {
+    let text = format!("{text}\n");
+    let mut transcript = lock(&TRANSCRIPT);
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    if let Some(file) = transcript.as_mut() {
+        let _ = file.write_all(text.as_bytes());
+    }
+}
+
+/// Keeps a copy of all that [`say`] and [`show`] print in `path` from now on.
 ///
 /// # Errors
 /// When the file can't be created.

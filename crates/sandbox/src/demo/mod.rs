@@ -1,0 +1,125 @@
+//! `cargo xtask demo`: the document's scenario from an empty machine to the last ping, each step shown as command and
+//! output, each checked.
+//!
+//! Decides the order of the steps; each module plays one. Nothing is imitated: what a step needs and the sandbox
+//! doesn't have (Nova) is left out, and said so.
+
+mod clean;
+mod install;
+mod join;
+mod manifests;
+mod openstack;
+mod ping;
+pub mod shape;
+mod stage;
+mod topology;
+mod uninstall;
+pub mod watch;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+
+use crate::hosts;
+use crate::progress::{self, Phase, seconds, show};
+use crate::{Parts, canon, exec, ours, paths};
+use stage::Stage;
+
+/// What is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Also the uninstall, and what must be so after it.
+    pub full: bool,
+}
+
+/// Where a copy of what the demo prints is kept; it survives the sandbox.
+pub fn transcript() -> PathBuf {
+    paths::logs().join("demo-transcript.txt")
+}
+
+/// Brings the sandbox up where it isn't, removes what an earlier run made, and plays the scenario. A sandbox that this
+/// brought up is taken down on Ctrl-C; after a failure it stays for a look.
+///
+/// # Errors
+/// That of the step that failed.
+pub fn run(options: Options) -> Result<()> {
+    let _lock = crate::lock()?;
+    let fresh = hosts::all().iter().all(|host| host.init_pid().is_none());
+    progress::on_interrupt(move || {
+        // Another thread may have made a file at the wrong moment: the second time, none is left to.
+        if fresh { crate::down().or_else(|_| crate::down()) } else { Ok(()) }
+    })?;
+    play(options)
+}
+
+/// As [`run`], for a caller that holds the sandbox's lock and has its own way with signals.
+///
+/// # Errors
+/// As [`run`].
+pub fn play(options: Options) -> Result<()> {
+    let began = Instant::now();
+    progress::transcript(&transcript())?;
+    let result = stages(options);
+    show("");
+    show(progress::timings());
+    match &result {
+        Ok(checks) => {
+            show(format_args!("passed: {checks} checks in {}", seconds(began.elapsed())));
+            show(format_args!("transcript: {}", transcript().display()));
+            show(format_args!("\nHow to get in, and how to take it down:\n{}", crate::how_to_get_in()));
+        }
+        Err(_) => {
+            show(format_args!("FAILED after {}", seconds(began.elapsed())));
+            show(format_args!("transcript: {}", transcript().display()));
+        }
+    }
+    result.map(drop)
+}
+
+fn stages(options: Options) -> Result<usize> {
+    up()?;
+    let logs = paths::logs();
+    Phase::run("remove what an earlier run made", logs.join("demo-clean.log"), clean::all)?;
+    let stage = Stage::new(paths::state().join("demo"), logs.join("demo.log"))?;
+    let since = now()?;
+    stage.step("1. our network alone", |phase| install::play(&stage, phase))?;
+    let scene =
+        stage.step("2. VM, network and router in OpenStack", |phase| openstack::play(&stage, phase))?;
+    let before = canon::nb()?;
+    stage.step("3. namespace, Vpc, subnet and pod", |phase| join::play(&stage, phase, &scene.objects))?;
+    stage.step("4. the topology", |_| topology::show_topology(&stage, &scene))?;
+    stage.step("5. the controller's log", |_| topology::controller_log(&stage, &since))?;
+    stage.step("6. the Vpc's subnets", |_| topology::vpc(&stage, &scene))?;
+    stage.step("7. ping", |phase| ping::play(&stage, phase, &scene))?;
+    if options.full {
+        stage.step("8. uninstall", |phase| uninstall::play(&stage, phase, &before))?;
+    }
+    stage.step("the controller's log at the end", |_| topology::controller_log(&stage, &since))?;
+    Ok(stage.checks())
+}
+
+/// Sandbox and our programs. Compiling them needs nothing of the sandbox, so it happens beside.
+fn up() -> Result<()> {
+    crate::install::ensure(crate::install::Set::Everything)?;
+    let logs = &paths::logs();
+    let (programs, image) = thread::scope(|scope| {
+        let ours = scope.spawn(|| {
+            let programs = Phase::run("our programs", logs.join("our-programs.log"), ours::build)?;
+            let image = Phase::run("our image", logs.join("our-image.log"), |p| ours::image(p, &programs))?;
+            Ok::<_, anyhow::Error>((programs, image))
+        });
+        let up = crate::up(Parts { vm: None, kubernetes: true });
+        let ours = ours.join().map_err(|_| anyhow!("the thread that builds our programs failed"))?;
+        up.and(ours)
+    })?;
+    Phase::run("deploy", logs.join("deploy.log"), |phase| ours::deploy(phase, &programs, &image))
+}
+
+/// The time in the notation of logs (RFC 3339, UTC).
+fn now() -> Result<String> {
+    let text = exec::check(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S.%6NZ"]), exec::SHORT, None)?;
+    Ok(text.trim().to_owned())
+}
