@@ -193,8 +193,9 @@ impl Shell {
         stop: &CancellationToken,
     ) -> Result<()> {
         let mut batch = Vec::new();
+        let mut turn = (0, Duration::ZERO);
         loop {
-            self.act().await?;
+            self.act(turn).await?;
             let wakeup = self.engine.next_wakeup().map(|at| self.started + Duration::from_millis(at));
             tokio::select! {
                 count = inputs.recv_many(&mut batch, BATCH) => {
@@ -218,9 +219,7 @@ impl Shell {
                 self.look(&event);
                 self.engine.handle(now, event);
             }
-            if count > 0 {
-                self.metrics.turn(count, began.elapsed());
-            }
+            turn = (count, began.elapsed());
         }
     }
 
@@ -258,10 +257,13 @@ impl Shell {
         }
     }
 
-    /// Asks the engine what to do, does it, and publishes how things are.
-    async fn act(&mut self) -> Result<()> {
-        let now = self.now();
-        for effect in self.engine.poll(now) {
+    /// Asks the engine what to do, does it, and publishes how things are. `taken` is how many events it was
+    /// handed before, and how long that took.
+    async fn act(&mut self, taken: (usize, Duration)) -> Result<()> {
+        let (now, began) = (self.now(), Instant::now());
+        let effects = self.engine.poll(now);
+        self.metrics.turn(taken.0, taken.1 + began.elapsed());
+        for effect in effects {
             self.execute(effect).await?;
         }
         if self.writes_out == 0

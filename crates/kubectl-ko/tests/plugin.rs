@@ -1,0 +1,131 @@
+//! The plugin as a process, with a real `kubectl`, API server and NB.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::Result;
+use tombolo_tests_api::{ApiServer, Nb};
+
+struct Bed {
+    api: ApiServer,
+    nb: Nb,
+    kubectl: PathBuf,
+}
+
+impl Bed {
+    /// A cluster whose controller is installed (its Deployment is there; nothing runs it) on an NB of others.
+    fn start() -> Result<Option<Self>> {
+        let (Some(api), Some(nb)) = (ApiServer::start()?, Nb::start_clustered()?) else { return Ok(None) };
+        api.apply_crds()?;
+        let deployment = serde_json::json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": "kube-ovn-controller", "namespace": "kube-system" },
+            "spec": {
+                "selector": { "matchLabels": { "app": "kube-ovn-controller" } },
+                "template": {
+                    "metadata": { "labels": { "app": "kube-ovn-controller" } },
+                    "spec": { "containers": [{
+                        "name": "kube-ovn-controller", "image": "none",
+                        "args": ["--ovn-nb-addr=$(NB)", "--enable-lb"],
+                        "env": [{ "name": "NB", "value": nb.address() }],
+                    }] },
+                },
+            },
+        });
+        api.apply(&deployment.to_string())?;
+        let kubectl = api.program("kubectl")?;
+        Ok(Some(Self { api, nb, kubectl }))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-ko"));
+        command.args(args).env("KUBECTL", &self.kubectl).env("KUBECONFIG", self.api.kubeconfig());
+        command
+    }
+
+    fn ko(&self, args: &[&str]) -> Result<Output> {
+        Ok(self.command(args).output()?)
+    }
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn commands_reach_both_sides() -> Result<()> {
+    let Some(mut bed) = Bed::start()? else { return Ok(()) };
+    let (router, _) = bed.nb.neutron_router(1, "router0", "192.168.1.0/24")?;
+
+    let show = bed.ko(&["nbctl", "show"])?;
+    assert!(show.status.success(), "{}", text(&show));
+    assert_eq!(String::from_utf8_lossy(&show.stdout), bed.nb.ctl(&["show"])?);
+    assert!(text(&show).contains(&format!("({router}) (aka router0)")), "{}", text(&show));
+
+    let list = bed.ko(&["nbctl", "--bare", "--columns=name", "list", "Logical_Router"])?;
+    assert_eq!(String::from_utf8_lossy(&list.stdout).trim(), router);
+    let wrong = bed.ko(&["nbctl", "lr-del", "no-such-router"])?;
+    assert!(!wrong.status.success() && text(&wrong).contains("no-such-router"), "{}", text(&wrong));
+
+    let status = bed.ko(&["nb", "status"])?;
+    assert!(status.status.success(), "{}", text(&status));
+    let words: Vec<String> =
+        text(&status).lines().nth(1).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    assert_eq!(words[..4], [bed.nb.address(), "clustered", "true", "true"], "{words:?}");
+
+    bed.api.apply("apiVersion: kubeovn.io/v1\nkind: Vpc\nmetadata: {name: ovn-cluster}\nspec: {}\n")?;
+    let release = bed.ko(&["brake", "release"])?;
+    assert!(release.status.success(), "{}", text(&release));
+    let vpc = bed.api.json(&["get", "vpc", "ovn-cluster"])?;
+    assert!(vpc["metadata"]["annotations"]["tombolo.io/brake-release"].is_string(), "{vpc}");
+
+    // No Open vSwitch of ours, and a node that doesn't exist: told apart.
+    bed.api.apply("apiVersion: v1\nkind: Node\nmetadata: {name: host1}\n")?;
+    let host = bed.ko(&["vsctl", "host1", "show"])?;
+    assert!(!host.status.success() && text(&host).contains("run it on the host itself"), "{}", text(&host));
+    let nowhere = bed.ko(&["vsctl", "host9", "show"])?;
+    assert!(!nowhere.status.success() && text(&nowhere).contains("not found"), "{}", text(&nowhere));
+
+    // While no server leads, it waits for one.
+    bed.nb.pause();
+    let waiting = bed.command(&["nbctl", "show"]).stdout(std::process::Stdio::piped()).spawn()?;
+    std::thread::sleep(Duration::from_secs(2));
+    bed.nb.resume()?;
+    let output = waiting.wait_with_output()?;
+    assert!(output.status.success() && text(&output).contains(&router), "{}", text(&output));
+    Ok(())
+}
+
+#[test]
+fn ipam_check_finds_what_differs() -> Result<()> {
+    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let uid = bed.api.json(&["get", "namespace", "kube-system"])?["metadata"]["uid"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let mac = "00:00:00:AA:BB:CC";
+    bed.api.apply(&format!(
+        "apiVersion: kubeovn.io/v1\nkind: IP\nmetadata: {{name: u.default}}\nspec: {{podName: u, namespace: default, subnet: ovn-default, nodeName: host1, ipAddress: 10.16.0.2, v4IpAddress: 10.16.0.2, v6IpAddress: '', macAddress: '{mac}', containerID: '', podType: '', attachSubnets: [], attachIps: [], attachMacs: []}}\n"
+    ))?;
+    bed.api.apply(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: u, namespace: default, annotations: {{ovn.kubernetes.io/allocated: 'true', ovn.kubernetes.io/ip_address: 10.16.0.2, ovn.kubernetes.io/mac_address: '{mac}'}}}}\nspec: {{nodeName: host1, containers: [{{name: c, image: none}}]}}\n"
+    ))?;
+    bed.nb.ctl(&["ls-add", "ovn-default", "--", "lsp-add", "ovn-default", "u.default"])?;
+    bed.nb.ctl(&["lsp-set-addresses", "u.default", &format!("{mac} 10.16.0.2")])?;
+    let ids = [
+        format!("external_ids:tombolo.io/cluster={uid}"),
+        "external_ids:tombolo.io/owner=\"pod/default/u\"".to_owned(),
+    ];
+    bed.nb.ctl(&["set", "Logical_Switch_Port", "u.default", &ids[0], &ids[1]])?;
+
+    let good = bed.ko(&["ipam", "check"])?;
+    assert!(good.status.success(), "{}", text(&good));
+    assert_eq!(text(&good).trim(), "1 IP objects, 1 pods, 1 switch ports: no difference");
+
+    bed.nb.ctl(&["lsp-set-addresses", "u.default", &format!("{mac} 10.16.0.9")])?;
+    let bad = bed.ko(&["ipam", "check"])?;
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad).contains("ip/u.default: the switch port has"), "{}", text(&bad));
+    Ok(())
+}
