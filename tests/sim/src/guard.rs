@@ -1,0 +1,183 @@
+//! What must hold at every moment, whatever the faults: foreign rows are sacred (invariant 1), and rows use
+//! persisted addresses only (invariant 5).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tombolo_ovsdb::{ChangeSet, Datum, Name, Replica, Row, Uuid};
+use tombolo_plan::nb::{self, Ownership, table};
+use tombolo_plan::{ClusterId, Kind, OwnerKind};
+
+use crate::api::Api;
+
+/// Edges on foreign parents that are ours to write (invariant 1).
+const EDGES: [(&str, &str, Name); 2] =
+    [(table::ROUTER, "ports", table::ROUTER_PORT), (table::ROUTER, "policies", table::POLICY)];
+
+/// Watches over the rows that aren't ours. Orphans count as foreign: nobody may touch them.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    cluster: ClusterId,
+    /// Foreign rows as those whose they are left them, without references to rows of ours.
+    expected: BTreeMap<(Name, Uuid), Row>,
+}
+
+impl Guard {
+    /// Begins with what is there.
+    #[must_use]
+    pub fn new(cluster: &ClusterId, rows: &Replica) -> Guard {
+        let mut guard = Guard { cluster: cluster.clone(), expected: BTreeMap::new() };
+        guard.expected = guard.dump(rows);
+        guard
+    }
+
+    fn is_ours(&self, row: &Row) -> bool {
+        matches!(nb::ownership(&self.cluster, row), Ownership::Ours(_))
+    }
+
+    /// The row without our edges on it.
+    fn without_edges(&self, rows: &Replica, table: Name, row: &Row) -> Row {
+        let mut row = row.clone();
+        for (_, column, child) in EDGES.iter().filter(|(parent, ..)| *parent == table) {
+            let Some(datum) = row.get(column) else { continue };
+            let foreign =
+                datum.uuids().filter(|uuid| !rows.row(child, uuid).is_some_and(|row| self.is_ours(row)));
+            let foreign = Datum::set_of_uuids(foreign);
+            row.set(tombolo_ovsdb::name::intern(column), foreign);
+        }
+        row
+    }
+
+    fn dump(&self, rows: &Replica) -> BTreeMap<(Name, Uuid), Row> {
+        let all =
+            rows.tables().flat_map(|(name, table)| table.iter().map(move |(uuid, row)| (name, uuid, row)));
+        all.filter(|(_, _, row)| !self.is_ours(row))
+            .map(|(table, uuid, row)| ((table, uuid), self.without_edges(rows, table, row)))
+            .collect()
+    }
+
+    /// Somebody else changed rows.
+    pub fn foreign_write(&mut self, rows: &Replica, changes: &ChangeSet) {
+        for (table, uuid, change) in changes.iter() {
+            match &change.new {
+                Some(row) if !self.is_ours(row) => {
+                    let row = self.without_edges(rows, table, row);
+                    self.expected.insert((table, uuid), row);
+                }
+                _ => {
+                    self.expected.remove(&(table, uuid));
+                }
+            }
+        }
+    }
+
+    /// Checks a commit of ours.
+    ///
+    /// # Panics
+    /// When it touches what isn't ours.
+    pub fn check_commit(&self, rows: &Replica, changes: &ChangeSet) {
+        for (table, uuid, change) in changes.iter() {
+            if let Some(row) = change.new.as_ref().filter(|_| change.old.is_none()) {
+                assert!(self.is_ours(row), "invariant 2: {table} {uuid} was made without our marks: {row:?}");
+                continue;
+            }
+            let Some(old) = change.old.as_ref().filter(|row| !self.is_ours(row)) else { continue };
+            let Some(new) = &change.new else {
+                panic!("invariant 1: the foreign {table} {uuid} was deleted: {old:?}")
+            };
+            for (column, before) in old.iter() {
+                let Some(after) = new.get(column).filter(|after| *after != before) else { continue };
+                let edge = EDGES.iter().find(|(parent, edge, _)| (*parent, *edge) == (table, column));
+                let Some((_, _, child)) = edge else {
+                    panic!(
+                        "invariant 1: {column} of the foreign {table} {uuid} was changed from {before:?} to {after:?}"
+                    );
+                };
+                let (before, after): (BTreeSet<Uuid>, BTreeSet<Uuid>) = (before.uuid_set(), after.uuid_set());
+                for moved in before.symmetric_difference(&after) {
+                    let known = rows.row(child, moved).cloned();
+                    let row = known.or_else(|| {
+                        let mut gone = changes.of_table(child).filter(|(uuid, _)| uuid == moved);
+                        gone.next().and_then(|(_, change)| change.old.clone())
+                    });
+                    assert!(
+                        row.as_ref().is_some_and(|row| self.is_ours(row)),
+                        "invariant 1: the foreign {moved} in {column} of {table} {uuid} was touched"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Compares all foreign rows with what they should be.
+    ///
+    /// # Panics
+    /// When one differs.
+    pub fn check_all(&self, rows: &Replica) {
+        let present = self.dump(rows);
+        for (place, row) in &self.expected {
+            assert_eq!(present.get(place), Some(row), "invariant 1: the foreign row {place:?}");
+        }
+        for place in present.keys() {
+            assert!(self.expected.contains_key(place), "invariant 2: {place:?} bears no mark of ours");
+        }
+    }
+}
+
+/// Checks that ports of a commit have addresses that are persisted, and that no two have the same.
+///
+/// # Panics
+/// When one isn't.
+pub fn check_addresses(cluster: &ClusterId, rows: &Replica, api: &Api, changes: &ChangeSet) {
+    let mut switches = BTreeSet::new();
+    for (uuid, change) in changes.of_table(table::SWITCH_PORT) {
+        let Some(row) = &change.new else { continue };
+        let owner = match nb::ownership(cluster, row) {
+            Ownership::Ours(owner) if matches!(owner.kind, OwnerKind::Pod | OwnerKind::Node) => owner,
+            _ => continue,
+        };
+        let name = row.str("name").unwrap_or_default();
+        let addresses: Vec<&str> = row.get("addresses").into_iter().flat_map(|it| it.strings()).collect();
+        let ip = api.get(Kind::Ip, name).unwrap_or_else(|| {
+            panic!("invariant 5: the port of {owner} has {addresses:?}, and there is no IP object {name}")
+        });
+        let spec = &ip["spec"];
+        let text = |key: &str| spec[key].as_str().unwrap_or_default().to_owned();
+        let wanted = format!("{} {}", text("macAddress"), text("ipAddress").replace(',', " "));
+        assert_eq!(addresses, [wanted.as_str()], "invariant 5: the port of {owner}");
+        for (switch, parent) in rows.rows(table::SWITCH) {
+            if parent.get("ports").is_some_and(|ports| ports.contains_uuid(uuid)) {
+                switches.insert(switch);
+            }
+        }
+    }
+    for switch in switches {
+        let mut seen: BTreeMap<String, String> = BTreeMap::new();
+        let ports = rows.row(table::SWITCH, &switch).and_then(|row| row.get("ports")).map(Datum::uuid_set);
+        for port in ports.into_iter().flatten() {
+            let Some(row) = rows.row(table::SWITCH_PORT, &port) else { continue };
+            let name = row.str("name").unwrap_or_default();
+            for address in row.get("addresses").into_iter().flat_map(|it| it.strings()) {
+                for word in address.split(' ') {
+                    if let Some(other) = seen.insert(word.to_ascii_lowercase(), name.to_owned()) {
+                        panic!("invariant 5: {word} is on the ports {other} and {name} of one switch");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Checks that no two IP objects have one address, but for those that a foreign hand made so.
+///
+/// # Panics
+/// When two have.
+pub fn check_ips(api: &Api) {
+    let mut seen: BTreeMap<(String, String), String> = BTreeMap::new();
+    for (name, ip) in api.list(Kind::Ip) {
+        let subnet = ip["spec"]["subnet"].as_str().unwrap_or_default();
+        for address in ip["spec"]["ipAddress"].as_str().unwrap_or_default().split(',') {
+            let other = seen.insert((subnet.to_owned(), address.to_owned()), name.to_owned());
+            assert_eq!(other, None, "invariant 5: {address} of {subnet} is {name}'s too");
+        }
+    }
+}
