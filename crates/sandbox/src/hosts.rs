@@ -255,20 +255,27 @@ impl Host {
         Ok(())
     }
 
-    /// Ends a daemon: TERM, then KILL after 20 s. Does nothing when it isn't running.
+    /// Ends a daemon: TERM, then after 20 s KILL. Does nothing when it isn't running.
     ///
     /// # Errors
     /// When it doesn't end.
     pub fn stop_daemon(&self, name: &str) -> Result<()> {
-        if self.daemon_pid(name).is_none() {
-            return Ok(());
-        }
+        self.stop_daemon_within(name, STOP)
+    }
+
+    /// As [`Host::stop_daemon`] with another time until it and its children (its process group) get KILL.
+    ///
+    /// # Errors
+    /// When it doesn't end.
+    pub fn stop_daemon_within(&self, name: &str, grace: Duration) -> Result<()> {
+        let Some(pid) = self.daemon_pid(name) else { return Ok(()) };
         let gone = || Ok(self.daemon_pid(name).is_none().then_some(()));
         let what = format!("{name} on {self} to end");
         // It may end between the look and the signal.
         let _ = self.kill_daemon(name, "TERM");
-        if exec::wait_until(&what, STOP, gone).is_err() {
-            let _ = self.kill_daemon(name, "KILL");
+        if exec::wait_until(&what, grace, gone).is_err() {
+            // setsid made it the leader of a group.
+            crate::progress::kill_group(pid, "KILL");
             exec::wait_until(&what, STOP, gone)?;
         }
         Ok(())

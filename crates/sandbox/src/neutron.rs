@@ -241,7 +241,9 @@ pub fn ready() -> Result<()> {
 /// # Errors
 /// When it doesn't end.
 pub fn stop() -> Result<()> {
-    host().stop_daemon("neutron-server")
+    // Neutron 21's OVN driver takes SIGTERM for itself (pre_fork_initialize in mech_driver.py): it cleans its hash ring
+    // up, which takes no time, and the server then doesn't end by itself.
+    host().stop_daemon_within("neutron-server", Duration::from_secs(3))
 }
 
 /// Starts neutron-server again after [`stop`] and waits until it answers.
@@ -359,19 +361,27 @@ pub struct Port {
     pub mtu: u32,
 }
 
-/// Creates a port as Nova does for a new instance, bound to a host, in the project's default security group; the one
-/// with this name if it exists, bound to `host` anew if need be.
+/// The port with this address in the scenario's network as Neutron has it, `null` when there is none.
+///
+/// # Errors
+/// Neutron's.
+pub fn port_with(network: &str, ip: &str) -> Result<Value> {
+    let query = format!("ports?network_id={network}&fixed_ips=ip_address%3D{ip}");
+    Ok(api("GET", &query, None)?["ports"][0].take())
+}
+
+/// Creates a port as Nova does for a new instance (without a name), bound to a host, in the project's default security
+/// group; the one with this address if it exists, bound to `host` anew if need be.
 ///
 /// # Errors
 /// Neutron's, and when it can't bind the port on that host.
-pub fn port(objects: &Objects, name: &str, ip: &str, host: &Host) -> Result<Port> {
-    let found = api("GET", &format!("ports?name={name}"), None)?;
-    let mut port = found["ports"][0].clone();
+pub fn port(objects: &Objects, ip: &str, host: &Host) -> Result<Port> {
+    let mut port = port_with(&objects.network, ip)?;
     if port.is_null() {
         let instance =
             exec::check(Command::new("cat").arg("/proc/sys/kernel/random/uuid"), exec::SHORT, None)?;
         let body = json!({"port": {
-            "name": name, "network_id": objects.network, "device_owner": "compute:nova", "device_id": instance.trim(),
+            "network_id": objects.network, "device_owner": "compute:nova", "device_id": instance.trim(),
             "fixed_ips": [{"subnet_id": objects.subnet, "ip_address": ip}], "binding:host_id": host.name,
         }});
         port = api("POST", "ports", Some(&body))?["port"].clone();
@@ -381,7 +391,7 @@ pub fn port(objects: &Objects, name: &str, ip: &str, host: &Host) -> Result<Port
         port = api("PUT", &format!("ports/{id}"), Some(&body))?["port"].clone();
     }
     if port["binding:vif_type"] != "ovs" {
-        bail!("Neutron could not bind the port {name} on {host}: {port}");
+        bail!("Neutron could not bind the port of {ip} on {host}: {port}");
     }
     let network = api("GET", &format!("networks/{}?fields=mtu", objects.network), None)?;
     Ok(Port {

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::hosts::{self, Host};
 use crate::neutron::{self, Objects};
+use crate::ovn::Database;
 use crate::progress::{Phase, say};
 use crate::vm::Vm;
 use crate::{canon, exec, ovn, paths};
@@ -121,11 +122,10 @@ fn log() -> std::path::PathBuf {
 }
 
 fn find_vm(objects: &Objects) -> Result<Vm> {
-    let port = neutron::api("GET", &format!("ports?name={}", neutron::SERVER), None)?;
-    let host =
-        port["ports"][0]["binding:host_id"].as_str().context("there is no VM: cargo xtask sandbox up")?;
+    let port = neutron::port_with(&objects.network, neutron::SERVER_IP)?;
+    let host = port["binding:host_id"].as_str().context("there is no VM: cargo xtask sandbox up")?;
     let host = hosts::by_name(host)?;
-    let port = neutron::port(objects, neutron::SERVER, neutron::SERVER_IP, &host)?;
+    let port = neutron::port(objects, neutron::SERVER_IP, &host)?;
     Ok(Vm::new(host, neutron::SERVER, port))
 }
 
@@ -160,7 +160,10 @@ fn play(objects: &Objects, group: &str, vm: &Vm) -> Result<()> {
         let place = if *host == vm.host { "the VM's host" } else { "another host" };
         Phase::run(&format!("pod on {host}, {place}"), log(), |phase| {
             let pod = HandMadePod::plug(host, vm.port.mtu)?;
-            let checked = check(phase, &pod, vm, group, index == 0, &script);
+            let mut checked = check(phase, &pod, vm, group, index == 0, &script);
+            if checked.is_ok() && index + 1 == usize::from(hosts::COUNT) {
+                checked = failures(phase, &pod);
+            }
             HandMadePod::unplug(host)?;
             checked
         })?;
@@ -214,6 +217,34 @@ fn check(
     say(format_args!(
         "  VM to pod, TCP both ways, DF packets of {} bytes both ways: as they must be",
         vm.port.mtu
+    ));
+    Ok(())
+}
+
+/// The sandbox's own tools for breaking things: after each, the pod reaches the VM again.
+fn failures(phase: &Phase, pod: &HandMadePod) -> Result<()> {
+    let reachable = |after: &str| {
+        exec::wait_until(&format!("the VM to answer after {after}"), UP, || {
+            Ok(pod.ping(neutron::SERVER_IP)?.stdout.contains(" 0% packet loss").then_some(()))
+        })
+    };
+    phase.doing("ovs-vswitchd of the pod's host is killed and started again");
+    ovn::restart_vswitchd(&pod.host, "KILL")?;
+    reachable("a restart of ovs-vswitchd")?;
+    phase.doing("the server that leads the northbound database is killed and started again");
+    let leader = ovn::leader(Database::Nb)?;
+    leader.kill_daemon(Database::Nb.daemon(), "KILL")?;
+    ovn::nbctl(["--wait=hv", "sync"])?;
+    let next = ovn::leader(Database::Nb)?;
+    ensure!(next != leader, "{leader} leads without a server");
+    leader.start_again(Database::Nb.daemon())?;
+    reachable("a change of leader")?;
+    phase.doing("neutron-server is stopped and started again");
+    neutron::stop()?;
+    neutron::start()?;
+    reachable("a restart of Neutron")?;
+    say(format_args!(
+        "  the pod reaches the VM after a restart of ovs-vswitchd, a change of leader ({leader} to {next}), a restart of Neutron"
     ));
     Ok(())
 }
