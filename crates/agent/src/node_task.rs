@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tombolo_linux::{Event, Link, LinkChange, Monitor};
@@ -182,7 +183,11 @@ impl NodeTask {
                 }
                 event = monitor.next() => match event {
                     None => return false,
-                    Some(event) if self.concerns(&event) => return true,
+                    Some(event) if self.concerns(&event) => {
+                        // Those that are there already are seen by the same look.
+                        while let Some(Some(_)) = monitor.next().now_or_never() {}
+                        return true;
+                    }
                     Some(_) => {}
                 },
             }
@@ -242,6 +247,10 @@ impl NodeTask {
             *confirmed = None; // another link: ovs-vswitchd was restarted
         }
         self.configure(&link, &port, mtu).await?;
+        if link.up && !link.carrier {
+            *confirmed = None;
+            return waiting(format!("{OVN0} has no carrier: is ovs-vswitchd running?"));
+        }
         self.routes(&port, link.index, inputs.subnets.as_ref()).await?;
 
         let installed = |replica: &Replica| {

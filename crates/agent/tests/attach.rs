@@ -265,7 +265,7 @@ async fn ovs_vswitchd_may_restart_and_its_database_may_be_away() {
         sandboxes.push(Sandbox::new(pod, i as u32).await);
     }
     assert_eq!(agent.add(&sandboxes[0]).await.code, 0);
-    bed.stop_vswitchd();
+    bed.kill_vswitchd();
     // An ADD meanwhile waits; the daemon comes back.
     let (added, ()) = tokio::join!(agent.add(&sandboxes[1]), async {
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -56,6 +56,10 @@ impl Error {
         self.os() == Some(nix::errno::Errno::EEXIST)
     }
 
+    pub(crate) fn is_busy(&self) -> bool {
+        self.os() == Some(nix::errno::Errno::EBUSY)
+    }
+
     /// The kernel had no time, memory or buffer for it now; the same call may work a moment later.
     pub fn is_transient(&self) -> bool {
         use nix::errno::Errno;

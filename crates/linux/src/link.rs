@@ -115,8 +115,8 @@ impl Netlink {
 
     /// All links of the namespace.
     pub async fn links(&self) -> Result<Vec<Link>> {
-        let answer = self.handle().link().get().execute().try_collect::<Vec<_>>();
-        let messages = bounded(answer, || "listing links".to_owned()).await?;
+        let messages =
+            self.list(|| self.handle().link().get().execute(), || "listing links".to_owned()).await?;
         Ok(messages.iter().map(Link::from_message).collect())
     }
 

@@ -98,9 +98,8 @@ impl Netlink {
     }
 
     async fn reachable(&self, index: u32, ip: IpAddr) -> Result<Option<Mac>> {
-        use futures::TryStreamExt;
-        let answer = self.handle().neighbours().get().execute().try_collect::<Vec<_>>();
-        let messages = bounded(answer, || "listing neighbors".to_owned()).await?;
+        let ask = || self.handle().neighbours().get().execute();
+        let messages = self.list(ask, || "listing neighbors".to_owned()).await?;
         Ok(messages
             .iter()
             .filter_map(Neighbor::from_message)

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tombolo_net::IfAddr;
 
@@ -27,10 +28,16 @@ pub(crate) async fn bounded<T>(
     }
 }
 
+/// How long to wait before asking again for a list while another one is still being sent on the same socket: one
+/// whose asker went away in the middle. The kernel doesn't tell when it is through.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
+
 /// Asks the kernel about one network namespace. Clones share the connection, which goes with the last one.
 #[derive(Clone, Debug)]
 pub struct Netlink {
     handle: rtnetlink::Handle,
+    /// A netlink socket serves one list at a time and calls a second one busy (netlink(7), `NLM_F_DUMP`).
+    listing: Arc<Mutex<()>>,
     _driver: Arc<Driver>,
 }
 
@@ -49,12 +56,29 @@ impl Netlink {
     pub fn open() -> Result<Self> {
         let (connection, handle, _) =
             rtnetlink::new_connection().map_err(|e| Error::new("connecting to rtnetlink", e))?;
-        Ok(Self { handle, _driver: Arc::new(Driver(tokio::spawn(connection))) })
+        Ok(Self { handle, listing: Arc::default(), _driver: Arc::new(Driver(tokio::spawn(connection))) })
     }
 
     /// Connects in `netns`.
     pub async fn open_in(netns: &Netns) -> Result<Self> {
         netns.run(Self::open).await
+    }
+
+    /// Asks for a list, one at a time.
+    pub(crate) async fn list<T, S>(&self, ask: impl Fn() -> S, doing: impl Fn() -> String) -> Result<Vec<T>>
+    where
+        S: Stream<Item = std::result::Result<T, rtnetlink::Error>>,
+    {
+        let all = async {
+            let _turn = self.listing.lock().await;
+            loop {
+                match bounded(ask().try_collect::<Vec<_>>(), &doing).await {
+                    Err(e) if e.is_busy() => tokio::time::sleep(BUSY_PAUSE).await,
+                    other => return other,
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, all).await.unwrap_or_else(|_| Err(Error::timeout(doing())))
     }
 
     pub(crate) fn handle(&self) -> &rtnetlink::Handle {
@@ -63,16 +87,15 @@ impl Netlink {
 
     /// The link that has this address, by index.
     pub async fn link_with_address(&self, ip: std::net::IpAddr) -> Result<Option<u32>> {
-        let answer = self.handle.address().get().execute().try_collect::<Vec<_>>();
-        let messages = bounded(answer, || format!("looking for the link with address {ip}")).await?;
+        let ask = || self.handle.address().get().execute();
+        let messages = self.list(ask, || format!("looking for the link with address {ip}")).await?;
         Ok(messages.iter().find(|m| if_addr(m).is_some_and(|a| a.addr() == ip)).map(|m| m.header.index))
     }
 
     /// The addresses of a link that somebody assigned: without IPv6 link-local ones.
     pub async fn addresses(&self, index: u32) -> Result<Vec<IfAddr>> {
-        let answer =
-            self.handle.address().get().set_link_index_filter(index).execute().try_collect::<Vec<_>>();
-        let messages = bounded(answer, || format!("listing addresses of link {index}")).await?;
+        let ask = || self.handle.address().get().set_link_index_filter(index).execute();
+        let messages = self.list(ask, || format!("listing addresses of link {index}")).await?;
         Ok(messages.iter().filter_map(if_addr).filter(|a| !is_link_local(*a)).collect())
     }
 
@@ -88,10 +111,9 @@ impl Netlink {
 
     /// Takes an address away; `false` when it wasn't there.
     pub async fn delete_address(&self, index: u32, address: IfAddr) -> Result<bool> {
-        let answer =
-            self.handle.address().get().set_link_index_filter(index).execute().try_collect::<Vec<_>>();
         let doing = || format!("taking {address} from link {index}");
-        let messages = bounded(answer, doing).await?;
+        let ask = || self.handle.address().get().set_link_index_filter(index).execute();
+        let messages = self.list(ask, doing).await?;
         let Some(message) = messages.into_iter().find(|m| if_addr(m) == Some(address)) else {
             return Ok(false);
         };

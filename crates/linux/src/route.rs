@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use futures::TryStreamExt;
 use rtnetlink::RouteMessageBuilder;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::route::{
@@ -110,8 +109,8 @@ impl Netlink {
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut message = RouteMessage::default();
             message.header.address_family = family;
-            let answer = self.handle().route().get(message).execute().try_collect::<Vec<_>>();
-            let messages = bounded(answer, || "listing routes".to_owned()).await?;
+            let ask = || self.handle().route().get(message.clone()).execute();
+            let messages = self.list(ask, || "listing routes".to_owned()).await?;
             all.extend(messages.iter().filter_map(Route::from_message));
         }
         all.retain(|r| protocol.is_none_or(|p| r.protocol == p));

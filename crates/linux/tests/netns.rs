@@ -122,6 +122,31 @@ async fn addresses_and_routes_come_and_go() {
     assert!(!p.delete_address(eth0, addr("12.0.1.2/24")).await.unwrap());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_may_ask_one_connection_for_lists_at_once() {
+    if !root("many_may_ask_one_connection_for_lists_at_once") {
+        return;
+    }
+    let (_host, h, pod, p) = two().await;
+    let (_, eth0) = plug(&h, &pod, &p).await;
+    for i in 0..200 {
+        p.add_address(eth0, addr(&format!("10.0.{}.{}/32", i / 250, i % 250 + 1))).await.unwrap();
+    }
+    let ask = |_| {
+        let p = p.clone();
+        tokio::spawn(async move { (p.addresses(eth0).await.unwrap().len(), p.links().await.unwrap().len()) })
+    };
+    for asked in futures::future::join_all((0..200).map(ask)).await {
+        assert_eq!(asked.unwrap(), (200, 2));
+    }
+    // An asker that goes away in the middle of its list is no trouble for the next.
+    for _ in 0..50 {
+        let given_up = tokio::time::timeout(Duration::from_micros(50), p.addresses(eth0)).await;
+        drop(given_up);
+        assert_eq!(p.addresses(eth0).await.unwrap().len(), 200);
+    }
+}
+
 #[tokio::test]
 async fn changes_are_announced() {
     if !root("changes_are_announced") {

@@ -3,10 +3,10 @@
 
 #![allow(dead_code)] // each test binary uses a part
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
@@ -182,10 +182,17 @@ impl Bed {
         self.vswitchd = Some(self.start("ovs-vswitchd", &[&db, &ctl, "--disable-system"]).await);
     }
 
-    pub fn stop_vswitchd(&mut self) {
+    /// As a crash: its taps stay, without carrier.
+    pub fn kill_vswitchd(&mut self) {
         let mut child = self.vswitchd.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// With all it has made: its taps go.
+    pub fn exit_vswitchd(&mut self) {
+        self.run("ovs-appctl", &["-t", &self.at("vswitchd.ctl"), "exit", "--cleanup"]);
+        self.vswitchd.take().unwrap().wait().unwrap();
     }
 
     pub fn vsctl(&self, args: &[&str]) -> String {
@@ -288,17 +295,34 @@ pub struct Call {
 fn plugin() -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     let build = || {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
-            .args(["build", "--quiet", "--package", "tombolo-cni-plugin", "--bin", "tombolo-cni"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(status.success(), "building the plugin");
         // target/debug/deps/<this test> → target/debug/tombolo-cni
-        std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("tombolo-cni")
+        let path = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("tombolo-cni");
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let sources = ["cni", "cni-plugin"].map(|c| newest(&crates.join(c)));
+        let built = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
+        // Asking cargo takes its lock, which another build may hold for minutes.
+        if built.is_none_or(|built| sources.iter().any(|s| *s > built)) {
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let status = Command::new(cargo)
+                .args(["build", "--quiet", "--package", "tombolo-cni-plugin", "--bin", "tombolo-cni"])
+                .current_dir(env!("CARGO_MANIFEST_DIR"))
+                .status()
+                .unwrap();
+            assert!(status.success(), "building the plugin");
+        }
+        path
     };
     BUILT.get_or_init(build).clone()
+}
+
+/// When a file below `dir` was last changed.
+fn newest(dir: &Path) -> SystemTime {
+    let entries = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap());
+    let time = |e: std::fs::DirEntry| match e.file_type().unwrap().is_dir() {
+        true => newest(&e.path()),
+        false => e.metadata().unwrap().modified().unwrap(),
+    };
+    entries.map(time).max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 impl Agent {
