@@ -131,6 +131,7 @@ impl Election {
     async fn observe(&mut self, event: watcher::Result<watcher::Event<Lease>>, is_ours: bool) {
         let now = Instant::now();
         let list = usize::from(!is_ours);
+        let listed = matches!(event, Ok(watcher::Event::InitApply(_)));
         let lease = match event {
             Ok(watcher::Event::Apply(lease) | watcher::Event::InitApply(lease)) => {
                 self.listing[list] = false;
@@ -149,19 +150,41 @@ impl Election {
                 return;
             }
         };
-        if is_ours {
-            // An older version than the one we wrote ourselves may still be on its way: its holder is then the
-            // same, and the next write finds out by a conflict.
-            self.ours.observe(lease.as_ref(), now);
-            self.current = lease;
-            if self.leading.is_some()
-                && !matches!(&self.ours, Sight::Seen { record, .. } if record.holder == self.settings.identity)
-            {
-                warn!("the lease was taken from us");
-                self.stand_down(false).await;
-            }
-        } else {
+        if !is_ours {
             self.theirs.observe(lease.as_ref(), now);
+            return;
+        }
+        // What we wrote ourselves is newer than what a watch that lags still brings.
+        if let (Some(lease), Some(current)) = (&lease, &self.current)
+            && !listed
+            && is_older(lease, current)
+        {
+            return;
+        }
+        self.take_in(lease).await;
+    }
+
+    /// Our Lease as it is now.
+    async fn take_in(&mut self, lease: Option<Lease>) {
+        self.ours.observe(lease.as_ref(), Instant::now());
+        self.current = lease;
+        let mine =
+            matches!(&self.ours, Sight::Seen { record, .. } if record.holder == self.settings.identity);
+        if self.leading.is_some() && !mine {
+            warn!("the lease was taken from us");
+            self.stand_down(false).await;
+        }
+    }
+
+    /// Reads our Lease past the watch, after a conflict.
+    async fn read(&mut self, deadline: Duration) -> Result<(), String> {
+        match tokio::time::timeout(deadline, self.api.get_opt(lease::LEASE)).await {
+            Ok(Ok(found)) => {
+                self.take_in(found).await;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(_) => Err("no answer in time".to_owned()),
         }
     }
 
@@ -269,8 +292,11 @@ impl Election {
                 started + self.settings.retry_period
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
-                // Somebody was faster: the watch brings the news.
+                // Somebody was faster.
                 debug!("the lease changed while we tried to take it");
+                if let Err(error) = self.read(deadline).await {
+                    self.away.gone(&error);
+                }
                 self.later(started)
             }
             Ok(Err(error)) => {
@@ -309,21 +335,10 @@ impl Election {
             }
             // Not necessarily lost: somebody may have put a label on it. What is there now decides.
             Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 404 => {
-                match tokio::time::timeout(deadline, self.api.get_opt(lease::LEASE)).await {
-                    Ok(Ok(found)) => {
-                        self.observe(
-                            found.map_or_else(
-                                || Ok(watcher::Event::Delete(Lease::default())),
-                                |l| Ok(watcher::Event::Apply(l)),
-                            ),
-                            true,
-                        )
-                        .await;
-                        // Still ours: again at once, with the new version.
-                        return Instant::now();
-                    }
-                    Ok(Err(error)) => chain(&error),
-                    Err(_) => "no answer in time".to_owned(),
+                match self.read(deadline).await {
+                    // Still ours: again at once, with the new version.
+                    Ok(()) => return Instant::now(),
+                    Err(error) => error,
                 }
             }
             Ok(Err(error)) => chain(&error),
@@ -389,4 +404,11 @@ impl Election {
             Err(_) => info!("the lease was not given up in time; it runs out by itself"),
         }
     }
+}
+
+/// Whether `lease` is an older version than `current`. Versions that aren't numbers can't be compared, and
+/// count as news.
+fn is_older(lease: &Lease, current: &Lease) -> bool {
+    let version = |l: &Lease| l.metadata.resource_version.as_deref().and_then(|v| v.parse::<u64>().ok());
+    matches!((version(lease), version(current)), (Some(a), Some(b)) if a < b)
 }

@@ -71,6 +71,7 @@ pub async fn run(
         changes: client.changes(),
         to,
         fresh: false,
+        unseen: true,
         away: Away::new(
             "the NB database",
             "pods keep their network; nothing new is done until it answers",
@@ -152,6 +153,8 @@ struct Nb {
     to: mpsc::Sender<Event>,
     /// What the engine was last told.
     fresh: bool,
+    /// The replica was built anew, and the engine doesn't have that one yet.
+    unseen: bool,
     away: Away,
     /// When to speak of an NB that isn't there; `None` while it is.
     speak_at: Option<Instant>,
@@ -162,10 +165,13 @@ impl Nb {
     async fn forward(&mut self, update: Update) -> bool {
         let Update { snapshot, changes, resynced } = update;
         let mut events = Vec::with_capacity(2);
-        // A replica that was built anew counts once it is complete; until then the old one stays, as stale.
-        if resynced && snapshot.fresh {
+        // A replica that was built anew counts once it is complete; until then the engine keeps the old one, as
+        // stale, and changes to one that it never saw mean nothing to it.
+        self.unseen |= resynced;
+        if self.unseen && snapshot.fresh {
+            self.unseen = false;
             events.push(NbEvent::Replaced(snapshot.replica));
-        } else if !changes.is_empty() && !resynced {
+        } else if !self.unseen && !changes.is_empty() {
             events.push(NbEvent::Changed { replica: snapshot.replica, changes });
         }
         if snapshot.fresh != self.fresh {

@@ -147,3 +147,28 @@ fn a_living_kube_ovn_keeps_ours_from_leading() -> Result<()> {
     logs(&controller, "no longer leading")?;
     Ok(())
 }
+
+#[test]
+fn nothing_answers_at_the_start() -> Result<()> {
+    let Some(mut bed) = Bed::start()? else { return Ok(()) };
+    bed.node("host1", "172.30.0.1")?;
+    bed.pod("default", "early", "host1")?;
+    bed.api.pause();
+    bed.nb.pause();
+    let mut controller = Controller::start(&bed, "a", &[])?;
+    logs(&controller, "the Kubernetes API server can't be reached")?;
+    assert_eq!(controller.get("/readyz")?.0, 503);
+    bed.api.resume()?;
+    logs(&controller, "the NB database can't be reached")?;
+    assert_eq!(controller.get("/readyz")?.0, 503);
+    bed.nb.resume()?;
+    bed.routed("default", "early")?;
+
+    // Ending is prompt when nothing answers, too.
+    bed.api.pause();
+    bed.nb.pause();
+    let asked = Instant::now();
+    assert!(controller.stop()?.success());
+    println!("end while nothing answers: {:?}", asked.elapsed());
+    Ok(())
+}
