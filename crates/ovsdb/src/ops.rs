@@ -238,7 +238,8 @@ pub enum Op {
 }
 
 impl Op {
-    /// An insert with a chosen uuid.
+    /// An insert with a chosen uuid. The server hashes uuids by their first 32 bits alone, so these must
+    /// vary (as those of version 5 do): uuids counted up at their end make it quadratically slow.
     pub fn insert(table: Name, uuid: Uuid, row: Row) -> Op {
         Op::Insert { table, uuid: Some(uuid), uuid_name: None, row }
     }

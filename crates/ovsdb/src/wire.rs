@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use crate::name::Name;
 use crate::replica::{RowUpdate, TableUpdates};
 use crate::schema::{Layout, TableLayout};
-use crate::value::{Datum, Uuid};
+use crate::value::{Datum, Pool, Uuid};
 
 /// Bytes that are no OVSDB message.
 #[derive(Debug, thiserror::Error)]
@@ -252,13 +252,22 @@ pub(crate) fn monitor_requests(layout: &Layout) -> Value {
 /// Reads the `table-updates2` of `update2`, `update3` and of the answers to monitor requests. Tables and
 /// columns that the layout lacks are an error: we never asked for them.
 pub fn table_updates(json: &RawValue, layout: &Layout) -> Result<TableUpdates, WireError> {
+    shared_table_updates(json, layout, &mut Pool::new())
+}
+
+/// [`table_updates`] that shares strings with earlier ones.
+pub(crate) fn shared_table_updates(
+    json: &RawValue,
+    layout: &Layout,
+    pool: &mut Pool,
+) -> Result<TableUpdates, WireError> {
     let mut deserializer = serde_json::Deserializer::from_str(json.get());
-    let updates = UpdatesSeed(layout).deserialize(&mut deserializer)?;
+    let updates = UpdatesSeed(layout, pool).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(updates)
 }
 
-struct UpdatesSeed<'a>(&'a Layout);
+struct UpdatesSeed<'a>(&'a Layout, &'a mut Pool);
 
 impl<'de> DeserializeSeed<'de> for UpdatesSeed<'_> {
     type Value = TableUpdates;
@@ -281,14 +290,14 @@ impl<'de> Visitor<'de> for UpdatesSeed<'_> {
             let Some((name, layout)) = self.0.tables.get_key_value(&*table) else {
                 return Err(de::Error::custom(format!("an update of table {table}, which isn't monitored")));
             };
-            let rows = map.next_value_seed(RowsSeed(layout))?;
+            let rows = map.next_value_seed(RowsSeed(layout, self.1))?;
             updates.tables.insert(*name, rows);
         }
         Ok(updates)
     }
 }
 
-struct RowsSeed<'a>(&'a TableLayout);
+struct RowsSeed<'a>(&'a TableLayout, &'a mut Pool);
 
 impl<'de> DeserializeSeed<'de> for RowsSeed<'_> {
     type Value = Vec<(Uuid, RowUpdate)>;
@@ -308,13 +317,13 @@ impl<'de> Visitor<'de> for RowsSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut rows = Vec::new();
         while let Some(uuid) = map.next_key::<Uuid>()? {
-            rows.push((uuid, map.next_value_seed(RowSeed(self.0))?));
+            rows.push((uuid, map.next_value_seed(RowSeed(self.0, self.1))?));
         }
         Ok(rows)
     }
 }
 
-struct RowSeed<'a>(&'a TableLayout);
+struct RowSeed<'a>(&'a TableLayout, &'a mut Pool);
 
 impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
     type Value = RowUpdate;
@@ -336,8 +345,8 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
             return Err(de::Error::custom("an empty row update"));
         };
         let update = match &*kind {
-            "initial" | "insert" => RowUpdate::Insert(map.next_value_seed(CellsSeed(self.0))?),
-            "modify" => RowUpdate::Modify(map.next_value_seed(CellsSeed(self.0))?),
+            "initial" | "insert" => RowUpdate::Insert(map.next_value_seed(CellsSeed(self.0, self.1))?),
+            "modify" => RowUpdate::Modify(map.next_value_seed(CellsSeed(self.0, self.1))?),
             "delete" => {
                 map.next_value::<de::IgnoredAny>()?;
                 RowUpdate::Delete
@@ -351,7 +360,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 }
 
-struct CellsSeed<'a>(&'a TableLayout);
+struct CellsSeed<'a>(&'a TableLayout, &'a mut Pool);
 
 impl<'de> DeserializeSeed<'de> for CellsSeed<'_> {
     type Value = Vec<(Name, Datum)>;
@@ -376,7 +385,9 @@ impl<'de> Visitor<'de> for CellsSeed<'_> {
                     "an update of column {column}, which isn't monitored"
                 )));
             };
-            cells.push((self.0.columns[position], map.next_value()?));
+            let mut datum = map.next_value()?;
+            self.1.share(&mut datum);
+            cells.push((self.0.columns[position], datum));
         }
         Ok(cells)
     }

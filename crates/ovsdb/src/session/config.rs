@@ -20,10 +20,14 @@ pub struct SessionConfig {
     pub endpoints: usize,
     /// Use only the leader of a cluster. Needed by writers that rely on reading their own writes.
     pub leader_only: bool,
-    /// After so much silence the server is probed; after as much again it is given up. Zero: never.
+    /// After so much silence the server is probed; after as much again it is given up. Zero: never. Only once
+    /// the replica is fresh; before, the deadlines of requests watch over the server.
     pub probe_interval: Duration,
     /// How long a request of ours (transactions aside) may be met with silence, and a dial may take.
     pub request_timeout: Duration,
+    /// The same for the request for the content. A server composes a big snapshot in one go, silent and deaf to
+    /// probes meanwhile (seconds for 50,000 rows, more when busy); giving it up then would start it over.
+    pub snapshot_timeout: Duration,
     /// Pauses between attempts.
     pub backoff: Backoff,
     /// The largest message accepted, in bytes. The whole database comes in one message.
@@ -33,7 +37,7 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// The usual behavior: leader only, probe after 5 s, requests 30 s, messages up to 1 GiB.
+    /// The usual behavior: leader only, probe after 5 s, requests 30 s, snapshots 5 min, messages up to 1 GiB.
     pub fn new(database: impl Into<String>, wanted: Wanted) -> SessionConfig {
         SessionConfig {
             database: database.into(),
@@ -43,6 +47,7 @@ impl SessionConfig {
             leader_only: true,
             probe_interval: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
+            snapshot_timeout: Duration::from_secs(300),
             backoff: Backoff::default(),
             max_message: 1 << 30,
             seed: 0,

@@ -34,6 +34,11 @@ impl Session {
         Deadline::Silence { since: now, limit: self.config.request_timeout }
     }
 
+    fn silence_before_content(&self, now: Duration) -> Deadline {
+        let limit = self.config.snapshot_timeout.max(self.config.request_timeout);
+        Deadline::Silence { since: now, limit }
+    }
+
     pub(super) fn start_handshake(&mut self, now: Duration) {
         self.state = State::Online { phase: Phase::Server { listed: false, monitored: false } };
         let deadline = self.silence(now);
@@ -74,7 +79,7 @@ impl Session {
             (Request::Monitor { since: true, spec }, Err(error)) if is_unknown_method(&error) => {
                 // Before Open vSwitch 2.12: the whole content each time.
                 let params = json!([self.config.database, MONITOR, wire::monitor_requests(&self.layout)]);
-                let deadline = self.silence(now);
+                let deadline = self.silence_before_content(now);
                 self.send(now, Request::Monitor { since: false, spec }, deadline, &params);
                 Ok(())
             }
@@ -183,7 +188,8 @@ impl Session {
             _ => Uuid::nil(),
         };
         let params = json!([self.config.database, MONITOR, requests, last]);
-        self.send(now, Request::Monitor { since: true, spec }, self.silence(now), &params);
+        let deadline = self.silence_before_content(now);
+        self.send(now, Request::Monitor { since: true, spec }, deadline, &params);
         Ok(())
     }
 
@@ -195,7 +201,7 @@ impl Session {
         spec: String,
         updates: &RawValue,
     ) -> Result<(), Disconnect> {
-        let updates = wire::table_updates(updates, &self.layout)
+        let updates = wire::shared_table_updates(updates, &self.layout, &mut self.pool)
             .map_err(|error| Disconnect::Protocol(error.to_string()))?;
         let changes = if resumed {
             self.apply(updates)?

@@ -36,7 +36,7 @@ impl Session {
                 Err(Disconnect::Protocol("an update before the content".to_owned()))
             }
             MONITOR => {
-                let updates = wire::table_updates(&updates, &self.layout)
+                let updates = wire::shared_table_updates(&updates, &self.layout, &mut self.pool)
                     .map_err(|error| Disconnect::Protocol(error.to_string()))?;
                 let changes = self.apply(updates)?;
                 if let (Some(last), Some(resume)) = (last, &mut self.resume) {

@@ -30,7 +30,7 @@ use serde_json::Value;
 use crate::replica::Replica;
 use crate::schema::{Capabilities, Layout};
 use crate::txn::{Txn, TxnError, TxnErrorKind};
-use crate::value::Uuid;
+use crate::value::{Pool, Uuid};
 use crate::wire::{self, Frames, Message};
 
 /// What happens to a session.
@@ -105,6 +105,7 @@ pub struct Session {
     replica: Replica,
     generation: u64,
     resume: Option<Resume>,
+    pool: Pool,
 }
 
 #[derive(Debug)]
@@ -219,6 +220,7 @@ impl Session {
             replica: Replica::default(),
             generation: 0,
             resume: None,
+            pool: Pool::new(),
             config,
         };
         // Shuffled, so that many clients don't all start at the first endpoint.
@@ -261,7 +263,7 @@ impl Session {
             State::Connecting { deadline } => Some(*deadline),
             State::Online { .. } => {
                 let requests = self.pending.values().map(|p| self.due(p.deadline));
-                let probe = (!self.config.probe_interval.is_zero()).then(|| match self.probed {
+                let probe = self.probes().then(|| match self.probed {
                     Some(at) => at + self.config.probe_interval,
                     None => self.last_heard + self.config.probe_interval,
                 });
@@ -326,10 +328,14 @@ impl Session {
             }
         }
         let interval = self.config.probe_interval;
-        if !interval.is_zero() && self.probed.is_none() && now >= self.last_heard + interval {
+        if self.probes() && self.probed.is_none() && now >= self.last_heard + interval {
             self.probed = Some(now);
             self.send(now, Request::Probe, Deadline::Silence { since: now, limit: interval }, &[0u8; 0]);
         }
+    }
+
+    fn probes(&self) -> bool {
+        !self.config.probe_interval.is_zero() && self.is_fresh()
     }
 
     fn due(&self, deadline: Deadline) -> Duration {

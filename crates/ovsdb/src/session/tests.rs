@@ -355,6 +355,14 @@ fn requests_have_deadlines_that_a_flowing_answer_extends() {
     bed.wait();
     assert!(matches!(bed.last_reason(), Disconnect::RequestTimeout { .. }));
 
+    // A big snapshot is waited for longer, and without probes, which a composing server can't answer.
+    let mut bed = Bed::new(config());
+    bed.greet(true, 1);
+    bed.answer("get_schema", schema(false));
+    bed.wait();
+    assert_eq!(*bed.last_reason(), Disconnect::RequestTimeout { method: "monitor_cond_since" });
+    assert_eq!(bed.now, config().snapshot_timeout);
+
     // A dial that never ends.
     let mut bed = Bed::new(quiet);
     bed.wait();
