@@ -133,7 +133,7 @@ impl Attacher {
             let msg = "CNI_ARGS names no pod (K8S_POD_NAMESPACE, K8S_POD_NAME): only pods are attached here";
             return Err(CniError::new(Code::InvalidEnvironment, msg));
         }
-        let netns = Netns::open(&request.net_ns).map_err(|e| later(e.to_string()))?;
+        let netns = open_netns(&request.net_ns).map_err(|e| later(e.to_string()))?;
         let name = ports::host_link(&request.container_id, &request.if_name);
         let cancelled = || later(format!("attaching pod {pod} was ended by a DEL of the same container"));
 
@@ -411,6 +411,14 @@ impl Attacher {
         if last {
             slots.remove(&(request.container_id.clone(), request.if_name.clone()));
         }
+    }
+}
+
+/// Opens what `CNI_NETNS` names. On a host `/var/run` is a link to `/run`; an image may lack it.
+fn open_netns(path: &str) -> tombolo_linux::Result<Netns> {
+    match (Netns::open(path), path.strip_prefix("/var/run/")) {
+        (Err(e), Some(rest)) if e.is_not_found() => Netns::open(format!("/run/{rest}")),
+        (result, _) => result,
     }
 }
 

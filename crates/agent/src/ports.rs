@@ -303,11 +303,14 @@ mod tests {
         Uuid::from_u128(n)
     }
 
-    /// br-int with Nova's tap, and ports as given: (number, name, external_ids).
-    fn replica(ports: &[(u128, &str, &[(&str, &str)])]) -> Replica {
+    /// Number, name, `external_ids`.
+    type Given<'a> = (u128, &'a str, &'a [(&'a str, &'a str)]);
+
+    /// br-int with Nova's tap, and ports as given.
+    fn replica(ports: &[Given]) -> Replica {
         let schema = Schema::parse(tombolo_ovn::vswitch::SCHEMA).unwrap();
         let mut replica = Replica::new(&wanted().intersect(&schema), INDEXES);
-        let tap: (u128, &str, &[(&str, &str)]) =
+        let tap: Given =
             (7, "tapa7a2f2be-c8", &[("iface-id", "a7a2f2be-c8e2-4129"), ("vm-uuid", "8433d622")]);
         let mut edges = Vec::new();
         for (n, name, external_ids) in ports.iter().chain([&tap]) {

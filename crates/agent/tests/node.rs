@@ -5,9 +5,7 @@
 mod bed;
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bed::{Agent, Bed, SOON, Sandbox};
 use tokio::sync::watch;
@@ -19,24 +17,6 @@ use tombolo_api::annotations as keys;
 use tombolo_linux::Route;
 
 const JOIN_MAC: &str = "00:00:00:6e:53:fd";
-
-/// What the controller writes for the default VPC, one node and one pod.
-fn topology(bed: &Bed) {
-    bed.nbctl(&["lr-add", "ovn-cluster"]);
-    for (switch, mac, gateway) in
-        [("join", "00:00:00:32:40:B8", "100.64.0.1/16"), ("ovn-default", "00:00:00:48:A1:7D", "10.16.0.1/16")]
-    {
-        let (port, router_port) = (format!("{switch}-ovn-cluster"), format!("ovn-cluster-{switch}"));
-        bed.nbctl(&["ls-add", switch]);
-        bed.nbctl(&["lrp-add", "ovn-cluster", &router_port, mac, gateway]);
-        bed.nbctl(&["lsp-add", switch, &port]);
-        bed.nbctl(&["lsp-set-type", &port, "router"]);
-        bed.nbctl(&["lsp-set-addresses", &port, "router"]);
-        bed.nbctl(&["lsp-set-options", &port, &format!("router-port={router_port}")]);
-    }
-    bed.lsp("join", "node-node1", JOIN_MAC, "100.64.0.2");
-    bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
-}
 
 fn port() -> NodePort {
     let annotations = [
@@ -90,24 +70,6 @@ impl Node {
     }
 }
 
-/// The node sends a datagram to the pod and gets it back: what a kubelet's probe does.
-async fn probe(bed: &Bed, pod: &Sandbox) {
-    let server = pod.netns.run(|| Ok(UdpSocket::bind("10.16.0.5:0").unwrap())).await.unwrap();
-    let client = bed.host.netns.run(|| Ok(UdpSocket::bind("0.0.0.0:0").unwrap())).await.unwrap();
-    let work = move || {
-        for socket in [&server, &client] {
-            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        }
-        client.send_to(b"probe", server.local_addr().unwrap()).unwrap();
-        let mut buffer = [0; 64];
-        let (n, peer) = server.recv_from(&mut buffer).expect("the probe arrives");
-        assert_eq!(peer.ip().to_string(), "100.64.0.2", "the node's address in the join subnet");
-        server.send_to(&buffer[..n], peer).unwrap();
-        client.recv_from(&mut buffer).expect("the answer arrives");
-    };
-    tokio::task::spawn_blocking(work).await.unwrap();
-}
-
 async fn routes(bed: &Bed) -> Vec<String> {
     let all = bed.host.netlink.routes(Some(PROTOCOL)).await.unwrap();
     all.iter().map(|r| format!("{} via {}", r.dst, r.gateway.unwrap())).collect()
@@ -127,7 +89,8 @@ async fn until(bed: &Arc<tombolo_agent::host::Host>, what: &str, mut holds: impl
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_reaches_pods_and_survives_restarts() {
     let Some(mut bed) = Bed::up("the_node_reaches_pods_and_survives_restarts").await else { return };
-    topology(&bed);
+    bed.default_vpc();
+    bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
     let agent = bed.agent().await;
     let before = bed.foreign();
     let mut node = start(&bed, &agent);
@@ -152,7 +115,7 @@ async fn the_node_reaches_pods_and_survives_restarts() {
     agent.annotate_in("ubuntu", "00:00:00:7A:2E:93", "10.16.0.5", "10.16.0.0/16", "10.16.0.1");
     let added = agent.add(&pod).await;
     assert_eq!(added.code, 0, "{added:?}");
-    probe(&bed, &pod).await;
+    bed.probe(&pod, "10.16.0.5").await;
 
     // Subnets come and go; a route of somebody else stays, and keeps ours out.
     let theirs = Route {
@@ -184,7 +147,7 @@ async fn the_node_reaches_pods_and_survives_restarts() {
     node.not_ready("carrier").await;
     bed.start_vswitchd().await;
     node.ready().await;
-    probe(&bed, &pod).await;
+    bed.probe(&pod, "10.16.0.5").await;
     // It is restarted in order: ovn0 is another link afterwards.
     bed.exit_vswitchd();
     node.not_ready("has not made the interface").await;
@@ -192,7 +155,7 @@ async fn the_node_reaches_pods_and_survives_restarts() {
     node.ready().await;
     assert_ne!(bed.host.netlink.link("ovn0").await.unwrap().unwrap().index, ovn0.index);
     assert_eq!(routes(&bed).await.len(), 3);
-    probe(&bed, &pod).await;
+    bed.probe(&pod, "10.16.0.5").await;
 
     assert_eq!(agent.del(&pod).await.code, 0);
     assert_eq!(bed.foreign(), before); // invariant 1

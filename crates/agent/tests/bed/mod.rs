@@ -3,6 +3,7 @@
 
 #![allow(dead_code)] // each test binary uses a part
 
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -210,6 +211,42 @@ impl Bed {
         self.nbctl(&["lsp-add", switch, port, "--", "lsp-set-addresses", port, &format!("{mac} {ip}")]);
     }
 
+    /// What the controller writes for the default VPC and one node.
+    pub fn default_vpc(&self) {
+        self.nbctl(&["lr-add", "ovn-cluster"]);
+        for (switch, mac, gateway) in [
+            ("join", "00:00:00:32:40:B8", "100.64.0.1/16"),
+            ("ovn-default", "00:00:00:48:A1:7D", "10.16.0.1/16"),
+        ] {
+            let (port, router_port) = (format!("{switch}-ovn-cluster"), format!("ovn-cluster-{switch}"));
+            self.nbctl(&["ls-add", switch]);
+            self.nbctl(&["lrp-add", "ovn-cluster", &router_port, mac, gateway]);
+            self.nbctl(&["lsp-add", switch, &port]);
+            self.nbctl(&["lsp-set-type", &port, "router"]);
+            self.nbctl(&["lsp-set-addresses", &port, "router"]);
+            self.nbctl(&["lsp-set-options", &port, &format!("router-port={router_port}")]);
+        }
+        self.lsp("join", "node-node1", "00:00:00:6e:53:fd", "100.64.0.2");
+    }
+
+    /// The node sends a datagram to the pod and gets it back: what a kubelet's probe does.
+    pub async fn probe(&self, pod: &Sandbox, address: &'static str) {
+        let server = pod.netns.run(move || Ok(UdpSocket::bind((address, 0)).unwrap())).await.unwrap();
+        let client = self.host.netns.run(|| Ok(UdpSocket::bind("0.0.0.0:0").unwrap())).await.unwrap();
+        let work = move || {
+            for socket in [&server, &client] {
+                socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            }
+            client.send_to(b"probe", server.local_addr().unwrap()).unwrap();
+            let mut buffer = [0; 64];
+            let (n, peer) = server.recv_from(&mut buffer).expect("the probe arrives");
+            assert_eq!(peer.ip().to_string(), "100.64.0.2", "the node's address in the join subnet");
+            server.send_to(&buffer[..n], peer).unwrap();
+            client.recv_from(&mut buffer).expect("the answer arrives");
+        };
+        tokio::task::spawn_blocking(work).await.unwrap();
+    }
+
     /// Everything in Open vSwitch's configuration but our ports, without what daemons count and report.
     pub fn foreign(&self) -> String {
         let interfaces =
@@ -249,6 +286,27 @@ impl Bed {
         tokio::spawn(served);
         Agent { ovs, pods, attacher, node, socket, stop }
     }
+}
+
+/// A port on the bed's loopback that leads to the same port on this process' own: how the node reaches an API server
+/// outside of it.
+pub async fn forward(host: &Host, port: u16) {
+    let lo = host.netlink.link("lo").await.unwrap().unwrap();
+    let up = tombolo_linux::LinkChange { up: Some(true), ..Default::default() };
+    host.netlink.change_link(lo.index, &up).await.unwrap();
+    let listener = host.netns.run(move || Ok(std::net::TcpListener::bind(("127.0.0.1", port)).unwrap()));
+    let listener = listener.await.unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut inner, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                if let Ok(mut outer) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await {
+                    let _ = tokio::io::copy_bidirectional(&mut inner, &mut outer).await;
+                }
+            });
+        }
+    });
 }
 
 /// The agent, as it serves the plugin.
@@ -292,7 +350,7 @@ pub struct Call {
 }
 
 /// The plugin, built from this workspace.
-fn plugin() -> PathBuf {
+pub fn plugin() -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     let build = || {
         // target/debug/deps/<this test> → target/debug/tombolo-cni
@@ -325,16 +383,17 @@ fn newest(dir: &Path) -> SystemTime {
     entries.map(time).max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-impl Agent {
-    pub fn conf(&self, version: &str) -> Value {
-        json!({"cniVersion": version, "name": "kube-ovn", "type": "kube-ovn", "server_socket": self.socket})
-    }
+/// The configuration of a runtime whose agent serves on `socket`.
+pub fn conf(socket: &Path, version: &str) -> Value {
+    json!({"cniVersion": version, "name": "kube-ovn", "type": "kube-ovn", "server_socket": socket})
+}
 
+impl Sandbox {
     /// Starts the plugin as a runtime does.
-    pub async fn call(&self, command: &str, sandbox: &Sandbox, conf: Value) -> Call {
+    pub async fn call(&self, command: &str, uid: &str, conf: Value) -> Call {
+        let sandbox = self;
         let netns = sandbox.netns.path().to_owned();
-        let args =
-            format!("K8S_POD_NAMESPACE=net2;K8S_POD_NAME={};K8S_POD_UID=uid-{}", sandbox.pod, sandbox.pod);
+        let args = format!("K8S_POD_NAMESPACE=net2;K8S_POD_NAME={};K8S_POD_UID={uid}", sandbox.pod);
         let mut child = Command::new(plugin());
         child
             .env_clear()
@@ -358,6 +417,17 @@ impl Agent {
             Call { code: output.status.code().unwrap(), out }
         };
         tokio::task::spawn_blocking(work).await.unwrap()
+    }
+}
+
+impl Agent {
+    pub fn conf(&self, version: &str) -> Value {
+        conf(&self.socket, version)
+    }
+
+    /// Starts the plugin as a runtime does.
+    pub async fn call(&self, command: &str, sandbox: &Sandbox, conf: Value) -> Call {
+        sandbox.call(command, &format!("uid-{}", sandbox.pod), conf).await
     }
 
     pub async fn add(&self, sandbox: &Sandbox) -> Call {
