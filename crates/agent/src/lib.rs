@@ -12,6 +12,7 @@ pub mod inside;
 pub mod install;
 pub mod kube_io;
 pub mod metrics;
+pub mod nat;
 pub mod network;
 pub mod node;
 pub mod node_task;

@@ -144,7 +144,13 @@ impl NodeTask {
             }
             match &state {
                 NodeState::Ready { mtu } => tracing::info!(mtu, "the node's network is ready"),
-                NodeState::NotReady { why, .. } => tracing::warn!("the node's network is not ready: {why}"),
+                // On the way up it is news, afterwards it is trouble.
+                NodeState::NotReady { why, .. } if matches!(now, NodeState::NotReady { .. }) => {
+                    tracing::info!("the node's network is not ready: {why}");
+                }
+                NodeState::NotReady { why, .. } => {
+                    tracing::warn!("the node's network is not ready any more: {why}")
+                }
             }
             *now = state;
             true

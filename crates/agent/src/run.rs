@@ -20,7 +20,7 @@ use crate::node_task::{Inputs, MtuOptions, NodeTask};
 use crate::options::Options;
 use crate::ovs::Ovs;
 use crate::pods::Pods;
-use crate::{ports, server};
+use crate::{nat, ports, server};
 
 /// How long requests under way may take after a SIGTERM; a pod's grace period is 10 s in our manifest.
 const GRACE: Duration = Duration::from_secs(8);
@@ -103,6 +103,11 @@ async fn run(options: Options) -> anyhow::Result<()> {
 
     let mtu = MtuOptions { mtu: options.mtu, interfaces: options.interfaces() };
     spawn(&tasks, &stop, node_network(host.clone(), ovs.clone(), inputs_seen.clone(), mtu, state));
+    if options.nat_outgoing {
+        let (host, services) = (host.clone(), options.service_cluster_ip_range.clone());
+        let inputs = inputs_seen.clone();
+        spawn(&tasks, &stop, async move { nat::keep(host, inputs, &services).await });
+    }
     let install = Install {
         conf_dir: options.cni_conf_dir.clone(),
         conf_name: options.cni_conf_name.clone(),

@@ -5,7 +5,9 @@
 mod bed;
 
 use std::collections::BTreeMap;
+use std::net::UdpSocket;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bed::{Agent, Bed, SOON, Sandbox};
 use tokio::sync::watch;
@@ -14,7 +16,7 @@ use tombolo_agent::attach::NodeState;
 use tombolo_agent::node::{NodePort, NodeSubnet, PROTOCOL};
 use tombolo_agent::node_task::{Inputs, MtuOptions, NodeTask};
 use tombolo_api::annotations as keys;
-use tombolo_linux::Route;
+use tombolo_linux::{LinkChange, Netlink, Netns, Route, Veth};
 
 const JOIN_MAC: &str = "00:00:00:6e:53:fd";
 
@@ -159,4 +161,77 @@ async fn the_node_reaches_pods_and_survives_restarts() {
 
     assert_eq!(agent.del(&pod).await.code, 0);
     assert_eq!(bed.foreign(), before); // invariant 1
+}
+
+/// One end of a veth pair as the node's way out, the other as a machine outside.
+async fn outside(bed: &Bed) -> Netns {
+    let outside = Netns::create().await.unwrap();
+    let mac = "02:00:00:00:00:09".parse().unwrap();
+    let pair = Veth { name: "uplink", peer: "eth0", netns: &outside, peer_mac: mac, mtu: 1500 };
+    bed.host.netlink.create_veth(&pair).await.unwrap();
+    let there = Netlink::open_in(&outside).await.unwrap();
+    let up = LinkChange { up: Some(true), ..LinkChange::default() };
+    let uplink = bed.host.netlink.link("uplink").await.unwrap().unwrap().index;
+    bed.host.netlink.add_address(uplink, "192.0.2.1/24".parse().unwrap()).await.unwrap();
+    let eth0 = there.link("eth0").await.unwrap().unwrap().index;
+    there.change_link(eth0, &up).await.unwrap();
+    there.add_address(eth0, "192.0.2.9/24".parse().unwrap()).await.unwrap();
+    outside
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_leaves_the_cluster_from_a_nat_outgoing_subnet_has_the_nodes_address() {
+    let Some(bed) = Bed::up("what_leaves_the_cluster_from_a_nat_outgoing_subnet_has_the_nodes_address").await
+    else {
+        return;
+    };
+    if std::process::Command::new("nft").arg("--version").output().is_err() {
+        eprintln!("skipped, needs the program nft");
+        return;
+    }
+    bed.default_vpc();
+    bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
+    // The controller's part: what the pods of this node send elsewhere goes to the node.
+    bed.nbctl(&["lr-route-add", "ovn-cluster", "0.0.0.0/0", "100.64.0.1"]);
+    bed.nbctl(&["lr-policy-add", "ovn-cluster", "31000", "ip4.dst == 10.16.0.0/16", "allow"]);
+    bed.nbctl(&["lr-policy-add", "ovn-cluster", "29000", "ip4.src == 10.16.0.0/16", "reroute", "100.64.0.2"]);
+    let outside = outside(&bed).await;
+    let agent = bed.agent().await;
+    let mut node = start(&bed, &agent);
+    node.inputs.send_modify(|i| {
+        *i = Inputs { port: Some(Ok(port())), subnets: subnets(&["10.16.0.0/16"]) };
+    });
+    let seen = node.inputs.subscribe();
+    let host = bed.host.clone();
+    tokio::spawn(async move { tombolo_agent::nat::keep(host, seen, "10.96.0.0/12").await });
+    node.ready().await;
+    // Somebody else's table, which stays as it is.
+    let theirs = "table ip theirs { chain c { counter; }; }".to_owned();
+    tombolo_agent::nat::apply(&bed.host, theirs, false).await.unwrap();
+    let pod = Sandbox::new("ubuntu", 1).await;
+    agent.annotate_in("ubuntu", "00:00:00:7A:2E:93", "10.16.0.5", "10.16.0.0/16", "10.16.0.1");
+    assert_eq!(agent.add(&pod).await.code, 0);
+
+    let server = outside.run(|| Ok(UdpSocket::bind("192.0.2.9:7777").unwrap())).await.unwrap();
+    let client = pod.netns.run(|| Ok(UdpSocket::bind("0.0.0.0:0").unwrap())).await.unwrap();
+    let work = move || {
+        for socket in [&server, &client] {
+            socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        }
+        let mut buffer = [0; 64];
+        // The table comes by a task of its own: until it is there, nothing could come back.
+        let seen = (0..40).find_map(|_| {
+            client.send_to(b"out", "192.0.2.9:7777").unwrap();
+            let (n, peer) = server.recv_from(&mut buffer).ok()?;
+            server.send_to(&buffer[..n], peer).unwrap();
+            client.recv_from(&mut buffer).ok().map(|_| peer.ip().to_string())
+        });
+        assert_eq!(seen.as_deref(), Some("192.0.2.1"), "the node's address, and the answer comes back");
+    };
+    tokio::task::spawn_blocking(work).await.unwrap();
+    // From the node to the pod nothing is masqueraded.
+    bed.probe(&pod, "10.16.0.5").await;
+    let list = || Ok(std::process::Command::new("nft").args(["list", "tables"]).output());
+    let tables = String::from_utf8(bed.host.netns.run(list).await.unwrap().unwrap().stdout).unwrap();
+    assert_eq!(tables, "table inet tombolo\ntable ip theirs\n");
 }

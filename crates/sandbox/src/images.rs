@@ -109,6 +109,8 @@ pub fn ours(dir: &Path, programs: &OurPrograms, phase: &Phase) -> Result<Image> 
     root.stripped(&programs.agent, "kube-ovn/kube-ovn-daemon")?;
     root.stripped(&programs.kubectl_ko, "kube-ovn/kubectl-ko")?;
     root.program(&programs.plugin, "kube-ovn/kube-ovn")?;
+    // The agent masquerades for Subnets with natOutgoing.
+    root.program(&which("nft").ok_or_else(|| anyhow!("nft is missing (package nftables)"))?, "usr/sbin/nft")?;
     // The init container copies the plugin; a shell in the pod helps whoever looks for a fault.
     root.busybox()?;
     let config = json!({"WorkingDir": "/kube-ovn"});
