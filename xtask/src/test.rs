@@ -2,10 +2,8 @@
 //!
 //! The fast tier needs no root and no sandbox: formatting, lints, layers, generated files, unit and
 //! property tests, and tests against a real ovsdb-server. The full tier adds the sandbox: the scenario
-//! from an empty machine to the last ping, its uninstall, and the acceptance tests on what stands.
-//! Nothing here judges time.
+//! from an empty machine to the last ping, and its uninstall. Nothing here judges time.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -63,16 +61,10 @@ pub fn run(fast: bool) -> Result<bool> {
         check("cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
     });
     step("unit, property, golden and database tests", &mut || {
-        cargo_test(&["test", "--workspace", "--no-fail-fast"], &[])
+        cargo_test(&["test", "--workspace", "--no-fail-fast"])
     });
     if !fast {
         step("the scenario in the sandbox", &mut || Ok(Count::one(report(crate::demo_for_test()))));
-        step("acceptance tests in the sandbox", &mut || {
-            cargo_test(
-                &["test", "--package", "tombolo-tests-acceptance", "--no-fail-fast", "--", "--test-threads=1"],
-                &[("TOMBOLO_ACCEPTANCE", "1")],
-            )
-        });
         step("the sandbox leaves nothing behind", &mut || Ok(Count::one(report(crate::sandbox_down()))));
     }
     println!("=== summary, {:.0} s", began.elapsed().as_secs_f64());
@@ -111,13 +103,9 @@ fn check(program: &str, args: &[&str]) -> Result<Count> {
 }
 
 /// `cargo test`, its output passed on and its result lines counted. A build that fails counts as one.
-fn cargo_test(args: &[&str], env: &[(&str, &str)]) -> Result<Count> {
-    let mut child = Command::new("cargo")
-        .args(args)
-        .envs(env.iter().copied().collect::<BTreeMap<_, _>>())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting cargo test")?;
+fn cargo_test(args: &[&str]) -> Result<Count> {
+    let mut child =
+        Command::new("cargo").args(args).stdout(Stdio::piped()).spawn().context("starting cargo test")?;
     let output = child.stdout.take().context("reading cargo test's output")?;
     let mut count = Count::default();
     for line in BufReader::new(output).lines() {

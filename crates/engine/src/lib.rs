@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use tombolo_diff::brake::Brake;
 use tombolo_ovsdb::{Replica, Retry, TxnError, TxnErrorKind, TxnReply};
+use tombolo_plan::nb::Ownership;
 use tombolo_plan::world::Dirty;
 use tombolo_plan::{Config, Intent, Kind, Owner, Problem, World};
 
@@ -62,6 +63,8 @@ enum Commit {
 struct PendingWrite {
     owner: Owner,
     intent: Intent,
+    /// Which leadership of this process it belongs to.
+    term: u64,
 }
 
 /// The state machine.
@@ -76,10 +79,14 @@ pub struct Engine {
     /// Rows of ours in the replica, for the brake.
     own_rows: usize,
     lead: Lead,
+    /// Counts the leaderships of this process.
+    term: u64,
     work: Work,
     writes: HashMap<u64, PendingWrite>,
     /// Objects that are being written, and who else wants to write them.
     busy_objects: BTreeMap<(Kind, String, String), BTreeSet<Owner>>,
+    /// Uids of objects that went while a write of them was under way: its answer must not bring them back.
+    gone: BTreeSet<String>,
     commit: Option<Commit>,
     /// Owners that wait until the transaction under way is done.
     after_commit: BTreeSet<Owner>,
@@ -107,9 +114,11 @@ impl Engine {
             stale_since: None,
             own_rows: 0,
             lead: Lead::Lost,
+            term: 0,
             work: Work::default(),
             writes: HashMap::new(),
             busy_objects: BTreeMap::new(),
+            gone: BTreeSet::new(),
             commit: None,
             after_commit: BTreeSet::new(),
             parts: VecDeque::new(),
@@ -239,8 +248,9 @@ impl Engine {
         self.after_commit.clear();
         self.held.clear();
         self.said.clear();
-        // Writes and a commit under way still end, and are then of no owner's concern.
-        self.busy_objects.clear();
+        // Writes and a commit under way still end, and are then of no owner's concern. Their objects stay busy:
+        // never two writes for one object, not even across leaderships.
+        self.term += 1;
     }
 
     fn take_epoch(&mut self) {
@@ -307,19 +317,22 @@ impl Engine {
     }
 
     fn take_changes(&mut self, replica: Replica, changes: &tombolo_ovsdb::ChangeSet, dirty: &mut Dirty) {
+        let owner = |row: &Option<std::sync::Arc<tombolo_ovsdb::Row>>| match row {
+            Some(row) => tombolo_plan::nb::ownership(&self.world.config.cluster, row),
+            None => Ownership::Foreign,
+        };
         for table in tombolo_plan::nb::OWNED {
             for (_, change) in changes.of_table(table) {
-                let ours = |row: &Option<std::sync::Arc<tombolo_ovsdb::Row>>| {
-                    row.as_ref().is_some_and(|row| {
-                        let ownership = tombolo_plan::nb::ownership(&self.world.config.cluster, row);
-                        !matches!(ownership, tombolo_plan::nb::Ownership::Foreign)
-                    })
-                };
-                self.own_rows = match (ours(&change.old), ours(&change.new)) {
-                    (false, true) => self.own_rows + 1,
-                    (true, false) => self.own_rows.saturating_sub(1),
-                    _ => self.own_rows,
-                };
+                let (before, after) = (owner(&change.old), owner(&change.new));
+                match (before == Ownership::Foreign, after == Ownership::Foreign) {
+                    (true, false) => self.own_rows += 1,
+                    (false, true) => self.own_rows = self.own_rows.saturating_sub(1),
+                    _ => {}
+                }
+                // Whoever waits for a row to hang its own on can go on.
+                if let (true, Ownership::Ours(owner)) = (before == Ownership::Foreign, after) {
+                    self.work.unblock(&owner);
+                }
             }
         }
         self.world.apply_nb(replica, changes, dirty);
@@ -407,6 +420,7 @@ impl Engine {
             message: format!("OVN's northbound database refuses the rows of {owner}: {why}"),
         };
         self.tell(owner, std::slice::from_ref(&problem));
+        self.report_refusal(owner, &problem);
         self.work.state(owner).refused = Some(problem);
         self.work.back_off(owner, now, 1_000);
     }

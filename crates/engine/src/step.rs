@@ -139,7 +139,9 @@ impl Engine {
                     Refusal::NotOurs { .. } => "RowNotOurs",
                     _ => "HoldsForeignRows",
                 };
-                problems.push(Problem { reason: reason.to_owned(), message: refusal.to_string() });
+                let problem = Problem { reason: reason.to_owned(), message: refusal.to_string() };
+                self.report_refusal(owner, &problem);
+                problems.push(problem);
                 self.work.add_at(owner.clone(), now + REFUSED_PAUSE);
                 return false;
             }
@@ -167,6 +169,13 @@ impl Engine {
 
     fn compare(&self, owner: &Owner, rows: &Rows) -> Result<Group, Refusal> {
         diff(&self.world.nb, &self.world.config.cluster, owner, rows)
+    }
+
+    /// Says on the object that its rows can't be written.
+    pub(crate) fn report_refusal(&mut self, owner: &Owner, problem: &Problem) {
+        if let Some(intent) = tombolo_plan::refused(&self.world, owner, problem) {
+            self.write(owner, intent);
+        }
     }
 
     fn hold(&mut self, owner: &Owner) {
@@ -265,7 +274,8 @@ impl Engine {
         };
         *self.stats.writes.entry((kind, verb)).or_default() += 1;
         self.work.state(owner).writes += 1;
-        self.writes.insert(id, PendingWrite { owner: owner.clone(), intent: intent.clone() });
+        self.writes
+            .insert(id, PendingWrite { owner: owner.clone(), intent: intent.clone(), term: self.term });
         let Intent { kind, namespace, name, uid, verb } = intent;
         self.out.push(Effect::Write(Write { id, kind, namespace, name, uid, verb }));
     }
@@ -277,17 +287,19 @@ impl Engine {
         result: Result<Option<Object>, WriteError>,
         dirty: &mut Dirty,
     ) {
-        let Some(PendingWrite { owner, intent }) = self.writes.remove(&id) else { return };
-        let leads = matches!(self.lead, Lead::Leading(_));
+        let Some(PendingWrite { owner, intent, term }) = self.writes.remove(&id) else { return };
+        let leads = matches!(self.lead, Lead::Leading(_)) && term == self.term;
         if leads {
             let state = self.work.state(&owner);
             state.writes = state.writes.saturating_sub(1);
-            let key = (intent.kind, intent.namespace.clone(), intent.name.clone());
-            for waiting in self.busy_objects.remove(&key).into_iter().flatten() {
-                dirty.insert(waiting);
-            }
+        }
+        let key = (intent.kind, intent.namespace.clone(), intent.name.clone());
+        for waiting in self.busy_objects.remove(&key).into_iter().flatten() {
+            dirty.insert(waiting);
         }
         match result {
+            // The watch was faster: it has gone since.
+            Ok(Some(object)) if object.meta().uid.as_ref().is_some_and(|uid| self.gone.remove(uid)) => {}
             Ok(Some(object)) => self.put(object, dirty),
             Ok(None) => {
                 // Deleted. If finalizers hold it the watch shows it again, terminating.
@@ -301,6 +313,9 @@ impl Engine {
                 }
             }
             Err(error) => {
+                if let Some(uid) = &intent.uid {
+                    self.gone.remove(uid);
+                }
                 if leads {
                     self.write_failed(now, &owner, &intent, &error);
                 }
@@ -309,7 +324,11 @@ impl Engine {
         }
         if leads {
             self.work.state(&owner).succeeded();
-            dirty.insert(owner.clone());
+            // A report that was just written is not written again at once (addresses come and go all the time).
+            match (&intent.kind, &intent.verb) {
+                (Kind::Subnet, Verb::MergePatch { status: true, .. }) => dirty.soon.insert(owner.clone()),
+                _ => dirty.now.insert(owner.clone()),
+            };
             self.work.settle(&owner);
         }
     }

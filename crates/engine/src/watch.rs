@@ -155,6 +155,13 @@ impl Engine {
     }
 
     pub(crate) fn take_out(&mut self, kind: Kind, key: &str, dirty: &mut Dirty) {
+        if let Some(meta) = self.held_meta(kind, key) {
+            let object =
+                (kind, meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+            if let (true, Some(uid)) = (self.busy_objects.contains_key(&object), meta.uid.clone()) {
+                self.gone.insert(uid);
+            }
+        }
         match kind {
             Kind::Vpc => self.world.apply_vpc(key, None, dirty),
             Kind::Subnet => self.world.apply_subnet(key, None, dirty),

@@ -37,3 +37,13 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
         OwnerKind::Pod => pod::plan(world, owner),
     }
 }
+
+/// What the owner's object is to say when its rows can't be written (invariant 10); `None` when it says so, or
+/// when its kind has no conditions and an Event must do.
+#[must_use]
+pub fn refused(world: &World, owner: &Owner, problem: &Problem) -> Option<Intent> {
+    match owner.kind {
+        OwnerKind::Subnet => subnet::refused(world, &owner.name, problem),
+        _ => None,
+    }
+}

@@ -100,11 +100,15 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
             Some(subnet) => plan.waits_for = Some(Owner::subnet(subnet)),
             None => {
                 let names = subnets.join(", ");
+                let coming = subnets.iter().all(|subnet| *subnet == world.config.default_subnet);
                 plan.waits_for = Some(Owner::subnet(subnets.first().map_or("", String::as_str)));
-                plan.problem(
-                    "SubnetNotFound",
-                    format!("there is no Subnet {names}; create it, or name another one"),
-                );
+                // The default Subnet is ours to make: a pod that is older than it just waits.
+                if !coming {
+                    plan.problem(
+                        "SubnetNotFound",
+                        format!("there is no Subnet {names}; create it, or name another one"),
+                    );
+                }
             }
         }
         return plan;
@@ -206,7 +210,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
             .and_then(|router| neutron::router_mtu(&world.nb, &router)),
         mtu => Some(mtu),
     };
-    let wanted = BTreeMap::from([
+    let mut wanted = BTreeMap::from([
         (ALLOCATED, Some(TRUE.to_owned())),
         (IP_ADDRESS, Some(ip.spec.ip_address.clone())),
         (MAC_ADDRESS, Some(ip.spec.mac_address.clone())),
@@ -215,9 +219,12 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
         (LOGICAL_SWITCH, Some(subnet.to_owned())),
         (LOGICAL_ROUTER, Some(entry.spec.vpc.clone())),
         (POD_NIC_TYPE, Some("veth-pair".to_owned())),
-        (MTU, mtu.map(|mtu| mtu.to_string())),
         (ROUTED, Some(TRUE.to_owned())),
     ]);
+    // While the router or its networks are away, what the pod was told of them stays.
+    if mtu.is_some() || !world.is_external(&entry.spec.vpc) {
+        wanted.insert(MTU, mtu.map(|mtu| mtu.to_string()));
+    }
     plan.after.extend(write::annotations(Kind::Pod, &pod.metadata, &wanted));
     plan
 }

@@ -172,15 +172,16 @@ fn problems(
             ),
         ));
     } else {
-        // That the Vpc's own status lags behind its router is no fault of the user's.
-        let known = in_default || router.is_some();
-        let noise = |problem: &validate::Problem| match problem.reason {
-            validate::Reason::VpcNotReady => known,
-            validate::Reason::UnknownVpc => in_default,
-            _ => false,
-        };
-        let told = validate::subnet_in_vpc(spec, vpc, &config.cluster_router);
-        found.extend(told.into_iter().filter(|problem| !noise(problem)));
+        // That the Vpc's own status lags behind its router is no fault of the user's, and the default Vpc is ours
+        // to make.
+        let known = vpc.filter(|_| in_default || router.is_some()).map(|vpc| {
+            let mut vpc = vpc.clone();
+            vpc.status.get_or_insert_default().standby = true;
+            vpc
+        });
+        if vpc.is_some() || !in_default {
+            found.extend(validate::subnet_in_vpc(spec, known.as_ref().or(vpc), &config.cluster_router));
+        }
     }
     if let Some(net) = &entry.net {
         let taken = taken(world, name, entry, router);
@@ -373,6 +374,12 @@ fn report(
     }
     count(world, name, &mut status);
     write::status(Kind::Subnet, &object.metadata, object.status.as_ref(), &status)
+}
+
+/// The report that the rows are refused: by what stands in the database, or by the database itself.
+pub(crate) fn refused(world: &World, name: &str, problem: &Problem) -> Option<crate::desired::Intent> {
+    let entry = world.subnets.get(name)?;
+    report(world, name, entry, std::slice::from_ref(problem), true)
 }
 
 /// How many addresses are in use and left.

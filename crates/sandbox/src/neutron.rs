@@ -367,7 +367,7 @@ pub struct Port {
 /// Neutron's.
 pub fn port_with(network: &str, ip: &str) -> Result<Value> {
     let query = format!("ports?network_id={network}&fixed_ips=ip_address%3D{ip}");
-    Ok(api("GET", &query, None)?["ports"][0].take())
+    Ok(api("GET", &query, None)?.pointer_mut("/ports/0").map(Value::take).unwrap_or_default())
 }
 
 /// Creates a port as Nova does for a new instance (without a name), bound to a host, in the project's default security

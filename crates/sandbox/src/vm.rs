@@ -220,7 +220,7 @@ impl Vm {
 /// That of the step that failed.
 pub fn up(phase: &Phase, objects: &crate::neutron::Objects, host: &Host) -> Result<Vm> {
     phase.doing(format_args!("creating its port, bound to {host}"));
-    let port = crate::neutron::port(objects, crate::neutron::SERVER, crate::neutron::SERVER_IP, host)?;
+    let port = crate::neutron::port(objects, crate::neutron::SERVER_IP, host)?;
     let vm = Vm::new(host.clone(), crate::neutron::SERVER, port);
     phase.hint(format_args!("its console is {}", vm.console().display()));
     phase.doing("booting it");

@@ -345,6 +345,7 @@ async fn our_replica_equals_the_python_idl() -> Result<()> {
     let mut churn = Churn { state: 42, next: 0, schema: Schema::parse(nb::SCHEMA)? };
     let mut written = 0;
     for round in 0..8 {
+        let started = std::time::Instant::now();
         let trouble = ["", "a leader change", "a cut connection", "a crash"][round % 4];
         for n in 0..40 {
             if n == 20 {
@@ -366,9 +367,11 @@ async fn our_replica_equals_the_python_idl() -> Result<()> {
             }
             written += usize::from(churn_once(&mut churn, &writer).await?);
         }
+        let churned = started.elapsed();
         let marker = format!("round{round}");
         mark(&writer, &marker).await?;
         compare(&ours, &mut reference, &marker, &format!("round {round}, {trouble}")).await?;
+        println!("round {round} ({trouble}): churned {churned:?}, compared {:?}", started.elapsed());
     }
     assert!(written > 150, "only {written} transactions were committed: that is no churn");
     let status = ours.status();

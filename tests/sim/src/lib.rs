@@ -12,6 +12,7 @@ pub mod nb;
 pub mod neutron;
 pub mod rng;
 mod sim;
+pub mod stage;
 mod users;
 
 pub use neutron::Neutron;

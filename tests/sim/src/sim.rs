@@ -578,7 +578,12 @@ impl Sim {
         self.settle();
         guard::check_ips(&self.api);
         let acts = self.audit();
-        assert!(acts.is_empty(), "incremental differs from full: {acts:#?}");
+        assert!(
+            acts.is_empty(),
+            "incremental differs from full: {acts:#?}\nlast lines of the log: {:#?}, {:?}",
+            self.log.iter().rev().take(12).collect::<Vec<_>>(),
+            self.controllers[0].engine.health()
+        );
         let (commits, writes) = (self.commits.len(), self.writes.len());
         self.advance(120_000);
         assert_eq!(

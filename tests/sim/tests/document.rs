@@ -2,21 +2,8 @@
 
 use serde_json::json;
 use tombolo_plan::Kind;
-use tombolo_tests_sim::{Neutron, Sim, canon, config};
-
-const ROUTER: &str = "22040ed5-0598-4f77-bffd-e7fd4db47e93";
-const NETWORK: &str = "cd59e36a-37db-4c27-b709-d35379a7920f";
-const VPC: &str = "neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93";
-
-/// OpenStack's side of the document.
-fn openstack(sim: &mut Sim) {
-    let mut neutron = Neutron(sim);
-    neutron.security_group();
-    neutron.network(NETWORK, "provider", 1442);
-    neutron.router(ROUTER, "router0");
-    neutron.attach(ROUTER, NETWORK, "a7a2f2be-c8e2-4129-b94b-f28f566e4ea6", "192.168.1.1/24");
-    neutron.vm(NETWORK, "5cb326b9-89bc-4ca1-9f03-66750f0c3efb", "192.168.1.61");
-}
+use tombolo_tests_sim::stage::{NETWORK, ROUTER, VPC, net2, openstack};
+use tombolo_tests_sim::{Sim, canon, config};
 
 fn installed() -> Sim {
     let mut sim = Sim::new(config(), 1);
@@ -75,27 +62,15 @@ fn a_router_of_neutrons_is_shown_as_a_vpc() {
     sim.converge();
 }
 
-/// What the document does in Kubernetes.
-fn kubernetes(sim: &mut Sim) {
-    sim.namespace("net2");
-    sim.vpc_namespaces(VPC, &["net2"]);
-    sim.settle();
-    sim.subnet(
-        "net2",
-        &json!({ "vpc": VPC, "namespaces": ["net2"], "cidrBlock": "12.0.1.0/24", "natOutgoing": false }),
-    );
-    sim.settle();
-    sim.pod("net2", "ubuntu", "ty-c3-medium-x86-02");
-    sim.converge();
-}
-
 #[test]
 fn the_scenario() {
     let mut sim = installed();
     openstack(&mut sim);
     sim.converge();
     let before = canon::rows(sim.nb().rows(), |_, _| true);
-    kubernetes(&mut sim);
+    net2(&mut sim);
+    sim.pod("net2", "ubuntu", "ty-c3-medium-x86-02");
+    sim.converge();
     assert_eq!(
         canon::number_macs(&canon::show(sim.nb().rows())),
         r#"switch (join)

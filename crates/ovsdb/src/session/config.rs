@@ -23,7 +23,9 @@ pub struct SessionConfig {
     /// After so much silence the server is probed; after as much again it is given up. Zero: never. Only once
     /// the replica is fresh; before, the deadlines of requests watch over the server.
     pub probe_interval: Duration,
-    /// How long a request of ours (transactions aside) may be met with silence, and a dial may take.
+    /// How long a dial may take, TLS included. Short, so that a host that is off doesn't hold up the others.
+    pub connect_timeout: Duration,
+    /// How long a request of ours (transactions aside) may be met with silence.
     pub request_timeout: Duration,
     /// The same for the request for the content. A server composes a big snapshot in one go, silent and deaf to
     /// probes meanwhile (seconds for 50,000 rows, more when busy); giving it up then would start it over.
@@ -37,7 +39,7 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// The usual behavior: leader only, probe after 5 s, requests 30 s, snapshots 5 min, messages up to 1 GiB.
+    /// The usual behavior: leader only, probe after 5 s, dials 5 s, requests 30 s, snapshots 5 min, messages up to 1 GiB.
     pub fn new(database: impl Into<String>, wanted: Wanted) -> SessionConfig {
         SessionConfig {
             database: database.into(),
@@ -46,6 +48,7 @@ impl SessionConfig {
             endpoints: 1,
             leader_only: true,
             probe_interval: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             snapshot_timeout: Duration::from_secs(300),
             backoff: Backoff::default(),

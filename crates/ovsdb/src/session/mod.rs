@@ -296,7 +296,7 @@ impl Session {
     fn tick(&mut self, now: Duration) {
         match &self.state {
             State::Waiting { until } if *until <= now => {
-                self.state = State::Connecting { deadline: now + self.config.request_timeout };
+                self.state = State::Connecting { deadline: now + self.config.connect_timeout };
                 let endpoint = self.endpoint();
                 self.outputs.push(Output::Connect { endpoint });
             }

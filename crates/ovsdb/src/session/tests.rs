@@ -368,6 +368,7 @@ fn requests_have_deadlines_that_a_flowing_answer_extends() {
     bed.wait();
     bed.wait();
     assert!(matches!(bed.last_reason(), Disconnect::ConnectFailed(_)));
+    assert_eq!(bed.now, config().connect_timeout);
     assert_eq!(bed.closes, 1);
 }
 

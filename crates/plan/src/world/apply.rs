@@ -67,12 +67,16 @@ impl World {
             Some(entry) => self.subnets.insert(name.to_owned(), entry.clone()),
             None => self.subnets.remove(name),
         };
-        dirty.insert(Owner::subnet(name));
         let same_spec = matches!((&old, &entry), (Some(old), Some(new)) if old.spec == new.spec
+            && old.object.spec == new.object.spec
+            && old.object.metadata.finalizers == new.object.metadata.finalizers
             && old.object.metadata.deletion_timestamp == new.object.metadata.deletion_timestamp);
         if same_spec {
+            // Only its report changed, by our own hand as a rule.
+            dirty.soon.insert(Owner::subnet(name));
             return;
         }
+        dirty.insert(Owner::subnet(name));
         for (entry, present) in old.iter().map(|e| (e, false)).chain(entry.iter().map(|e| (e, true))) {
             index(&mut self.subnets_of_vpc, &entry.spec.vpc, name, present);
             for namespace in &entry.spec.namespaces {
@@ -200,9 +204,9 @@ impl World {
 
     /// The replica changed.
     pub fn apply_nb(&mut self, replica: Replica, changes: &ChangeSet, dirty: &mut Dirty) {
-        self.nb = replica;
+        let before = std::mem::replace(&mut self.nb, replica);
         for table in nb::OWNED {
-            for (uuid, change) in changes.of_table(table) {
+            for (_, change) in changes.of_table(table) {
                 for row in change.old.iter().chain(&change.new) {
                     if let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row) {
                         // A port group of a node that appears: its pods have yet to be linked to it.
@@ -216,12 +220,21 @@ impl World {
                 }
                 // A switch or router of ours that lost or regained a child concerns the child's owner.
                 self.children_dirty(table, change, dirty);
-                let _ = uuid;
             }
         }
         for router in neutron::routers_touched(&self.nb, changes) {
             dirty.insert(Owner::vpc(&router));
             dirty.extend(self.subnets_of_vpc(&router).map(Owner::subnet));
+            let mtu = |replica: &Replica| {
+                neutron::router(replica, &router).and_then(|router| neutron::router_mtu(replica, &router))
+            };
+            if mtu(&before) != mtu(&self.nb) {
+                // Its pods were told the old one.
+                for subnet in self.subnets_of_vpc(&router) {
+                    let users = self.ips_of_subnet(subnet).filter_map(|ip| self.ips.get(ip));
+                    dirty.extend(users.map(|ip| World::owner_of_ip(ip)));
+                }
+            }
         }
         // A name that was taken is free again, or the other way round.
         for (_, change) in changes.of_table(table::SWITCH) {

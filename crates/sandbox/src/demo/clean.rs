@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
 
 use crate::kubernetes::{kubectl, kubectl_command};
 use crate::neutron::{self, api};
@@ -50,33 +51,41 @@ fn ids(path: &str, kind: &str) -> Result<Vec<String>> {
 }
 
 fn openstack() -> Result<()> {
-    for id in ids(&format!("ports?name={}", neutron::SERVER), "ports")? {
-        let port = &api("GET", &format!("ports/{id}"), None)?["port"];
-        if let Some(host) = port["binding:host_id"].as_str().and_then(|name| hosts::by_name(name).ok()) {
-            let text = |field: &str| port[field].as_str().unwrap_or_default().to_owned();
-            let port = neutron::Port {
-                id: id.clone(),
-                mac: text("mac_address"),
-                ip: String::new(),
-                instance: text("device_id"),
-                mtu: 0,
-            };
-            Vm::new(host, neutron::SERVER, port).stop()?;
+    let networks = ids(&format!("networks?name={}", neutron::NETWORK), "networks")?;
+    for network in &networks {
+        let port = neutron::port_with(network, neutron::SERVER_IP)?;
+        if let Some(id) = port["id"].as_str() {
+            stop_vm(&port)?;
+            api("DELETE", &format!("ports/{id}"), None)?;
         }
-        api("DELETE", &format!("ports/{id}"), None)?;
     }
     for router in ids(&format!("routers?name={}", neutron::ROUTER), "routers")? {
         let query = format!("ports?device_id={router}&device_owner=network:router_interface");
         for port in ids(&query, "ports")? {
-            let body = serde_json::json!({ "port_id": port });
+            let body = json!({ "port_id": port });
             api("PUT", &format!("routers/{router}/remove_router_interface"), Some(&body))?;
         }
         api("DELETE", &format!("routers/{router}"), None)?;
     }
-    for network in ids(&format!("networks?name={}", neutron::NETWORK), "networks")? {
+    for network in networks {
         api("DELETE", &format!("networks/{network}"), None)?;
     }
     rules()
+}
+
+fn stop_vm(port: &Value) -> Result<()> {
+    let Some(host) = port["binding:host_id"].as_str().and_then(|name| hosts::by_name(name).ok()) else {
+        return Ok(());
+    };
+    let text = |field: &str| port[field].as_str().unwrap_or_default().to_owned();
+    let port = neutron::Port {
+        id: text("id"),
+        mac: text("mac_address"),
+        ip: neutron::SERVER_IP.to_owned(),
+        instance: text("device_id"),
+        mtu: 0,
+    };
+    Vm::new(host, neutron::SERVER, port).stop()
 }
 
 /// Removes the rules that the scenario adds to the default security group.

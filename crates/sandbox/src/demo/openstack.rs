@@ -26,10 +26,6 @@ pub struct Scene {
     pub vm: Vm,
     /// UUID of the security group that its port is in.
     pub group: String,
-    /// From the router's row in OVN to the Vpc object.
-    pub router_shown: Duration,
-    /// From the row of the router's interface in OVN to the Vpc's list of subnets.
-    pub interface_shown: Duration,
 }
 
 /// Plays the step.
@@ -49,20 +45,20 @@ pub fn play(stage: &Stage, phase: &Phase) -> Result<Scene> {
          a qemu.\n`openstack server list`, which needs Nova, is left out."
     ));
     let host = hosts::host(crate::VM_HOST);
-    let (vm, shown) = thread::scope(|scope| {
+    let vm = thread::scope(|scope| {
         let booting = objects.clone();
         let booting = scope.spawn(move || vm::up(phase, &booting, &host));
         let shown = router(stage, &objects);
         let vm = booting.join().map_err(|_| anyhow!("the thread that boots the VM failed"))?;
-        Ok::<_, anyhow::Error>((vm?, shown?))
+        shown?;
+        vm
     })?;
-    let (router_shown, interface_shown) = shown;
     objects.router = id("routers", ROUTER)?;
     lists(stage, &objects)?;
     stage.remark(format_args!("The VM {SERVER} runs on {} and has {SERVER_IP} by OVN's DHCP.", vm.host));
     vpc(stage, &objects)?;
     let group = neutron::default_security_group()?;
-    Ok(Scene { objects, vm, group, router_shown, interface_shown })
+    Ok(Scene { objects, vm, group })
 }
 
 fn id(kind: &str, name: &str) -> Result<String> {
@@ -72,7 +68,7 @@ fn id(kind: &str, name: &str) -> Result<String> {
 }
 
 /// Creates the router and its interface, and measures how soon Kubernetes shows each.
-fn router(stage: &Stage, objects: &Objects) -> Result<(Duration, Duration)> {
+fn router(stage: &Stage, objects: &Objects) -> Result<()> {
     let mut routers = Watch::northbound("Logical_Router", "name")?;
     let mut ports = Watch::northbound("Logical_Router_Port", "name")?;
     let mut vpcs = Watch::start(kubectl_command().args(["get", "vpc", "--watch"]))?;
@@ -101,7 +97,7 @@ fn router(stage: &Stage, objects: &Objects) -> Result<(Duration, Duration)> {
         router.as_millis(),
         interface.as_millis()
     ));
-    Ok((router, interface))
+    Ok(())
 }
 
 /// Two processes report the two moments, so the later one may be read first: that is no time at all.

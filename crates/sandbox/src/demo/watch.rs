@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::progress::{self, Registered};
-use crate::{exec, hosts, ovn};
+use crate::{exec, ovn};
 
 /// A running command; it is ended when this is dropped.
 pub struct Watch {
@@ -48,15 +48,16 @@ impl Watch {
         Ok(Self { name, group, lines, seen: Vec::new(), _registered: registered })
     }
 
-    /// Changes of one column of a northbound table, from the cluster: `UUID,ACTION,VALUE` a line, where ACTION is
-    /// `initial`, `insert`, `new`, `old` or `delete`.
+    /// Changes of one column of a northbound table, from the leader, which has them first: `UUID,ACTION,VALUE` a line,
+    /// where ACTION is `initial`, `insert`, `new`, `old` or `delete`.
     ///
     /// # Errors
-    /// As [`Watch::start`].
+    /// As [`Watch::start`], and when the database has no leader.
     pub fn northbound(table: &str, column: &str) -> Result<Self> {
-        let mut command = hosts::host(1).command("stdbuf");
+        let database = ovn::Database::Nb;
+        let mut command = ovn::leader(database)?.command("stdbuf");
         command.args(["-oL", "ovsdb-client", "--format=csv", "--no-headings", "monitor"]);
-        command.args([&ovn::Database::Nb.remotes(), ovn::Database::Nb.name(), table, column]);
+        command.args(["unix:/run/ovn/ovnnb_db.sock", database.name(), table, column]);
         Self::start(&mut command)
     }
 

@@ -1,0 +1,312 @@
+//! Neutron's side moves: routers and networks come, change and go under our subnets.
+
+use serde_json::json;
+use tombolo_plan::{Kind, Selector};
+use tombolo_tests_sim::stage::{NETWORK, PORT, ROUTER, VPC, document, installed, net2, openstack};
+use tombolo_tests_sim::{Neutron, Sim, canon, config};
+
+const OTHER: &str = "11111111-2222-4333-8444-555555555555";
+const OTHER_VPC: &str = "neutron-11111111-2222-4333-8444-555555555555";
+
+fn ours(sim: &Sim) -> String {
+    canon::rows(sim.nb().rows(), |_, row| row.key("external_ids", "tombolo.io/owner").is_some())
+}
+
+#[test]
+fn a_subnet_that_overlaps_neutrons_is_refused() {
+    // invariant 10
+    let mut sim = installed();
+    openstack(&mut sim);
+    sim.namespace("net2");
+    sim.settle();
+    sim.vpc_namespaces(VPC, &["net2"]);
+    let before = ours(&sim);
+    sim.subnet("net2", &json!({ "vpc": VPC, "namespaces": ["net2"], "cidrBlock": "192.168.0.0/16" }));
+    sim.pod("net2", "ubuntu", "host1");
+    sim.converge();
+    let (status, reason, message) = sim.condition(Kind::Subnet, "net2", "Ready").unwrap();
+    assert_eq!((status, reason), ("False", "CidrConflict"));
+    assert!(message.contains("192.168.1.0/24") && message.contains("provider"), "{message}");
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Validated").unwrap().0, "False");
+    assert_eq!(sim.reasons(Kind::Subnet, "net2"), ["CidrConflict"]);
+    assert_eq!(ours(&sim), before);
+    assert_eq!(sim.pod_address("net2/ubuntu"), None);
+    // Mended by the user: all comes by itself.
+    sim.subnet(
+        "net2",
+        &json!({ "cidrBlock": "12.0.1.0/24", "gateway": "12.0.1.1", "excludeIps": ["12.0.1.1"] }),
+    );
+    sim.converge();
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
+    assert_eq!(sim.pod_address("net2/ubuntu"), Some("12.0.1.2"));
+}
+
+#[test]
+fn neutron_attaches_an_overlapping_network_later() {
+    let mut sim = document();
+    let before = ours(&sim);
+    Neutron(&mut sim).network("late", "late", 1442);
+    Neutron(&mut sim).attach(ROUTER, "late", "late-port", "12.0.0.1/16");
+    sim.converge();
+    // What stands stays: nobody's pods are cut off. The user is told.
+    assert_eq!(ours(&sim), before);
+    let (status, reason, message) = sim.condition(Kind::Subnet, "net2", "Ready").unwrap();
+    assert_eq!((status, reason), ("False", "CidrConflict"));
+    assert!(message.contains("12.0.0.0/16") && message.contains("late"), "{message}");
+    assert_eq!(sim.reasons(Kind::Subnet, "net2"), ["CidrConflict"]);
+    Neutron(&mut sim).detach(ROUTER, "late", "late-port");
+    sim.converge();
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
+}
+
+#[test]
+fn two_subnets_on_one_router_do_not_overlap() {
+    let mut sim = document();
+    sim.subnet("net3", &json!({ "vpc": VPC, "cidrBlock": "12.0.1.128/25" }));
+    sim.converge();
+    assert_eq!(sim.condition(Kind::Subnet, "net3", "Ready").unwrap().1, "CidrConflict");
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
+    // The place is free once the first one is gone.
+    sim.delete(Kind::Pod, "net2", "ubuntu");
+    sim.delete(Kind::Subnet, "", "net2");
+    sim.converge();
+    assert_eq!(sim.condition(Kind::Subnet, "net3", "Ready").unwrap().0, "True");
+}
+
+#[test]
+fn an_unknown_vpc_is_refused_until_it_is_there() {
+    let mut sim = installed();
+    sim.namespace("net2");
+    sim.subnet("net2", &json!({ "vpc": VPC, "namespaces": ["net2"], "cidrBlock": "12.0.1.0/24" }));
+    sim.pod("net2", "ubuntu", "host1");
+    sim.converge();
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().1, "UnknownVpc");
+    openstack(&mut sim);
+    sim.converge();
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().1, "NamespaceNotInVpc");
+    assert_eq!(sim.pod_address("net2/ubuntu"), None);
+    sim.vpc_namespaces(VPC, &["net2"]);
+    sim.converge();
+    assert_eq!(sim.pod_address("net2/ubuntu"), Some("12.0.1.2"));
+}
+
+#[test]
+fn what_a_neutron_router_cannot_have_is_refused() {
+    // invariants 3 and 10
+    let mut sim = installed();
+    openstack(&mut sim);
+    sim.settle();
+    sim.subnet("net2", &json!({ "vpc": VPC, "cidrBlock": "12.0.1.0/24", "natOutgoing": true }));
+    sim.apply(
+        Kind::Vpc,
+        &json!({ "metadata": { "name": VPC }, "spec": { "staticRoutes": [{ "cidr": "0.0.0.0/0", "nextHopIP": "192.168.1.9" }] } }),
+    );
+    sim.converge();
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().1, "NotPossibleOnNeutronRouter");
+    let (status, reason, _) = sim.condition(Kind::Vpc, VPC, "Validated").unwrap();
+    assert_eq!((status, reason), ("False", "NotPossibleOnNeutronRouter"));
+    assert_eq!(sim.reasons(Kind::Vpc, VPC), ["NotPossibleOnNeutronRouter"]);
+}
+
+#[test]
+fn the_router_is_deleted_under_us_and_comes_back() {
+    let mut sim = document();
+    let (address, mac) = (
+        sim.pod_address("net2/ubuntu").unwrap().to_owned(),
+        sim.pod_annotation("net2/ubuntu", "ovn.kubernetes.io/mac_address").unwrap().to_owned(),
+    );
+    Neutron(&mut sim).detach(ROUTER, NETWORK, PORT);
+    Neutron(&mut sim).delete_router(ROUTER);
+    sim.converge();
+    // The dangling port is gone, the pod's stays; the router is not made by us.
+    let shown = canon::show(sim.nb().rows());
+    assert!(!shown.contains(&format!("net2-{VPC}")) && shown.contains("port ubuntu.net2"), "{shown}");
+    assert!(!shown.contains(&format!("router ({VPC})")), "{shown}");
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().1, "VpcNotReady");
+    assert_eq!(sim.condition(Kind::Vpc, VPC, "Ready").unwrap().1, "RouterNotFound");
+    assert_eq!(sim.vpc_line(VPC), "false []");
+    assert_eq!(sim.object(Kind::Vpc, VPC)["spec"]["namespaces"], json!(["net2"]));
+    // Far beyond the retention it is still there: a Subnet hangs on it.
+    sim.advance(4 * 3_600_000);
+    assert_eq!(sim.object(Kind::Vpc, VPC)["spec"]["namespaces"], json!(["net2"]));
+    Neutron(&mut sim).router(ROUTER, "router0");
+    Neutron(&mut sim).attach(ROUTER, NETWORK, PORT, "192.168.1.1/24");
+    sim.converge();
+    let shown = canon::show(sim.nb().rows());
+    assert!(shown.contains(&format!("port {VPC}-net2")), "{shown}");
+    assert_eq!(sim.vpc_line(VPC), format!(r#"true ["net2","neutron-{NETWORK}"]"#));
+    assert_eq!(sim.pod_address("net2/ubuntu"), Some(&*address));
+    assert_eq!(sim.pod_annotation("net2/ubuntu", "ovn.kubernetes.io/mac_address"), Some(&*mac));
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
+}
+
+#[test]
+fn a_subnet_moves_to_another_router() {
+    let mut sim = document();
+    Neutron(&mut sim).router(OTHER, "router1");
+    sim.settle();
+    sim.vpc_namespaces(OTHER_VPC, &["net2"]);
+    // While the old router is there, and once it is gone.
+    sim.subnet("net2", &json!({ "vpc": OTHER_VPC }));
+    sim.converge();
+    let shown = canon::show(sim.nb().rows());
+    assert!(
+        shown.contains(&format!("port {OTHER_VPC}-net2")) && !shown.contains(&format!("port {VPC}-net2")),
+        "{shown}"
+    );
+    assert_eq!(sim.vpc_line(OTHER_VPC), r#"true ["net2"]"#);
+    assert_eq!(sim.vpc_line(VPC), format!(r#"true ["neutron-{NETWORK}"]"#));
+    assert_eq!(sim.pod_annotation("net2/ubuntu", "ovn.kubernetes.io/logical_router"), Some(OTHER_VPC));
+    Neutron(&mut sim).delete_router(OTHER);
+    sim.converge();
+    sim.subnet("net2", &json!({ "vpc": VPC }));
+    sim.converge();
+    assert_eq!(sim.vpc_line(VPC), format!(r#"true ["net2","neutron-{NETWORK}"]"#));
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
+    assert_eq!(sim.pod_address("net2/ubuntu"), Some("12.0.1.2"));
+}
+
+#[test]
+fn a_vpc_that_a_user_deletes_comes_back_and_the_router_stays() {
+    // invariant 3
+    let mut sim = document();
+    let before = sim.object(Kind::Vpc, VPC)["metadata"]["uid"].clone();
+    sim.delete(Kind::Vpc, "", VPC);
+    sim.converge();
+    let vpc = sim.object(Kind::Vpc, VPC);
+    assert_ne!(vpc["metadata"]["uid"], before);
+    assert_eq!(vpc["metadata"]["labels"]["ovn.kubernetes.io/vpc_external"], "true");
+    assert_eq!(sim.vpc_line(VPC), format!(r#"true ["net2","neutron-{NETWORK}"]"#));
+    // What the user had written in it is gone, which the Subnet says; what stands stays.
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().1, "NamespaceNotInVpc");
+    assert!(canon::show(sim.nb().rows()).contains(&format!("port {VPC}-net2")));
+    // With a finalizer of a Kube-OVN before us.
+    sim.apply(
+        Kind::Vpc,
+        &json!({ "metadata": { "name": VPC, "finalizers": ["kubeovn.io/kube-ovn-controller"] } }),
+    );
+    sim.delete(Kind::Vpc, "", VPC);
+    sim.converge();
+    assert_eq!(sim.vpc_line(VPC), format!(r#"true ["net2","neutron-{NETWORK}"]"#));
+    // The label is put back.
+    sim.apply(
+        Kind::Vpc,
+        &json!({ "metadata": { "name": VPC, "labels": { "ovn.kubernetes.io/vpc_external": null } } }),
+    );
+    sim.converge();
+    assert_eq!(sim.object(Kind::Vpc, VPC)["metadata"]["labels"]["ovn.kubernetes.io/vpc_external"], "true");
+}
+
+#[test]
+fn a_vpc_without_intent_goes_with_its_router_and_one_with_intent_after_the_retention() {
+    let mut sim = installed();
+    openstack(&mut sim);
+    Neutron(&mut sim).router(OTHER, "router1");
+    sim.settle();
+    sim.vpc_namespaces(VPC, &["net2"]);
+    sim.settle();
+    Neutron(&mut sim).detach(ROUTER, NETWORK, PORT);
+    Neutron(&mut sim).delete_router(ROUTER);
+    Neutron(&mut sim).delete_router(OTHER);
+    sim.settle();
+    assert!(sim.api.get(Kind::Vpc, OTHER_VPC).is_none());
+    assert_eq!(sim.vpc_line(VPC), "false []");
+    sim.advance(3_500_000);
+    assert!(sim.api.get(Kind::Vpc, VPC).is_some());
+    sim.advance(200_000);
+    assert!(sim.api.get(Kind::Vpc, VPC).is_none());
+    sim.converge();
+}
+
+#[test]
+fn a_router_that_comes_back_in_time_finds_its_vpc_as_it_was() {
+    let mut sim = document();
+    Neutron(&mut sim).detach(ROUTER, NETWORK, PORT);
+    Neutron(&mut sim).delete_router(ROUTER);
+    sim.settle();
+    // A restart in between keeps the time that has passed.
+    sim.advance(1_000_000);
+    sim.restart(0);
+    sim.elect(0);
+    sim.settle();
+    Neutron(&mut sim).router(ROUTER, "router0");
+    sim.converge();
+    assert_eq!(sim.object(Kind::Vpc, VPC)["spec"]["namespaces"], json!(["net2"]));
+    assert_eq!(sim.vpc_line(VPC), r#"true ["net2"]"#);
+}
+
+#[test]
+fn names_and_networks_of_neutron_are_followed() {
+    let mut sim = document();
+    Neutron(&mut sim).rename_router(ROUTER, "renamed");
+    Neutron(&mut sim).network("small", "small", 1300);
+    Neutron(&mut sim).attach(ROUTER, "small", "small-port", "192.168.2.1/24");
+    Neutron(&mut sim).network("external", "public", 1200);
+    Neutron(&mut sim).gateway(ROUTER, "external", "gw", "203.0.113.7/24", "192.168.1.0/24");
+    sim.converge();
+    let neutron = &sim.object(Kind::Vpc, VPC)["status"]["neutron"];
+    assert_eq!(neutron["name"], "renamed");
+    assert_eq!(
+        sim.vpc_line(VPC),
+        format!(r#"true ["net2","neutron-{NETWORK}","neutron-external","neutron-small"]"#)
+    );
+    let networks = neutron["networks"].as_array().unwrap();
+    let gateways: Vec<_> =
+        networks.iter().filter(|it| it["externalGateway"] == true).map(|it| &it["name"]).collect();
+    assert_eq!(gateways, [&json!("public")]);
+    // The smallest of the tenants' networks; the external one doesn't count.
+    assert_eq!(sim.pod_annotation("net2/ubuntu", "tombolo.io/mtu"), Some("1300"));
+}
+
+#[test]
+fn neutrons_maintenance_is_not_fought() {
+    // invariant 9
+    let mut sim = document();
+    let commits = sim.commits.len();
+    Neutron(&mut sim).maintenance();
+    sim.converge();
+    assert_eq!(sim.commits.len(), commits);
+}
+
+#[test]
+fn a_selector_limits_which_routers_are_shown() {
+    let mut config = config();
+    config.router_selector = Selector::parse("name=k8s-*").unwrap();
+    let mut sim = Sim::new(config, 1);
+    Neutron(&mut sim).router(ROUTER, "router0");
+    Neutron(&mut sim).router(OTHER, "k8s-1");
+    sim.converge();
+    assert!(sim.api.get(Kind::Vpc, VPC).is_none());
+    assert_eq!(sim.vpc_line(OTHER_VPC), "true []");
+    // Renamed into the selection, and out of it.
+    Neutron(&mut sim).rename_router(ROUTER, "k8s-0");
+    sim.converge();
+    assert_eq!(sim.vpc_line(VPC), "true []");
+    Neutron(&mut sim).rename_router(ROUTER, "router0");
+    sim.converge();
+    assert!(sim.api.get(Kind::Vpc, VPC).is_none());
+}
+
+#[test]
+fn a_switch_of_neutrons_with_the_name_of_a_subnet_is_left_alone() {
+    // invariant 2
+    use tombolo_ovsdb::{Datum, Op, Row, Txn};
+    let mut sim = installed();
+    openstack(&mut sim);
+    sim.settle();
+    let uuid = tombolo_tests_sim::neutron::row_uuid("Logical_Switch", "foreign");
+    sim.foreign(&Txn::new([Op::insert(
+        "Logical_Switch",
+        uuid,
+        Row::new().with("name", Datum::string("net2")),
+    )]));
+    net2(&mut sim);
+    sim.pod("net2", "ubuntu", "host1");
+    sim.settle();
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "False");
+    assert_eq!(sim.reasons(Kind::Subnet, "net2"), ["NameTaken"]);
+    // Its owner takes it away.
+    sim.foreign(&Txn::new([Op::delete("Logical_Switch", uuid)]));
+    sim.converge();
+    assert_eq!(sim.pod_address("net2/ubuntu"), Some("12.0.1.2"));
+}
