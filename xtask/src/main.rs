@@ -14,7 +14,8 @@ use tombolo_sandbox::progress;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  demo [--full]              the whole scenario on this machine, to the last ping; --full also uninstalls
+  demo [--full] [--measure]  the whole scenario on this machine, to the last ping; --full also uninstalls
+  measure                    times and memory of our programs in the sandbox that is up, as a table and as JSON
   test [--fast]              all tests; --fast: those without the sandbox
   sandbox up                 hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)
   sandbox down               takes all of it down
@@ -45,8 +46,8 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["sandbox", rest @ ..] => sandbox_cmd::run(rest),
-        ["demo"] => demo(false).map(|()| ExitCode::SUCCESS),
-        ["demo", "--full"] => demo(true).map(|()| ExitCode::SUCCESS),
+        ["demo", options @ ..] => demo(options).map(|()| ExitCode::SUCCESS),
+        ["measure"] => measure().map(|()| ExitCode::SUCCESS),
         ["test"] => tests(false),
         ["test", "--fast"] => tests(true),
         ["image"] => image::run(&[]).map(|()| ExitCode::SUCCESS),
@@ -66,13 +67,29 @@ fn gen_tables(check: bool) -> Result<()> {
     r#gen::run(check)
 }
 
-fn demo(full: bool) -> Result<()> {
-    tombolo_sandbox::demo::run(tombolo_sandbox::demo::Options { full })
+fn demo(words: &[&str]) -> Result<()> {
+    let mut options = tombolo_sandbox::demo::Options::default();
+    for word in words {
+        match *word {
+            "--full" => options.full = true,
+            "--measure" => options.measure = true,
+            other => bail!("demo [--full] [--measure]: what is {other:?}?"),
+        }
+    }
+    tombolo_sandbox::demo::run(options)
+}
+
+/// Times and memory of our programs in the sandbox that is up.
+fn measure() -> Result<()> {
+    let _lock = tombolo_sandbox::lock()?;
+    progress::on_interrupt(|| Ok(()))?;
+    tombolo_sandbox::measure::run(tombolo_sandbox::measure::PODS)?.show();
+    Ok(())
 }
 
 /// The scenario as a step of the tests.
 fn demo_for_test() -> Result<()> {
-    demo(true)
+    demo(&["--full"])
 }
 
 /// Takes the sandbox down as a step of the tests.

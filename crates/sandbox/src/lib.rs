@@ -12,6 +12,7 @@ pub mod initramfs;
 pub mod install;
 pub mod kubernetes;
 pub mod logs;
+pub mod measure;
 pub mod neutron;
 pub mod ours;
 pub mod ovn;

@@ -25,7 +25,7 @@ use anyhow::{Result, anyhow};
 
 use crate::hosts;
 use crate::progress::{self, Phase, seconds, show};
-use crate::{Parts, canon, exec, ours, paths};
+use crate::{Parts, canon, exec, measure, ours, paths};
 use stage::Stage;
 
 /// What is played.
@@ -33,6 +33,8 @@ use stage::Stage;
 pub struct Options {
     /// Also the uninstall, and what must be so after it.
     pub full: bool,
+    /// Also [`measure::run`].
+    pub measure: bool,
 }
 
 /// Where a copy of what the demo prints is kept; it survives the sandbox.
@@ -80,11 +82,11 @@ pub fn play(options: Options) -> Result<()> {
 }
 
 fn stages(options: Options) -> Result<usize> {
+    let since = now()?;
     up()?;
     let logs = paths::logs();
     Phase::run("remove what an earlier run made", logs.join("demo-clean.log"), clean::all)?;
     let stage = Stage::new(paths::state().join("demo"), logs.join("demo.log"))?;
-    let since = now()?;
     stage.step("1. our network alone", |phase| install::play(&stage, phase))?;
     let scene =
         stage.step("2. VM, network and router in OpenStack", |phase| openstack::play(&stage, phase))?;
@@ -98,6 +100,9 @@ fn stages(options: Options) -> Result<usize> {
         stage.step("8. uninstall", |phase| uninstall::play(&stage, phase, &before))?;
     }
     stage.step("the controller's log at the end", |_| topology::controller_log(&stage, &since))?;
+    if options.measure {
+        measure::run(measure::PODS)?.show();
+    }
     Ok(stage.checks())
 }
 

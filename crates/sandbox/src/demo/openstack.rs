@@ -72,13 +72,20 @@ fn router(stage: &Stage, objects: &Objects) -> Result<()> {
     let mut routers = Watch::northbound("Logical_Router", "name")?;
     let mut ports = Watch::northbound("Logical_Router_Port", "name")?;
     let mut vpcs = Watch::start(kubectl_command().args(["get", "vpc", "--watch"]))?;
+    // What is there is listed first: once it is, nothing that happens is missed.
+    routers.next("the monitor of routers", PATIENCE, |line| line.contains("ovn-cluster").then_some(()))?;
+    ports.next("the monitor of their ports", PATIENCE, |line| {
+        line.contains("ovn-cluster-join").then_some(())
+    })?;
     vpcs.next("the watch of Vpcs", PATIENCE, |line| line.starts_with("ovn-cluster ").then_some(()))?;
 
     stage.run(&format!("openstack router create {ROUTER} -c id -c name -c status"))?;
     let name = format!("neutron-{}", id("routers", ROUTER)?);
     let (there, ()) = routers.next("the router in OVN", PATIENCE, |line| inserted(line, &name))?;
-    let (shown, row) = vpcs
-        .next("the Vpc of the router", PATIENCE, |line| line.starts_with(&name).then(|| line.to_owned()))?;
+    // The first line comes before the status.
+    let (shown, row) = vpcs.next("the Vpc of the router", PATIENCE, |line| {
+        (line.starts_with(&name) && line.contains(" true ")).then(|| line.to_owned())
+    })?;
     let router = since(there, shown);
     show("# kubectl get vpc --watch");
     show(&row);
