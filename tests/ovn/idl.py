@@ -38,6 +38,8 @@ def main():
     helper = ovs.db.idl.SchemaHelper(sys.argv[2])
     helper.register_all()
     idl = ovs.db.idl.Idl(sys.argv[1], helper, leader_only=True)
+    # The shortest it allows: the default waits up to 8 s after leader changes, and the test with it.
+    idl._session.reconnect.set_backoff(1000, 1000)
     os.set_blocking(0, False)
     unread, marker = b"", None
     while True:

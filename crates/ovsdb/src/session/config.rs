@@ -58,7 +58,8 @@ impl SessionConfig {
     }
 }
 
-/// Pauses between rounds of attempts: `first`, doubled each round up to `cap`, each time half to whole.
+/// Pauses between rounds of attempts, and after good connections that were short: `first`, doubled each time
+/// up to `cap`, and of that half to whole.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     /// After the first round.

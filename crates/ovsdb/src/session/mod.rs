@@ -83,8 +83,10 @@ pub struct Session {
     /// The endpoints in the order tried, and the position of the current one.
     order: Vec<usize>,
     position: usize,
-    /// Attempts since a connection last proved stable.
+    /// Attempts since a connection was last good.
     failures: u32,
+    /// Good connections in a row that were lost soon.
+    short_lives: u32,
 
     frames: Frames,
     next_id: u64,
@@ -206,6 +208,7 @@ impl Session {
             order: (0..config.endpoints).collect(),
             position: 0,
             failures: 0,
+            short_lives: 0,
             frames,
             next_id: 0,
             pending: BTreeMap::new(),
@@ -455,15 +458,10 @@ impl Session {
         if close {
             self.outputs.push(Output::Close);
         }
-        let stable = was_fresh && now >= self.fresh_since + self.config.backoff.stable_after;
-        if stable {
-            self.failures = 0;
-        }
         if matches!(reason, Disconnect::Inconsistent(_)) {
             self.resume = None;
         }
-        let wait = self.pause();
-        self.failures = self.failures.saturating_add(1);
+        let wait = if was_fresh { self.pause_after_life(now) } else { self.pause_after_failure() };
         self.position = (self.position + 1) % self.order.len();
         self.state = State::Waiting { until: now + wait };
         self.frames = Frames::new(self.config.max_message);
@@ -481,16 +479,32 @@ impl Session {
         }
     }
 
-    /// How long to wait before the next attempt: none while there are endpoints not yet tried in this
-    /// round, then exponentially more after each round.
-    fn pause(&mut self) -> Duration {
+    /// How long to wait after an attempt that failed: not at all while there are endpoints not yet tried in
+    /// this round, then exponentially more after each round.
+    fn pause_after_failure(&mut self) -> Duration {
         let endpoints = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
-        let attempt = self.failures;
-        if attempt == 0 || !attempt.is_multiple_of(endpoints) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures.is_multiple_of(endpoints) {
+            self.backoff(self.failures / endpoints - 1)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// How long to wait after a connection that was good: not at all, unless such connections keep being
+    /// short; each may cost the server a whole snapshot.
+    fn pause_after_life(&mut self, now: Duration) -> Duration {
+        self.failures = 0;
+        if now >= self.fresh_since + self.config.backoff.stable_after {
+            self.short_lives = 0;
             return Duration::ZERO;
         }
-        let round = (attempt / endpoints - 1).min(16);
-        let full = self.config.backoff.first.saturating_mul(1 << round).min(self.config.backoff.cap);
+        self.short_lives = self.short_lives.saturating_add(1);
+        self.backoff(self.short_lives - 1)
+    }
+
+    fn backoff(&mut self, times: u32) -> Duration {
+        let full = self.config.backoff.first.saturating_mul(1 << times.min(16)).min(self.config.backoff.cap);
         // Half to whole: clients that lost one server don't come back in step.
         let jitter = self.random_below(1001) as u32;
         full / 2 + full / 2 * jitter / 1000

@@ -267,6 +267,27 @@ fn followers_are_passed_over_at_once_and_rounds_are_spaced() {
 }
 
 #[test]
+fn a_good_connection_is_replaced_at_once_and_short_ones_ever_later() {
+    let mut bed = Bed::new(config());
+    let lose = |bed: &mut Bed, after| {
+        bed.sent.clear();
+        bed.go_live(5, false, content());
+        bed.now += after;
+        let lost = bed.now;
+        bed.step(Input::Closed("x".to_owned()));
+        bed.session.next_wakeup().unwrap() - lost
+    };
+    let stable = Backoff::default().stable_after;
+    assert_eq!(lose(&mut bed, stable), ms(0));
+    let pauses: Vec<Duration> = (0..9).map(|_| lose(&mut bed, ms(1))).collect();
+    for (n, pause) in pauses.iter().enumerate() {
+        let full = (Backoff::default().first * (1 << n)).min(Backoff::default().cap);
+        assert!(*pause >= full / 2 && *pause <= full, "{n}: {pauses:?}");
+    }
+    assert_eq!(lose(&mut bed, stable), ms(0));
+}
+
+#[test]
 fn a_lost_leadership_makes_the_replica_stale() {
     let mut bed = Bed::new(config());
     bed.go_live(5, false, content());
