@@ -1,0 +1,163 @@
+//! Leaders, restarts, stale replicas and lost watches: nothing is lost, nothing is deleted on partial knowledge.
+
+use serde_json::json;
+use tombolo_plan::Kind;
+use tombolo_tests_sim::stage::{document, installed};
+use tombolo_tests_sim::{Sim, canon};
+
+/// `count` pods in the default subnet on one node.
+fn with_pods(count: usize) -> Sim {
+    let mut sim = installed();
+    sim.namespace("a");
+    for number in 0..count {
+        sim.pod("a", &format!("p{number}"), "host1");
+    }
+    sim.converge();
+    sim
+}
+
+fn ports(sim: &Sim) -> usize {
+    sim.nb()
+        .rows()
+        .rows("Logical_Switch_Port")
+        .filter(|(_, row)| row.key("external_ids", "pod").is_some())
+        .count()
+}
+
+#[test]
+fn a_restart_writes_nothing_and_chooses_nothing_anew() {
+    // invariants 5 and 9
+    let mut sim = document();
+    let (rows, writes) = (canon::show(sim.nb().rows()), sim.writes.len());
+    let address = sim.pod_address("net2/ubuntu").map(str::to_owned);
+    sim.restart(0);
+    sim.elect(0);
+    sim.converge();
+    assert_eq!(sim.writes.len(), writes);
+    assert_eq!(canon::show(sim.nb().rows()), rows);
+    assert_eq!(sim.pod_address("net2/ubuntu").map(str::to_owned), address);
+    assert!(sim.engine(0).health().leading);
+}
+
+#[test]
+fn the_database_refuses_a_deposed_leader() {
+    // invariant 7: the second controller leads, the first one doesn't know yet
+    let mut sim = with_pods(1);
+    let second = sim.start_controller();
+    sim.settle();
+    sim.elect(second);
+    let before = sim.commits.len();
+    sim.pod("a", "late", "host1");
+    sim.settle();
+    assert!(sim.engine(second).health().leading);
+    assert!(!sim.engine(0).health().leading);
+    assert_eq!(sim.resigned.first().map(|(controller, _)| *controller), Some(0));
+    // It may have learned of the new epoch before it wrote; what it wrote after, the database refused.
+    assert!(sim.commits[before..].iter().all(|commit| commit.controller != 0 || commit.result.is_err()));
+    assert!(sim.pod_address("a/late").is_some());
+}
+
+#[test]
+fn a_leader_without_the_database_gives_the_lease_up() {
+    // invariant 6
+    let mut sim = with_pods(1);
+    sim.disconnect_nb(0);
+    sim.advance(1_000);
+    let commits = sim.commits.len();
+    sim.pod("a", "late", "host1");
+    sim.advance(5_000);
+    assert_eq!(sim.commits.len(), commits, "planned on a stale replica");
+    assert!(sim.resigned.is_empty());
+    sim.advance(10_000);
+    assert_eq!(sim.resigned.len(), 1);
+    sim.reconnect_nb(0, true);
+    sim.elect(0);
+    sim.converge();
+    assert!(sim.pod_address("a/late").is_some());
+}
+
+#[test]
+fn a_short_absence_of_the_database_is_no_reason_to_resign() {
+    let mut sim = with_pods(1);
+    for resume in [true, false] {
+        sim.disconnect_nb(0);
+        sim.advance(3_000);
+        sim.pod("a", if resume { "resumed" } else { "replaced" }, "host1");
+        sim.advance(3_000);
+        sim.reconnect_nb(0, resume);
+        sim.converge();
+    }
+    assert!(sim.resigned.is_empty());
+    assert!(sim.pod_address("a/resumed").is_some() && sim.pod_address("a/replaced").is_some());
+}
+
+#[test]
+fn nothing_is_deleted_while_a_list_is_incomplete() {
+    // invariant 4
+    let mut sim = with_pods(3);
+    sim.break_watch(0, Kind::Pod);
+    sim.advance(1_000);
+    sim.delete(Kind::Pod, "a", "p0");
+    sim.delete(Kind::Ip, "", "p1.a");
+    sim.advance(30_000);
+    assert_eq!(ports(&sim), 3);
+    sim.resume_watch(0, Kind::Pod);
+    sim.converge();
+    assert_eq!(ports(&sim), 2);
+    assert!(sim.api.get(Kind::Ip, "p0.a").is_none());
+    assert!(sim.api.get(Kind::Ip, "p1.a").is_some());
+}
+
+#[test]
+fn pods_that_went_while_nobody_led_are_cleaned_up() {
+    let mut sim = with_pods(10);
+    sim.depose(0);
+    sim.settle();
+    for number in 0..4 {
+        sim.delete(Kind::Pod, "a", &format!("p{number}"));
+    }
+    sim.restart(0);
+    sim.elect(0);
+    sim.converge();
+    assert_eq!(ports(&sim), 6);
+    assert_eq!(sim.api.list(Kind::Ip).filter(|(name, _)| name.ends_with(".a")).count(), 6);
+}
+
+#[test]
+fn many_unexplained_deletions_wait_for_a_human() {
+    // invariant 4: half of the pods are missing from the list, for whatever reason
+    let mut sim = with_pods(120);
+    sim.depose(0);
+    sim.settle();
+    for number in 0..60 {
+        sim.delete(Kind::Pod, "a", &format!("p{number}"));
+    }
+    sim.restart(0);
+    sim.elect(0);
+    sim.settle();
+    sim.advance(120_000);
+    assert!(sim.engine(0).health().brake_holding);
+    assert_eq!(ports(&sim), 70, "more than 50 rows went unexplained");
+    assert_eq!(sim.reasons(Kind::Vpc, "ovn-cluster"), ["DeletionsHeld"]);
+    // Others are served all the same.
+    sim.pod("a", "new", "host1");
+    sim.settle();
+    assert!(sim.pod_address("a/new").is_some());
+    sim.apply(
+        Kind::Vpc,
+        &json!({ "metadata": { "name": "ovn-cluster", "annotations": { "tombolo.io/brake-release": "now" } } }),
+    );
+    sim.converge();
+    assert_eq!(ports(&sim), 61);
+    assert!(!sim.engine(0).health().brake_holding);
+}
+
+#[test]
+fn deletions_that_were_seen_need_no_release() {
+    let mut sim = with_pods(120);
+    for number in 0..100 {
+        sim.delete(Kind::Pod, "a", &format!("p{number}"));
+    }
+    sim.converge();
+    assert_eq!(ports(&sim), 20);
+}
