@@ -67,6 +67,18 @@ struct PendingWrite {
     term: u64,
 }
 
+/// Kind, namespace and name of an object.
+type ObjectKey = (Kind, String, String);
+
+/// What is to be known of an object while it is being written.
+#[derive(Clone, Debug, Default)]
+struct Busy {
+    /// Who else wants to write it.
+    waiting: BTreeSet<Owner>,
+    /// Uids of objects of this name that went since: an answer that is still on its way must not bring them back.
+    gone: BTreeSet<String>,
+}
+
 /// The state machine.
 #[derive(Debug)]
 pub struct Engine {
@@ -83,12 +95,10 @@ pub struct Engine {
     term: u64,
     work: Work,
     writes: HashMap<u64, PendingWrite>,
-    /// Objects that are being written, and who else wants to write them.
-    busy_objects: BTreeMap<(Kind, String, String), BTreeSet<Owner>>,
-    /// Uids of objects that went while a write of them was under way: its answer must not bring them back.
-    gone: BTreeSet<String>,
+    /// Objects that are being written.
+    busy_objects: BTreeMap<ObjectKey, Busy>,
     commit: Option<Commit>,
-    /// Owners that wait until the transaction under way is done.
+    /// Owners with rows to write that wait until the transaction under way is done.
     after_commit: BTreeSet<Owner>,
     /// After a batch failed: the parts to be tried one by one.
     parts: VecDeque<BTreeSet<Owner>>,
@@ -118,7 +128,6 @@ impl Engine {
             work: Work::default(),
             writes: HashMap::new(),
             busy_objects: BTreeMap::new(),
-            gone: BTreeSet::new(),
             commit: None,
             after_commit: BTreeSet::new(),
             parts: VecDeque::new(),
@@ -150,7 +159,7 @@ impl Engine {
             synced: self.sources.can_plan(),
             nb_fresh: self.nb_known && self.nb_fresh,
             leading: matches!(self.lead, Lead::Leading(_)),
-            dirty: self.work.pending(),
+            dirty: self.work.pending() + self.after_commit.len(),
             brake_holding: self.brake.holding(),
         }
     }
@@ -163,7 +172,8 @@ impl Engine {
             _ => self.stale_since.map(|since| since + STALE_LIMIT),
         };
         let timer = match self.lead {
-            Lead::Held(from) => Some(from),
+            // What else keeps the epoch from being taken ends with an event.
+            Lead::Held(from) if self.is_informed() && self.commit.is_none() => Some(from),
             _ if self.is_active() => self.work.next_timer(),
             _ => None,
         };
@@ -211,7 +221,8 @@ impl Engine {
         if self.is_active() {
             self.work.tick(now);
             self.run(now);
-            if self.work.is_at_rest() && self.commit.is_none() && self.parts.is_empty() {
+            let waits = !self.parts.is_empty() || !self.after_commit.is_empty();
+            if self.work.is_at_rest() && self.commit.is_none() && !waits {
                 self.brake.rest();
             }
         }
@@ -243,7 +254,10 @@ impl Engine {
 
     fn lose(&mut self) {
         self.lead = Lead::Lost;
-        self.work.clear();
+        // What was chosen and not persisted is free again; if its write goes through after all, the watch says so.
+        for (subnet, ip) in self.work.clear() {
+            self.world.release(&subnet, &ip);
+        }
         self.parts.clear();
         self.after_commit.clear();
         self.held.clear();
@@ -366,9 +380,6 @@ impl Engine {
     }
 
     fn rows_done(&mut self, now: Millis, owners: Vec<Owner>, result: Result<TxnReply, TxnError>) {
-        for owner in std::mem::take(&mut self.after_commit) {
-            self.work.add(owner);
-        }
         let error = match result {
             Ok(_) => {
                 self.stats.commits += 1;

@@ -12,7 +12,7 @@ use tombolo_plan::world::Dirty;
 use tombolo_plan::{AddressRequest, Intent, Kind, Owner, OwnerKind, Plan, Problem, Rows, plan};
 
 use crate::io::{Effect, Millis, Notice, Object, Verb, Write, WriteError};
-use crate::{Commit, Engine, Lead, PAUSE, PendingWrite, REFUSED_PAUSE, fence};
+use crate::{Busy, Commit, Engine, Lead, PAUSE, PendingWrite, REFUSED_PAUSE, fence};
 
 /// Operations in one transaction, at most: a big entry blocks a RAFT server.
 const MAX_OPS: usize = 500;
@@ -45,16 +45,26 @@ impl Batch {
 impl Engine {
     /// Runs dirty owners until none is left or a transaction is full.
     pub(crate) fn run(&mut self, now: Millis) {
-        let mut batch = Batch::default();
-        if self.commit.is_none()
+        // A part of a batch that failed goes alone. One that has nothing to write any more makes room for the next.
+        while self.commit.is_none()
             && let Some(part) = self.parts.pop_front()
         {
-            // A part of a batch that failed goes alone.
+            let mut batch = Batch::default();
             for owner in part {
+                self.work.planned(&owner);
                 self.step(now, owner, &mut batch);
             }
             self.send(batch);
-            batch = Batch::default();
+        }
+        let mut batch = Batch::default();
+        // Those with rows to write have waited longest. One batch of them is planned again for each transaction,
+        // and not all: a start with many objects would plan each of them for each transaction.
+        while self.commit.is_none()
+            && !batch.is_full()
+            && let Some(owner) = self.after_commit.pop_first()
+        {
+            self.work.planned(&owner);
+            self.step(now, owner, &mut batch);
         }
         while !batch.is_full() {
             let Some(owner) = self.work.next() else { break };
@@ -82,6 +92,7 @@ impl Engine {
 
     fn step(&mut self, now: Millis, owner: Owner, batch: &mut Batch) {
         self.stats.plans += 1;
+        self.after_commit.remove(&owner);
         let plan = plan(&self.world, &owner);
         let mut problems = plan.problems.clone();
         problems.extend(self.work.state(&owner).refused.clone());
@@ -252,11 +263,11 @@ impl Engine {
 
     fn write(&mut self, owner: &Owner, intent: Intent) {
         let key = (intent.kind, intent.namespace.clone(), intent.name.clone());
-        if let Some(waiting) = self.busy_objects.get_mut(&key) {
-            waiting.insert(owner.clone());
+        if let Some(busy) = self.busy_objects.get_mut(&key) {
+            busy.waiting.insert(owner.clone());
             return;
         }
-        self.busy_objects.insert(key, BTreeSet::new());
+        self.busy_objects.insert(key, Busy::default());
         let id = self.id();
         let verb = match &intent.verb {
             Verb::Create(_) => "create",
@@ -293,28 +304,30 @@ impl Engine {
             let state = self.work.state(&owner);
             state.writes = state.writes.saturating_sub(1);
         }
-        let key = (intent.kind, intent.namespace.clone(), intent.name.clone());
-        for waiting in self.busy_objects.remove(&key).into_iter().flatten() {
-            dirty.insert(waiting);
-        }
+        let object_key = (intent.kind, intent.namespace.clone(), intent.name.clone());
+        let busy = self.busy_objects.remove(&object_key).unwrap_or_default();
+        dirty.extend(busy.waiting);
+        let key = match intent.kind {
+            Kind::Pod => format!("{}/{}", intent.namespace, intent.name),
+            _ => intent.name.clone(),
+        };
         match result {
-            // The watch was faster: it has gone since.
-            Ok(Some(object)) if object.meta().uid.as_ref().is_some_and(|uid| self.gone.remove(uid)) => {}
-            Ok(Some(object)) => self.put(object, dirty),
-            Ok(None) => {
-                // Deleted. If finalizers hold it the watch shows it again, terminating.
-                let key = match intent.kind {
-                    Kind::Pod => format!("{}/{}", intent.namespace, intent.name),
-                    _ => intent.name.clone(),
-                };
-                let same = |uid: &Option<String>| intent.uid.is_none() || *uid == intent.uid;
-                if self.held_meta(intent.kind, &key).is_some_and(|held| same(&held.uid)) {
-                    self.take_out(intent.kind, &key, dirty);
+            Ok(Some(object)) => {
+                if matches!(intent.verb, Verb::Create(_)) {
+                    // A list under way may be older than the object: it is there all the same.
+                    self.sources.seen(intent.kind, &key);
+                }
+                // Otherwise the watch was faster: it has gone since.
+                if object.meta().uid.as_ref().is_none_or(|uid| !busy.gone.contains(uid)) {
+                    self.put(object, dirty);
                 }
             }
+            // Deleted. If finalizers hold it the watch shows it again, terminating.
+            Ok(None) => self.gone(intent.kind, &key, intent.uid.as_ref(), dirty),
             Err(error) => {
-                if let Some(uid) = &intent.uid {
-                    self.gone.remove(uid);
+                if error == WriteError::NotFound && !matches!(intent.verb, Verb::Create(_)) {
+                    // The watch may never say so: a list that was under way doesn't.
+                    self.gone(intent.kind, &key, intent.uid.as_ref(), dirty);
                 }
                 if leads {
                     self.write_failed(now, &owner, &intent, &error);

@@ -78,12 +78,7 @@ impl Engine {
             WatchEvent::Deleted(object) => {
                 let (kind, key) = (object.kind(), object.key());
                 // The end of a predecessor of the same name is no news of its successor.
-                if self.held_meta(kind, &key).is_some_and(|held| held.uid == object.meta().uid) {
-                    if let Some(owner) = owner_of(kind, &key) {
-                        self.world.mark_deleted(owner);
-                    }
-                    self.take_out(kind, &key, dirty);
-                }
+                self.gone(kind, &key, object.meta().uid.as_ref(), dirty);
             }
             WatchEvent::Synced(kind) => {
                 let seen = self.sources.synced(kind);
@@ -154,12 +149,23 @@ impl Engine {
         }
     }
 
-    pub(crate) fn take_out(&mut self, kind: Kind, key: &str, dirty: &mut Dirty) {
+    /// The object with this uid (`None`: whichever has the name) was seen to be deleted.
+    pub(crate) fn gone(&mut self, kind: Kind, key: &str, uid: Option<&String>, dirty: &mut Dirty) {
+        if self.held_meta(kind, key).is_some_and(|held| uid.is_none() || held.uid.as_ref() == uid) {
+            if let Some(owner) = owner_of(kind, key) {
+                self.world.mark_deleted(owner);
+            }
+            self.take_out(kind, key, dirty);
+        }
+    }
+
+    fn take_out(&mut self, kind: Kind, key: &str, dirty: &mut Dirty) {
         if let Some(meta) = self.held_meta(kind, key) {
             let object =
                 (kind, meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
-            if let (true, Some(uid)) = (self.busy_objects.contains_key(&object), meta.uid.clone()) {
-                self.gone.insert(uid);
+            let uid = meta.uid.clone();
+            if let (Some(busy), Some(uid)) = (self.busy_objects.get_mut(&object), uid) {
+                busy.gone.insert(uid);
             }
         }
         match kind {

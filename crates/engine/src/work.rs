@@ -90,6 +90,11 @@ impl Work {
         self.dirty.pop_first()
     }
 
+    /// The owner is planned now, so it needn't be for what made it dirty up to now.
+    pub fn planned(&mut self, owner: &Owner) {
+        self.dirty.remove(owner);
+    }
+
     /// When the next timer is due.
     #[must_use]
     pub fn next_timer(&self) -> Option<Millis> {
@@ -144,9 +149,11 @@ impl Work {
         self.add_at(owner.clone(), now + pause);
     }
 
-    /// Forgets everything: leadership is lost, and whoever leads next begins from the world.
-    pub fn clear(&mut self) {
-        *self = Work::default();
+    /// Forgets everything: leadership is lost, and whoever leads next begins from the world. Returns what was
+    /// reserved: subnets and names of IP objects.
+    pub fn clear(&mut self) -> Vec<(String, String)> {
+        let all = std::mem::take(self);
+        all.states.into_values().filter_map(|state| state.reserved).collect()
     }
 
     /// How many owners are dirty.

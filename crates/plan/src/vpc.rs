@@ -208,7 +208,8 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
         plan.after.push(write::delete(Kind::Vpc, &vpc.metadata));
         return plan;
     }
-    plan.again_secs = Some(left.max(1));
+    // Once it is over, the last Subnet that leaves is what it waits for.
+    plan.again_secs = Some(left).filter(|left| *left > 0);
     plan.problem(reason, message);
     plan.after.extend(write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status));
     plan

@@ -384,10 +384,13 @@ impl Sim {
     /// When an invariant is violated.
     pub fn advance(&mut self, millis: Millis) {
         let until = self.now + millis;
-        while self.next().is_some_and(|at| at <= until) {
+        loop {
+            self.poll();
+            if self.next().is_none_or(|at| at > until) {
+                break;
+            }
             self.step(None);
         }
-        self.poll();
         self.now = until;
         self.poll();
         self.check();
