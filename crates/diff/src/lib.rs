@@ -87,6 +87,16 @@ pub enum Refusal {
         /// How many.
         count: usize,
     },
+    /// Rows of others of our owners hang on the row: they go first, each with its own owner.
+    #[error("{name} in the northbound table {table} is still used by {user} and goes after it")]
+    InUse {
+        /// The table.
+        table: &'static str,
+        /// The row's name.
+        name: String,
+        /// One of the owners.
+        user: Owner,
+    },
 }
 
 /// Compares what should stand of `owner` with what stands.
@@ -278,9 +288,8 @@ fn remove(
         return Ok(());
     }
     // What hangs on a switch or router goes with it: never anybody else's.
-    let columns: &[&'static str] = match table {
-        table::SWITCH => &["ports"],
-        table::ROUTER => &["ports", "policies", "static_routes"],
+    let columns = match table {
+        table::SWITCH | table::ROUTER => nb::edge_columns(table),
         _ => &[],
     };
     for column in columns {
@@ -291,14 +300,18 @@ fn remove(
             (_, "static_routes") => table::STATIC_ROUTE,
             _ => table::ROUTER_PORT,
         };
-        let foreign = children
-            .uuids()
-            .filter(|child| {
-                replica
-                    .row(child_table, child)
-                    .is_none_or(|row| matches!(nb::ownership(cluster, row), Ownership::Foreign))
-            })
-            .count();
+        let mut foreign = 0;
+        for child in children.uuids() {
+            match replica.row(child_table, &child).map(|row| nb::ownership(cluster, row)) {
+                Some(Ownership::Ours(user)) if user == group.owner => {}
+                Some(Ownership::Ours(user)) => {
+                    let name = row.str("name").unwrap_or_default().to_owned();
+                    return Err(Refusal::InUse { table, name, user });
+                }
+                // Rows that aren't in the replica are none of ours.
+                Some(Ownership::Foreign | Ownership::Orphan) | None => foreign += 1,
+            }
+        }
         if foreign > 0 {
             return Err(Refusal::HoldsForeign {
                 table,

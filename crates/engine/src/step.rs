@@ -144,6 +144,8 @@ impl Engine {
                 self.work.add_at(owner.clone(), now + 1_000);
                 return false;
             }
+            // Not a fault: its row changes as they leave, which makes the owner dirty.
+            Err(Refusal::InUse { .. }) => return false,
             Err(refusal) => {
                 let reason = match refusal {
                     Refusal::NameTaken { .. } => "NameTaken",

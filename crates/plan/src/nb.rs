@@ -1,7 +1,7 @@
 //! The northbound tables the plan reads and writes, and how their rows are found.
 
 use tombolo_neutron as neutron;
-use tombolo_ovsdb::{Atom, Condition, Datum, IndexSpec, Replica, Row, Uuid, Wanted};
+use tombolo_ovsdb::{Atom, Change, Condition, Datum, IndexSpec, Replica, Row, Uuid, Wanted};
 
 use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner};
 
@@ -115,6 +115,33 @@ pub fn owned<'a>(
         .filter(|(_, row)| row.key("external_ids", CLUSTER_KEY) == Some(cluster.as_str()))
         .map(|(uuid, row)| (uuid, &**row))
         .collect()
+}
+
+/// Whether the owner has a row in a table.
+#[must_use]
+pub fn owns(replica: &Replica, cluster: &ClusterId, table: &'static str, owner: &Owner) -> bool {
+    !owned(replica, cluster, table, owner).is_empty()
+}
+
+/// The columns by which rows of other owners hang on a row of this table.
+#[must_use]
+pub fn edge_columns(table: &str) -> &'static [&'static str] {
+    match table {
+        table::SWITCH | table::PORT_GROUP => &["ports"],
+        table::ROUTER => &["ports", "policies", "static_routes"],
+        _ => &[],
+    }
+}
+
+/// Whether nothing but such columns changed.
+#[must_use]
+pub fn only_edges(table: &str, change: &Change) -> bool {
+    let (Some(old), Some(new)) = (&change.old, &change.new) else { return false };
+    let columns = edge_columns(table);
+    !columns.is_empty()
+        && old.iter().zip(new.iter()).all(|((column, before), (other, after))| {
+            column == other && (before == after || columns.contains(&column))
+        })
 }
 
 /// The row of this name in a table that has the index [`neutron::BY_NAME`].

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tombolo_api::Ip;
 use tombolo_api::annotations::{
     ALLOCATED, CIDR, GATEWAY, IP_ADDRESS, LOGICAL_ROUTER, LOGICAL_SWITCH, MAC_ADDRESS, MTU, POD_NIC_TYPE,
-    ROUTED, TRUE,
+    POD_UID, ROUTED, TRUE,
 };
 use tombolo_api::defaults::DISTRIBUTED;
 use tombolo_api::validate::{self, IpPool, Place, PodRequest};
@@ -59,9 +59,22 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
         }
         Some(pod) => match ip {
             None => request(world, owner, pod, ip_name),
+            // The new pod may ask for other things, and be on another node: it begins with nothing.
+            Some(ip) if is_of_predecessor(ip, pod) => Plan {
+                rows: Some(Rows::none()),
+                after: vec![write::delete(Kind::Ip, &ip.metadata)],
+                explained: true,
+                ..Plan::default()
+            },
             Some(ip) => serve(world, owner, pod, ip),
         },
     }
+}
+
+/// The address was chosen for a pod of the same name that is gone, without anybody having seen it go.
+fn is_of_predecessor(ip: &Ip, pod: &PodView) -> bool {
+    let chosen_for = ip.metadata.annotations.as_ref().and_then(|all| all.get(POD_UID));
+    matches!((chosen_for, &pod.metadata.uid), (Some(a), Some(b)) if !a.is_empty() && a != b)
 }
 
 /// The pod needs an address.

@@ -100,6 +100,7 @@ pub struct World {
     pub namespaces: BTreeMap<String, Arc<NamespaceView>>,
     /// Owners whose object was seen to be deleted: that explains the deletion of their rows.
     pub seen_deleted: BTreeSet<Owner>,
+    seen_deleted_limit: usize,
     pools: BTreeMap<String, SubnetPool>,
     contested: BTreeMap<String, String>,
     subnets_of_vpc: BTreeMap<String, BTreeSet<String>>,
@@ -127,6 +128,7 @@ impl World {
             nodes: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             seen_deleted: BTreeSet::new(),
+            seen_deleted_limit: apply::SEEN_DELETED,
             pools: BTreeMap::new(),
             contested: BTreeMap::new(),
             subnets_of_vpc: BTreeMap::new(),

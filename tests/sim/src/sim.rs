@@ -28,6 +28,8 @@ const LIMIT: u64 = 200_000;
 pub struct Knobs {
     /// Milliseconds that a message takes, from and to.
     pub latency: (u64, u64),
+    /// Milliseconds more that an answer of the API server takes: watches then know before the writer does.
+    pub answers_later: u64,
     /// Of a thousand writes, how many never reach the API server.
     pub api_lost: u64,
     /// Of a thousand writes, how many are done and their answer is lost.
@@ -41,7 +43,14 @@ pub struct Knobs {
 impl Default for Knobs {
     /// Each message takes a millisecond and arrives.
     fn default() -> Self {
-        Knobs { latency: (1, 1), api_lost: 0, api_answer_lost: 0, nb_lost: 0, nb_answer_lost: 0 }
+        Knobs {
+            latency: (1, 1),
+            answers_later: 0,
+            api_lost: 0,
+            api_answer_lost: 0,
+            nb_lost: 0,
+            nb_answer_lost: 0,
+        }
     }
 }
 
@@ -250,6 +259,24 @@ impl Sim {
 
     /// Ends the list that [`Sim::break_watch`] began, with what is there now.
     pub fn resume_watch(&mut self, number: usize, kind: Kind) {
+        let read = self.list(number, kind);
+        self.end_list(number, kind, read);
+    }
+
+    /// Begins a list of what is there now; returns where the watch will go on, for [`Sim::end_list`].
+    pub fn begin_list(&mut self, number: usize, kind: Kind) -> usize {
+        self.break_watch(number, kind);
+        self.list(number, kind)
+    }
+
+    /// Ends a list that is as old as `read` says; what happened since follows it.
+    pub fn end_list(&mut self, number: usize, kind: Kind, read: usize) {
+        self.send_event(number, Wire::Watch(kind), Event::Watch(WatchEvent::Synced(kind)));
+        self.controllers[number].watches.insert(kind, Some(read));
+        self.fan_out();
+    }
+
+    fn list(&mut self, number: usize, kind: Kind) -> usize {
         let objects: Vec<WatchEvent> = self
             .api
             .list(kind)
@@ -260,9 +287,7 @@ impl Sim {
         for event in objects {
             self.send_event(number, Wire::Watch(kind), Event::Watch(event));
         }
-        self.send_event(number, Wire::Watch(kind), Event::Watch(WatchEvent::Synced(kind)));
-        let read = self.api.log().len();
-        self.controllers[number].watches.insert(kind, Some(read));
+        self.api.log().len()
     }
 
     /// Cuts a controller off from the database.
@@ -505,7 +530,7 @@ impl Sim {
                 })
             }
         };
-        let at = self.arrival(None);
+        let at = self.arrival(None) + self.knobs.answers_later;
         self.post(at, Message::Event(number, life, Box::new(Event::WriteDone { id, result })));
     }
 

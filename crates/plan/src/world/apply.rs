@@ -12,6 +12,9 @@ use super::{Dirty, SubnetEntry, World};
 use crate::nb::{self, Ownership, table};
 use crate::owner::{Owner, OwnerKind};
 
+/// So many deletions are remembered before those without rows are forgotten.
+pub(super) const SEEN_DELETED: usize = 1_024;
+
 fn name_of(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> String {
     meta.name.clone().unwrap_or_default()
 }
@@ -139,6 +142,7 @@ impl World {
             if !same_place {
                 index(&mut self.ips_of_subnet, &old.spec.subnet, name, false);
                 self.unclaim(name, old);
+                self.reclaim_contested(&old.spec.subnet, dirty);
             }
             dirty.insert(World::owner_of_ip(old));
         }
@@ -215,7 +219,10 @@ impl World {
                             let pods = self.pods_of_node(&owner.name);
                             dirty.extend(pods.map(|name| Owner { kind: OwnerKind::Pod, name: name.clone() }));
                         }
-                        dirty.insert(owner);
+                        // A child that comes or goes is its own owner's business, and each pod is one.
+                        if !nb::only_edges(table, change) || self.is_leaving(&owner) {
+                            dirty.insert(owner);
+                        }
                     }
                 }
                 // A switch or router of ours that lost or regained a child concerns the child's owner.
@@ -246,6 +253,12 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The owner's object is gone or going: what still hangs on its rows is what it waits for.
+    fn is_leaving(&self, owner: &Owner) -> bool {
+        owner.kind == OwnerKind::Subnet
+            && self.subnets.get(&*owner.name).is_none_or(SubnetEntry::is_terminating)
     }
 
     /// References to rows of ours that vanished from a parent: their owners put them back.
@@ -279,6 +292,15 @@ impl World {
 
     /// The object was seen to be deleted: the deletion of its rows is explained.
     pub fn mark_deleted(&mut self, owner: Owner) {
+        // On a standby nobody takes them out again: those without anything left to delete say nothing.
+        if self.seen_deleted.len() >= self.seen_deleted_limit {
+            let mut kept = std::mem::take(&mut self.seen_deleted);
+            kept.retain(|owner| {
+                nb::OWNED.iter().any(|table| nb::owns(&self.nb, &self.config.cluster, table, owner))
+            });
+            self.seen_deleted_limit = (kept.len() * 2).max(SEEN_DELETED);
+            self.seen_deleted = kept;
+        }
         self.seen_deleted.insert(owner);
     }
 

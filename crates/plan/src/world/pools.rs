@@ -3,7 +3,7 @@
 use tombolo_api::Ip;
 use tombolo_net::{Addresses, Mac, SubnetPool, SubnetPoolError};
 
-use super::World;
+use super::{Dirty, World};
 use crate::desired::AddressRequest;
 
 /// Why a request got no address: what each subnet said.
@@ -71,6 +71,18 @@ impl World {
         self.contested.remove(name);
         if let Some(pool) = self.pools.get_mut(&ip.spec.subnet) {
             pool.release(name);
+        }
+    }
+
+    /// An address of the subnet is free again: it may be another IP object's by right.
+    pub(super) fn reclaim_contested(&mut self, subnet: &str, dirty: &mut Dirty) {
+        let in_subnet = |name: &&String| self.ips.get(*name).is_some_and(|ip| ip.spec.subnet == subnet);
+        let names: Vec<String> = self.contested.keys().filter(in_subnet).cloned().collect();
+        for name in names {
+            if let Some(ip) = self.ips.get(&name).cloned() {
+                self.claim(&name, &ip);
+                dirty.insert(World::owner_of_ip(&ip));
+            }
         }
     }
 
