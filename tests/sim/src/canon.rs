@@ -79,6 +79,12 @@ pub fn rows(rows: &Replica, keep: impl Fn(Name, &Row) -> bool) -> String {
 /// What `ovn-nbctl show` prints, without uuids, sorted by name.
 #[must_use]
 pub fn show(rows: &Replica) -> String {
+    show_only(rows, |_| true)
+}
+
+/// As [`show`], of the rows that `keep` chooses; a switch or router that isn't chosen is shown if a port on it is.
+#[must_use]
+pub fn show_only(rows: &Replica, keep: impl Fn(&Row) -> bool) -> String {
     let mut out = String::new();
     let mut parents = |table: Name, child: Name, word: &str, key: &str| {
         let mut all: Vec<(&str, &Row)> =
@@ -86,10 +92,13 @@ pub fn show(rows: &Replica) -> String {
         all.sort_by_key(|(name, _)| *name);
         for (name, row) in all {
             let aka = row.key("external_ids", key).map_or(String::new(), |aka| format!(" (aka {aka})"));
-            let _ = writeln!(out, "{word} ({name}){aka}");
             let ports = row.get("ports").into_iter().flat_map(Datum::uuids);
-            let mut ports: Vec<&Row> =
-                ports.filter_map(|uuid| rows.row(child, &uuid)).map(|row| &**row).collect();
+            let ports = ports.filter_map(|uuid| rows.row(child, &uuid)).map(|row| &**row);
+            let mut ports: Vec<&Row> = ports.filter(|row| keep(row)).collect();
+            if ports.is_empty() && !keep(row) {
+                continue;
+            }
+            let _ = writeln!(out, "{word} ({name}){aka}");
             ports.sort_by_key(|row| row.str("name").unwrap_or_default().to_owned());
             for port in ports {
                 let _ = writeln!(out, "    port {}", port.str("name").unwrap_or_default());
