@@ -2,7 +2,8 @@
 //!
 //! The fast tier needs no root and no sandbox: formatting, lints, layers, generated files, unit and
 //! property tests, and tests against a real ovsdb-server. The full tier adds the sandbox: the scenario
-//! from an empty machine to the last ping, and its uninstall. Nothing here judges time.
+//! from an empty machine to the last ping, its uninstall, and the acceptance tests on what stands. Nothing here
+//! judges time.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -65,6 +66,19 @@ pub fn run(fast: bool) -> Result<bool> {
     });
     if !fast {
         step("the scenario in the sandbox", &mut || Ok(Count::one(report(crate::demo_for_test()))));
+        step("acceptance tests in the sandbox", &mut || {
+            cargo_test_with(
+                &[
+                    "test",
+                    "--package",
+                    "tombolo-tests-acceptance",
+                    "--no-fail-fast",
+                    "--",
+                    "--test-threads=1",
+                ],
+                &[("TOMBOLO_ACCEPTANCE", "1")],
+            )
+        });
         step("the sandbox leaves nothing behind", &mut || Ok(Count::one(report(crate::sandbox_down()))));
     }
     println!("=== summary, {:.0} s", began.elapsed().as_secs_f64());

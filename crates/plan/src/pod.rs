@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tombolo_api::Ip;
 use tombolo_api::annotations::{
     ALLOCATED, CIDR, GATEWAY, IP_ADDRESS, LOGICAL_ROUTER, LOGICAL_SWITCH, MAC_ADDRESS, MTU, POD_NIC_TYPE,
     POD_UID, ROUTED, TRUE,
@@ -11,6 +10,7 @@ use tombolo_api::annotations::{
 use tombolo_api::defaults::DISTRIBUTED;
 use tombolo_api::validate::{self, IpPool, Place, PodRequest};
 use tombolo_api::views::PodView;
+use tombolo_api::{ConditionStatus, Ip, condition};
 use tombolo_net::{Mac, parse_addr_pair};
 use tombolo_neutron as neutron;
 
@@ -110,7 +110,12 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
         .collect();
     let Some(first) = usable.first() else {
         match subnets.iter().find(|subnet| world.subnets.contains_key(*subnet)) {
-            Some(subnet) => plan.waits_for = Some(Owner::subnet(subnet)),
+            Some(subnet) => {
+                plan.waits_for = Some(Owner::subnet(subnet));
+                if let Some(why) = refusal(world, subnet) {
+                    plan.problem("SubnetNotReady", format!("the pod waits for Subnet {subnet}: {why}"));
+                }
+            }
             None => {
                 let names = subnets.join(", ");
                 let coming = subnets.iter().all(|subnet| *subnet == world.config.default_subnet);
@@ -158,6 +163,13 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
         pod_uid: pod.metadata.uid.clone().unwrap_or_default(),
     });
     plan
+}
+
+/// Why a Subnet isn't served, in the words of its own condition.
+fn refusal<'a>(world: &'a World, subnet: &str) -> Option<&'a str> {
+    let status = world.subnets.get(subnet)?.object.status.as_ref()?;
+    let ready = condition::get(&status.conditions, condition::READY)?;
+    (ready.status == ConditionStatus::False).then_some(ready.message.as_str())
 }
 
 fn place(world: &World, subnet: &str) -> Place {

@@ -7,10 +7,11 @@ use tombolo_api::{
     Condition, NeutronNetworkStatus, NeutronRouterStatus, Vpc, VpcSpec, VpcStatus, condition, validate,
 };
 use tombolo_neutron::{self as neutron, Router};
+use tombolo_ovsdb::Uuid;
 
 use crate::desired::{DesiredRow, Kind, Managed, Plan, Rows};
-use crate::nb::{self, table};
-use crate::owner::Owner;
+use crate::nb::{self, Ownership, table};
+use crate::owner::{Owner, OwnerKind};
 use crate::row::{external_ids, keys, string};
 use crate::world::World;
 use crate::write;
@@ -70,16 +71,18 @@ fn announce(router: &Router) -> Plan {
     Plan { before: vec![write::create(Kind::Vpc, &router.name, object)], ..Plan::default() }
 }
 
-/// The switches on a router, ours and Neutron's, sorted: those of ours that have their port there.
-fn attached(world: &World, vpc: &str, neutron: Vec<String>) -> Vec<String> {
+/// The switches on a router, ours and Neutron's, sorted. Ours are those whose port is there, wherever the Subnet
+/// would rather be by now.
+fn attached(world: &World, router: Uuid, neutron: Vec<String>) -> Vec<String> {
     let mut names = neutron;
-    for subnet in world.subnets_of_vpc(vpc) {
-        let port = crate::subnet::router_port_name(vpc, subnet);
-        let ours = nb::named(&world.nb, table::ROUTER_PORT, &port).into_iter().any(|(_, row)| {
-            nb::ownership(&world.config.cluster, row) == nb::Ownership::Ours(Owner::subnet(subnet))
-        });
-        if ours {
-            names.push(subnet.to_owned());
+    let ports = world.nb.row(table::ROUTER, &router).and_then(|row| row.get("ports"));
+    for port in ports.into_iter().flat_map(|ports| ports.uuids()) {
+        let owner =
+            world.nb.row(table::ROUTER_PORT, &port).map(|row| nb::ownership(&world.config.cluster, row));
+        if let Some(Ownership::Ours(owner)) = owner
+            && owner.kind == OwnerKind::Subnet
+        {
+            names.push(owner.name.to_string());
         }
     }
     names.sort_unstable();
@@ -127,7 +130,7 @@ fn external(world: &World, vpc: &Vpc, router: &Router) -> Plan {
         default: false,
         default_logical_switch: default_switch(world, vpc),
         router: router.name.clone(),
-        subnets: attached(world, &router.name, router.networks()),
+        subnets: attached(world, router.uuid, router.networks()),
         neutron: Some(neutron_status(world, router)),
         ..VpcStatus::default()
     };
@@ -238,11 +241,12 @@ fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) 
     let mut plan = Plan::default();
     let owner = Owner::vpc(name);
     let cluster = &world.config.cluster;
+    let uuid = cluster.row_uuid(table::ROUTER, &owner, "router");
     // The router stands whether or not the object does: all pods hang on it.
     plan.rows = Some(Rows {
         rows: vec![DesiredRow {
             table: table::ROUTER,
-            uuid: cluster.row_uuid(table::ROUTER, &owner, "router"),
+            uuid,
             columns: [
                 ("name", string(name)),
                 ("options", keys([("mac_binding_age_threshold", "300"), ("dynamic_neigh_routers", "true")])),
@@ -266,7 +270,7 @@ fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) 
         default: true,
         default_logical_switch: world.config.default_subnet.clone(),
         router: name.to_owned(),
-        subnets: attached(world, name, Vec::new()),
+        subnets: attached(world, uuid, Vec::new()),
         ..VpcStatus::default()
     };
     report(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tombolo_api::views::{NamespaceView, NodeView, PodView};
-use tombolo_api::{Ip, Subnet, Vpc};
+use tombolo_api::{Ip, Subnet, Vpc, condition};
 use tombolo_neutron as neutron;
 use tombolo_ovsdb::{ChangeSet, Replica};
 
@@ -77,6 +77,17 @@ impl World {
         if same_spec {
             // Only its report changed, by our own hand as a rule.
             dirty.soon.insert(Owner::subnet(name));
+            // Pods that wait for it say why.
+            let ready = |entry: &Option<SubnetEntry>| {
+                let status = entry.as_ref()?.object.status.as_ref()?;
+                let ready = condition::get(&status.conditions, condition::READY)?;
+                Some((ready.status, ready.message.clone()))
+            };
+            if ready(&old) != ready(&entry) {
+                for namespace in entry.iter().flat_map(|entry| &entry.spec.namespaces) {
+                    self.namespace_dirty(namespace, dirty);
+                }
+            }
             return;
         }
         dirty.insert(Owner::subnet(name));
