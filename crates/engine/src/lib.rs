@@ -222,7 +222,8 @@ impl Engine {
             self.work.tick(now);
             self.run(now);
             let waits = !self.parts.is_empty() || !self.after_commit.is_empty();
-            if self.work.is_at_rest() && self.commit.is_none() && !waits {
+            let under_way = self.commit.is_some() || !self.writes.is_empty();
+            if self.work.is_at_rest() && !under_way && !waits {
                 self.brake.rest();
             }
         }

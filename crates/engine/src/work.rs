@@ -118,10 +118,11 @@ impl Work {
         self.states.entry(owner.clone()).or_default()
     }
 
-    /// Whether nothing is dirty and nothing under way.
+    /// Whether nothing is dirty. What is under way is the engine's to know: a search among the states would cost
+    /// as much as there ever were of them.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        self.dirty.is_empty() && self.again.is_empty() && !self.states.values().any(State::is_busy)
+        self.dirty.is_empty() && self.again.is_empty()
     }
 
     /// Something of this owner ended: plan it again if that was asked for meanwhile, forget it if there is
