@@ -111,6 +111,13 @@ proptest! {
     }
 
     #[test]
+    fn differences_hold_what_the_other_lacks(few in proptest::collection::btree_set(any::<u8>(), 0..6), many in proptest::collection::btree_set(any::<u8>(), 0..200)) {
+        let set = |v: &std::collections::BTreeSet<u8>| Datum::set(v.iter().map(|i| i64::from(*i)));
+        prop_assert_eq!(set(&few).difference(&set(&many)), set(&(&few - &many)));
+        prop_assert_eq!(set(&many).difference(&set(&few)), set(&(&many - &few)));
+    }
+
+    #[test]
     fn map_deltas_set_and_remove(old in any::<std::collections::BTreeMap<i8, bool>>(), new in any::<std::collections::BTreeMap<i8, bool>>()) {
         let map = |m: &std::collections::BTreeMap<i8, bool>| Datum::map(m.iter().map(|(k, v)| (i64::from(*k), *v)));
         // ovsdb-server(7): a key in one map only, with its value; a key in both with the new value if they differ.
