@@ -196,14 +196,22 @@ impl Engine {
             Event::CommitDone { id, result } => self.commit_done(now, id, result),
             Event::Tick => {}
         }
-        // A standby remembers nothing to do: on taking over, everything is planned.
-        if matches!(self.lead, Lead::Leading(_)) {
-            for owner in dirty.now {
-                self.work.add(owner);
-            }
-            for owner in dirty.soon {
-                self.work.add_at(owner, now + REPORT_DELAY);
-            }
+        self.take_in(now, dirty);
+    }
+
+    /// A standby remembers nothing to do: on taking over, everything is planned.
+    pub(crate) fn take_in(&mut self, now: Millis, dirty: Dirty) {
+        if !matches!(self.lead, Lead::Leading(_)) {
+            return;
+        }
+        for owner in dirty.now {
+            self.work.add(owner);
+        }
+        for owner in dirty.soon {
+            self.work.add_at(owner, now + REPORT_DELAY);
+        }
+        for subnet in dirty.freed {
+            self.work.unblock(&Owner::subnet(&subnet));
         }
     }
 
@@ -256,8 +264,8 @@ impl Engine {
     fn lose(&mut self) {
         self.lead = Lead::Lost;
         // What was chosen and not persisted is free again; if its write goes through after all, the watch says so.
-        for (subnet, ip) in self.work.clear() {
-            self.world.release(&subnet, &ip);
+        for (owner, subnet, ip) in self.work.clear() {
+            self.world.release(&owner, &subnet, &ip, &mut Dirty::default());
         }
         self.parts.clear();
         self.after_commit.clear();
@@ -279,6 +287,7 @@ impl Engine {
     fn lead_with(&mut self, epoch: u64) {
         self.lead = Lead::Leading(epoch);
         self.world.epoch = epoch;
+        self.world.adopt_ports();
         self.brake = Brake::default();
         self.brake.release(self.release_mark().as_deref());
         let mut owners: BTreeSet<Owner> = self.world.owners().collect();

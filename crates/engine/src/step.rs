@@ -102,7 +102,7 @@ impl Engine {
         if let Some(seconds) = plan.again_secs {
             self.work.add_at(owner.clone(), now + seconds.saturating_mul(1_000));
         }
-        self.forget_reservation(&owner, &plan);
+        self.forget_reservation(now, &owner, &plan);
         if let Some(request) = &plan.address {
             problems.extend(self.allocate(&owner, request));
         } else if !plan.before.is_empty() {
@@ -221,13 +221,15 @@ impl Engine {
     }
 
     /// A reservation whose owner no longer asks for it is free again.
-    fn forget_reservation(&mut self, owner: &Owner, plan: &Plan) {
+    fn forget_reservation(&mut self, now: Millis, owner: &Owner, plan: &Plan) {
         let Some((subnet, ip)) = self.work.state(owner).reserved.clone() else { return };
         if self.world.ips.contains_key(&ip) {
             self.work.state(owner).reserved = None;
         } else if plan.address.is_none() {
             self.work.state(owner).reserved = None;
-            self.world.release(&subnet, &ip);
+            let mut dirty = Dirty::default();
+            self.world.release(owner, &subnet, &ip, &mut dirty);
+            self.take_in(now, dirty);
         }
     }
 

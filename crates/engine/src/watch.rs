@@ -171,14 +171,7 @@ impl Engine {
         match kind {
             Kind::Vpc => self.world.apply_vpc(key, None, dirty),
             Kind::Subnet => self.world.apply_subnet(key, None, dirty),
-            Kind::Ip => {
-                let subnet = self.world.ips.get(key).map(|ip| ip.spec.subnet.clone());
-                self.world.apply_ip(key, None, dirty);
-                // Those that found the subnet full may find room now.
-                if let Some(subnet) = subnet {
-                    self.work.unblock(&Owner::subnet(&subnet));
-                }
-            }
+            Kind::Ip => self.world.apply_ip(key, None, dirty),
             Kind::Pod => self.world.apply_pod(&Arc::from(key), None, dirty),
             Kind::Node => self.world.apply_node(key, None, dirty),
             Kind::Namespace => self.world.apply_namespace(key, None, dirty),

@@ -151,10 +151,12 @@ impl Work {
     }
 
     /// Forgets everything: leadership is lost, and whoever leads next begins from the world. Returns what was
-    /// reserved: subnets and names of IP objects.
-    pub fn clear(&mut self) -> Vec<(String, String)> {
+    /// reserved: owners, subnets and names of IP objects.
+    pub fn clear(&mut self) -> Vec<(Owner, String, String)> {
         let all = std::mem::take(self);
-        all.states.into_values().filter_map(|state| state.reserved).collect()
+        let reserved =
+            |(owner, state): (Owner, State)| state.reserved.map(|(subnet, ip)| (owner, subnet, ip));
+        all.states.into_iter().filter_map(reserved).collect()
     }
 
     /// How many owners are dirty.

@@ -112,7 +112,12 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
         match subnets.iter().find(|subnet| world.subnets.contains_key(*subnet)) {
             Some(subnet) => {
                 plan.waits_for = Some(Owner::subnet(subnet));
-                if let Some(why) = refusal(world, subnet) {
+                if world.subnets.get(subnet).is_some_and(SubnetEntry::is_terminating) {
+                    let text = format!(
+                        "Subnet {subnet} is being deleted and gives no more addresses; name another one"
+                    );
+                    plan.problem("SubnetNotReady", text);
+                } else if let Some(why) = refusal(world, subnet) {
                     plan.problem("SubnetNotReady", format!("the pod waits for Subnet {subnet}: {why}"));
                 }
             }

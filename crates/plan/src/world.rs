@@ -27,6 +27,8 @@ pub struct Dirty {
     pub now: BTreeSet<Owner>,
     /// Within a second: only a report (a count of addresses) is out of date.
     pub soon: BTreeSet<Owner>,
+    /// Subnets in which an address became free: those who found none there may find one now.
+    pub freed: BTreeSet<String>,
 }
 
 impl Dirty {
@@ -103,6 +105,8 @@ pub struct World {
     seen_deleted_limit: usize,
     pools: BTreeMap<String, SubnetPool>,
     contested: BTreeMap<String, String>,
+    /// Ports without an IP object (any more), with their subnets: what they bear isn't free.
+    borne: BTreeMap<String, String>,
     subnets_of_vpc: BTreeMap<String, BTreeSet<String>>,
     vpcs_of_namespace: BTreeMap<String, BTreeSet<String>>,
     subnets_of_namespace: BTreeMap<String, BTreeSet<String>>,
@@ -131,6 +135,7 @@ impl World {
             seen_deleted_limit: apply::SEEN_DELETED,
             pools: BTreeMap::new(),
             contested: BTreeMap::new(),
+            borne: BTreeMap::new(),
             subnets_of_vpc: BTreeMap::new(),
             vpcs_of_namespace: BTreeMap::new(),
             subnets_of_namespace: BTreeMap::new(),

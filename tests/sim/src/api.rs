@@ -87,6 +87,14 @@ impl Api {
         self.objects.get(&(kind, key.to_owned()))
     }
 
+    /// An object as it last was, if it ever was.
+    #[must_use]
+    pub fn last(&self, kind: Kind, name: &str) -> Option<&Value> {
+        let entry =
+            self.log.iter().rev().find(|entry| entry.kind == kind && text(&entry.object, "name") == name);
+        entry.map(|entry| &entry.object)
+    }
+
     /// All objects of a kind, by key.
     pub fn list(&self, kind: Kind) -> impl Iterator<Item = (&str, &Value)> {
         self.objects
@@ -119,7 +127,10 @@ impl Api {
     ///
     /// # Errors
     /// When it exists or has no name.
-    pub fn create(&mut self, kind: Kind, mut object: Value) -> Result<Value, WriteError> {
+    pub fn create(&mut self, kind: Kind, given: Value) -> Result<Value, WriteError> {
+        // A null is as good as nothing.
+        let mut object = Value::Null;
+        merge(&mut object, &given);
         let (namespace, name) = (text(&object, "namespace").to_owned(), text(&object, "name").to_owned());
         if name.is_empty() {
             return Err(WriteError::Refused("metadata.name: Required value".to_owned()));

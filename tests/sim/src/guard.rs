@@ -137,8 +137,11 @@ pub fn check_addresses(cluster: &ClusterId, rows: &Replica, api: &Api, changes: 
         };
         let name = row.str("name").unwrap_or_default();
         let addresses: Vec<&str> = row.get("addresses").into_iter().flat_map(|it| it.strings()).collect();
-        let ip = api.get(Kind::Ip, name).unwrap_or_else(|| {
-            panic!("invariant 5: the port of {owner} has {addresses:?}, and there is no IP object {name}")
+        // A user may delete it while the transaction is on its way.
+        let ip = api.get(Kind::Ip, name).or_else(|| api.last(Kind::Ip, name)).unwrap_or_else(|| {
+            panic!(
+                "invariant 5: the port of {owner} has {addresses:?}, and there was never an IP object {name}"
+            )
         });
         let spec = &ip["spec"];
         let text = |key: &str| spec[key].as_str().unwrap_or_default().to_owned();

@@ -5,6 +5,7 @@
 //! that a seed can ask for. What stands in for a real part says what it leaves out, and is held to the real part by a
 //! differential test where one runs here.
 
+pub mod actions;
 pub mod api;
 pub mod canon;
 pub mod guard;

@@ -186,3 +186,29 @@ fn one_port_that_the_database_refuses_does_not_stop_the_others() {
     sim.advance(120_000);
     assert!(sim.pod_address("a/p3").is_some());
 }
+
+#[test]
+fn an_address_that_a_port_bears_is_nobody_elses() {
+    // invariant 5: the last address of a full subnet, a pod that waits for it, an IP object deleted by hand
+    let mut sim = small();
+    sim.pod("small", "z", "host1");
+    sim.converge();
+    sim.pod("small", "a", "host1");
+    sim.converge();
+    sim.delete(Kind::Ip, "", "z.small");
+    sim.converge();
+    assert_eq!((sim.pod_address("small/z"), sim.pod_address("small/a")), (Some("10.77.0.2"), None));
+    // The same when nobody saw it: the one who leads next finds the port.
+    sim.depose(0);
+    sim.settle();
+    sim.delete(Kind::Ip, "", "z.small");
+    sim.restart(0);
+    sim.elect(0);
+    sim.converge();
+    assert_eq!((sim.pod_address("small/z"), sim.pod_address("small/a")), (Some("10.77.0.2"), None));
+    // It is free once the port is gone, also if the IP object went first.
+    sim.delete(Kind::Ip, "", "z.small");
+    sim.delete(Kind::Pod, "small", "z");
+    sim.converge();
+    assert_eq!(sim.pod_address("small/a"), Some("10.77.0.2"));
+}

@@ -152,14 +152,20 @@ impl World {
         if let Some(old) = &old {
             if !same_place {
                 index(&mut self.ips_of_subnet, &old.spec.subnet, name, false);
-                self.unclaim(name, old);
-                self.reclaim_contested(&old.spec.subnet, dirty);
+                if ip.is_none() && self.bears(&World::owner_of_ip(old)) {
+                    self.keep_borne(name, &old.spec.subnet);
+                } else {
+                    self.unclaim(name, &old.spec.subnet, dirty);
+                }
             }
             dirty.insert(World::owner_of_ip(old));
         }
         if let Some(ip) = &ip {
             if !same_place {
                 index(&mut self.ips_of_subnet, &ip.spec.subnet, name, true);
+            }
+            if let Some(subnet) = self.borne.remove(name).filter(|subnet| *subnet != ip.spec.subnet) {
+                self.unclaim(name, &subnet, dirty);
             }
             self.claim(name, ip);
             dirty.insert(World::owner_of_ip(ip));
@@ -235,6 +241,11 @@ impl World {
                             dirty.insert(owner);
                         }
                     }
+                }
+                if let (Some(row), None, table::SWITCH_PORT) = (&change.old, &change.new, table)
+                    && let Some(name) = row.str("name")
+                {
+                    self.forget_borne(name, dirty);
                 }
                 // A switch or router of ours that lost or regained a child concerns the child's owner.
                 self.children_dirty(table, change, dirty);

@@ -5,6 +5,8 @@ use tombolo_net::{Addresses, Mac, SubnetPool, SubnetPoolError};
 
 use super::{Dirty, World};
 use crate::desired::AddressRequest;
+use crate::nb::{self, Ownership, table};
+use crate::owner::{Owner, OwnerKind};
 
 /// Why a request got no address: what each subnet said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +30,11 @@ impl World {
                 continue;
             }
             match pool.assign(&request.ip_name, &request.addresses, request.mac) {
-                Ok(addresses) => return Ok((subnet.clone(), addresses)),
+                Ok(addresses) => {
+                    // From here on it is the one who asked that holds it.
+                    self.borne.remove(&request.ip_name);
+                    return Ok((subnet.clone(), addresses));
+                }
                 Err(error) => tried.push((subnet.clone(), error)),
             }
         }
@@ -36,12 +42,58 @@ impl World {
     }
 
     /// Takes back what was chosen for an IP object that was never persisted.
-    pub fn release(&mut self, subnet: &str, ip: &str) {
+    pub fn release(&mut self, owner: &Owner, subnet: &str, ip: &str, dirty: &mut Dirty) {
         if self.ips.contains_key(ip) {
             return;
         }
-        if let Some(pool) = self.pools.get_mut(subnet) {
-            pool.release(ip);
+        if self.bears(owner) {
+            self.keep_borne(ip, subnet);
+        } else {
+            self.unclaim(ip, subnet, dirty);
+        }
+    }
+
+    /// Whether the port of a pod or node stands. Its address isn't free then, whatever becomes of the IP object:
+    /// somebody may be using it (invariant 5).
+    pub(super) fn bears(&self, owner: &Owner) -> bool {
+        let uuid = self.config.cluster.row_uuid(table::SWITCH_PORT, owner, "port");
+        self.nb.row(table::SWITCH_PORT, &uuid).is_some()
+    }
+
+    pub(super) fn keep_borne(&mut self, port: &str, subnet: &str) {
+        self.contested.remove(port);
+        self.borne.insert(port.to_owned(), subnet.to_owned());
+    }
+
+    /// The port is gone.
+    pub(super) fn forget_borne(&mut self, port: &str, dirty: &mut Dirty) {
+        if let Some(subnet) = self.borne.remove(port) {
+            self.unclaim(port, &subnet, dirty);
+        }
+    }
+
+    /// Takes what ports bear whose IP objects went unseen: for a process that begins to lead.
+    pub fn adopt_ports(&mut self) {
+        let mut found = Vec::new();
+        for (_, row) in self.nb.rows(table::SWITCH_PORT) {
+            let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row) else { continue };
+            let (Some(name), Some(subnet)) = (row.str("name"), row.key("external_ids", "ls")) else {
+                continue;
+            };
+            if matches!(owner.kind, OwnerKind::Pod | OwnerKind::Node) && !self.ips.contains_key(name) {
+                let text = row.get("addresses").and_then(|it| it.strings().next()).unwrap_or_default();
+                found.push((name.to_owned(), subnet.to_owned(), text.to_owned()));
+            }
+        }
+        for (name, subnet, text) in found {
+            let mut words = text.split(' ');
+            let mac = words.next().and_then(|mac| mac.parse::<Mac>().ok());
+            let addresses: Vec<_> = words.filter_map(|word| word.parse().ok()).collect();
+            let taken =
+                self.pools.get_mut(&subnet).is_some_and(|pool| pool.assign(&name, &addresses, mac).is_ok());
+            if taken {
+                self.borne.insert(name, subnet);
+            }
         }
     }
 
@@ -67,15 +119,17 @@ impl World {
         self.contested.insert(name.to_owned(), error);
     }
 
-    pub(super) fn unclaim(&mut self, name: &str, ip: &Ip) {
+    pub(super) fn unclaim(&mut self, name: &str, subnet: &str, dirty: &mut Dirty) {
         self.contested.remove(name);
-        if let Some(pool) = self.pools.get_mut(&ip.spec.subnet) {
+        if let Some(pool) = self.pools.get_mut(subnet) {
             pool.release(name);
         }
+        self.reclaim_contested(subnet, dirty);
+        dirty.freed.insert(subnet.to_owned());
     }
 
     /// An address of the subnet is free again: it may be another IP object's by right.
-    pub(super) fn reclaim_contested(&mut self, subnet: &str, dirty: &mut Dirty) {
+    fn reclaim_contested(&mut self, subnet: &str, dirty: &mut Dirty) {
         let in_subnet = |name: &&String| self.ips.get(*name).is_some_and(|ip| ip.spec.subnet == subnet);
         let names: Vec<String> = self.contested.keys().filter(in_subnet).cloned().collect();
         for name in names {

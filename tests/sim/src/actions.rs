@@ -1,0 +1,252 @@
+//! One thing that somebody does, as a value: what random histories are made of.
+//!
+//! Decides how a small number becomes a name, so that actions of one history meet each other. An action that makes no
+//! sense at its moment (the end of what isn't there) does nothing.
+
+use serde_json::json;
+use tombolo_plan::Kind;
+use tombolo_plan::nb::table;
+
+use crate::neutron::{Neutron, row_uuid};
+use crate::sim::Sim;
+
+/// Numbers in actions are taken modulo how many of a kind there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the words say it
+pub enum Action {
+    AddNode(u8),
+    RemoveNode(u8),
+    AddNamespace(u8),
+    RemoveNamespace(u8),
+    /// A Subnet: its number, its Vpc, its network.
+    AddSubnet(u8, u8, u8),
+    RemoveSubnet(u8),
+    /// Namespaces of a Vpc as bits.
+    VpcNamespaces(u8, u8),
+    RemoveVpc(u8),
+    /// A pod: namespace, name, node, static address (0 for none).
+    AddPod(u8, u8, u8, u8),
+    /// Without grace.
+    RemovePod(u8, u8),
+    TerminatePod(u8, u8),
+    FinishPod(u8, u8),
+    RemoveIp(u8, u8),
+    AddRouter(u8),
+    RenameRouter(u8, u8),
+    RemoveRouter(u8),
+    /// A network of Neutron's on a router, with this address.
+    Attach(u8, u8, u8),
+    Detach(u8, u8),
+    AddVm(u8, u8),
+    Maintenance,
+    /// Somebody makes a switch with the name of a Subnet, or takes it away.
+    ForeignSwitch(u8, bool),
+    /// The leading controller's process starts again.
+    Restart,
+    /// The lease is lost, and given back after so many tenths of a second.
+    LoseLease(u8),
+    /// A watch begins anew.
+    Relist(u8),
+    /// The database is away for so many tenths of a second; its session resumes, or begins anew.
+    NbAway(u8, bool),
+    /// Time passes, tenths of a second.
+    Wait(u8),
+}
+
+const NODES: u8 = 3;
+const NAMESPACES: u8 = 3;
+const SUBNETS: u8 = 3;
+const PODS: u8 = 4;
+const ROUTERS: u8 = 2;
+const NETWORKS: u8 = 2;
+/// Networks of Subnets; the last two overlap.
+const CIDRS: [&str; 4] = ["12.0.1.0/29", "12.0.2.0/24", "12.0.3.0/24", "12.0.3.128/25"];
+/// Router addresses of Neutron's networks; the second one overlaps a Subnet's.
+const ADDRESSES: [&str; 3] = ["192.168.1.1/24", "12.0.2.77/26", "192.168.2.1/24"];
+
+/// Name of a node.
+#[must_use]
+pub fn node(number: u8) -> String {
+    format!("host{}", number % NODES)
+}
+
+/// Name of a namespace.
+#[must_use]
+pub fn namespace(number: u8) -> String {
+    format!("ns{}", number % NAMESPACES)
+}
+
+/// Name of a Subnet.
+#[must_use]
+pub fn subnet(number: u8) -> String {
+    format!("net{}", number % SUBNETS)
+}
+
+fn pod(number: u8) -> String {
+    format!("p{}", number % PODS)
+}
+
+/// Id of a router of Neutron's.
+#[must_use]
+pub fn router(number: u8) -> String {
+    format!("router-{}", number % ROUTERS)
+}
+
+/// A Vpc: the default one, one of a router, or one that never is.
+#[must_use]
+pub fn vpc(number: u8) -> String {
+    match number % (ROUTERS + 2) {
+        0 => "ovn-cluster".to_owned(),
+        1 => "neutron-none".to_owned(),
+        other => format!("neutron-{}", router(other - 2)),
+    }
+}
+
+fn network(number: u8) -> String {
+    format!("network-{}", number % NETWORKS)
+}
+
+fn port(of_router: u8, of_network: u8) -> String {
+    format!("port-{}-{}", of_router % ROUTERS, of_network % NETWORKS)
+}
+
+impl Action {
+    /// Does it, in the middle of whatever is under way.
+    pub fn act(&self, sim: &mut Sim) {
+        let there =
+            |sim: &Sim, table: &str, id: &str| sim.nb().rows().row(table, &row_uuid(table, id)).is_some();
+        match *self {
+            Action::AddNode(n) => sim.node(&node(n), &format!("172.16.0.{}", n % NODES + 1)),
+            Action::RemoveNode(n) => sim.delete(Kind::Node, "", &node(n)),
+            Action::AddNamespace(n) => sim.namespace(&namespace(n)),
+            Action::RemoveNamespace(n) => {
+                for number in 0..PODS {
+                    sim.delete(Kind::Pod, &namespace(n), &pod(number));
+                }
+                sim.delete(Kind::Namespace, "", &namespace(n));
+            }
+            Action::AddSubnet(n, of, cidr) => {
+                let spec = json!({
+                    "vpc": vpc(of), "namespaces": [namespace(n)],
+                    "cidrBlock": CIDRS[usize::from(cidr) % CIDRS.len()], "gateway": null, "excludeIps": null,
+                });
+                // A Subnet with pods keeps its network: Kubernetes' users can't change it either.
+                let name = subnet(n);
+                let used = sim.api.list(Kind::Ip).any(|(_, ip)| ip["spec"]["subnet"] == json!(name));
+                let going = sim
+                    .api
+                    .get(Kind::Subnet, &name)
+                    .is_some_and(|it| it["metadata"]["deletionTimestamp"].is_string());
+                if !used && !going {
+                    sim.subnet(&name, &spec);
+                }
+            }
+            Action::RemoveSubnet(n) => sim.delete(Kind::Subnet, "", &subnet(n)),
+            Action::VpcNamespaces(n, bits) => {
+                let names: Vec<String> =
+                    (0..NAMESPACES).filter(|bit| bits >> bit & 1 == 1).map(namespace).collect();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                if sim.api.get(Kind::Vpc, &vpc(n)).is_some() {
+                    sim.vpc_namespaces(&vpc(n), &names);
+                }
+            }
+            Action::RemoveVpc(n) => sim.delete(Kind::Vpc, "", &vpc(n)),
+            Action::AddPod(ns, n, on, address) => {
+                let (ns, name) = (namespace(ns), pod(n));
+                if sim.api.get(Kind::Pod, &format!("{ns}/{name}")).is_some() {
+                    return;
+                }
+                let address = format!("12.0.{}.{}", address % 3 + 1, address % 6 + 2);
+                let wish: &[(&str, &str)] = match address.as_str() {
+                    "12.0.1.2" => &[],
+                    address => &[(tombolo_api::annotations::IP_ADDRESS, address)],
+                };
+                sim.pod_with(&ns, &name, &node(on), wish);
+            }
+            Action::RemovePod(ns, n) => sim.delete(Kind::Pod, &namespace(ns), &pod(n)),
+            Action::TerminatePod(ns, n) => sim.terminate_pod(&namespace(ns), &pod(n)),
+            Action::FinishPod(ns, n) => {
+                sim.patch_pod(&namespace(ns), &pod(n), &json!({ "status": { "phase": "Succeeded" } }));
+            }
+            Action::RemoveIp(ns, n) => sim.delete(Kind::Ip, "", &format!("{}.{}", pod(n), namespace(ns))),
+            Action::AddRouter(n) => {
+                if !there(sim, table::ROUTER, &router(n)) {
+                    Neutron(sim).router(&router(n), "router");
+                }
+            }
+            Action::RenameRouter(n, to) => {
+                if there(sim, table::ROUTER, &router(n)) {
+                    Neutron(sim).rename_router(&router(n), &format!("name-{to}"));
+                }
+            }
+            Action::RemoveRouter(n) => {
+                for number in 0..NETWORKS {
+                    Action::Detach(n, number).act(sim);
+                }
+                if there(sim, table::ROUTER, &router(n)) {
+                    Neutron(sim).delete_router(&router(n));
+                }
+            }
+            Action::Attach(to, n, address) => {
+                let (id, port) = (network(n), port(to, n));
+                if !there(sim, table::SWITCH, &id) {
+                    Neutron(sim).network(&id, &format!("name of {id}"), 1442 - u32::from(n % NETWORKS) * 100);
+                }
+                if there(sim, table::ROUTER, &router(to)) && !there(sim, table::ROUTER_PORT, &port) {
+                    Neutron(sim).attach(
+                        &router(to),
+                        &id,
+                        &port,
+                        ADDRESSES[usize::from(address) % ADDRESSES.len()],
+                    );
+                }
+            }
+            Action::Detach(from, n) => {
+                if there(sim, table::ROUTER_PORT, &port(from, n)) {
+                    Neutron(sim).detach(&router(from), &network(n), &port(from, n));
+                }
+            }
+            Action::AddVm(n, number) => {
+                let id = format!("vm-{}", number % 4);
+                if there(sim, table::SWITCH, &network(n)) && !there(sim, table::SWITCH_PORT, &id) {
+                    Neutron(sim).vm(&network(n), &id, &format!("192.168.1.{}", 100 + number % 4));
+                }
+            }
+            Action::Maintenance => Neutron(sim).maintenance(),
+            Action::ForeignSwitch(n, present) => {
+                use tombolo_ovsdb::{Datum, Op, Row, Txn};
+                let (name, there) = (subnet(n), there(sim, table::SWITCH, &format!("foreign-{}", subnet(n))));
+                let uuid = row_uuid(table::SWITCH, &format!("foreign-{name}"));
+                match (present, there) {
+                    (true, false) => {
+                        let row = Row::new().with("name", Datum::string(name));
+                        sim.foreign(&Txn::new([Op::insert(table::SWITCH, uuid, row)]));
+                    }
+                    (false, true) => sim.foreign(&Txn::new([Op::delete(table::SWITCH, uuid)])),
+                    _ => {}
+                }
+            }
+            Action::Restart => {
+                sim.restart(0);
+                sim.elect(0);
+            }
+            Action::LoseLease(tenths) => {
+                sim.depose(0);
+                sim.advance(u64::from(tenths) * 100);
+                sim.elect(0);
+            }
+            Action::Relist(kind) => {
+                let kind = Kind::ALL[usize::from(kind) % Kind::ALL.len()];
+                sim.break_watch(0, kind);
+                sim.advance(u64::from(kind as u8) * 20);
+                sim.resume_watch(0, kind);
+            }
+            Action::NbAway(tenths, resume) => {
+                sim.disconnect_nb(0);
+                sim.advance(u64::from(tenths) * 100);
+                sim.reconnect_nb(0, resume);
+            }
+            Action::Wait(tenths) => sim.advance(u64::from(tenths) * 100),
+        }
+    }
+}

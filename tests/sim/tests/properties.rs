@@ -1,0 +1,282 @@
+//! Random histories: whatever users, Neutron and faults do in whatever order, it ends well. The simulation itself checks
+//! at every commit that foreign rows are untouched, that deletions are of rows of ours, and that no address is used
+//! before it is persisted or twice (invariants 1, 2 and 5).
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use serde_json::json;
+use tombolo_plan::Kind;
+use tombolo_plan::nb::table;
+use tombolo_tests_sim::actions::Action;
+use tombolo_tests_sim::{Knobs, Neutron, Sim, canon, config};
+
+/// `SIM_CASES` and `SIM_SEED` ask for more, and for other ones.
+fn settings(cases: u32) -> ProptestConfig {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    ProptestConfig {
+        cases: number("SIM_CASES").and_then(|cases| u32::try_from(cases).ok()).unwrap_or(cases),
+        rng_seed: RngSeed::Fixed(number("SIM_SEED").unwrap_or(1)),
+        failure_persistence: None,
+        max_shrink_iters: 2_000,
+        ..ProptestConfig::default()
+    }
+}
+
+fn building() -> impl Strategy<Value = Action> {
+    let n = 0..12u8;
+    prop_oneof![
+        1 => n.clone().prop_map(Action::AddNode),
+        1 => n.clone().prop_map(Action::AddNamespace),
+        4 => (n.clone(), n.clone(), n.clone()).prop_map(|(a, b, c)| Action::AddSubnet(a, b, c)),
+        3 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::VpcNamespaces(a, b)),
+        8 => (n.clone(), n.clone(), n.clone(), n.clone()).prop_map(|(a, b, c, d)| Action::AddPod(a, b, c, d)),
+        2 => n.clone().prop_map(Action::AddRouter),
+        2 => (n.clone(), n.clone(), n.clone()).prop_map(|(a, b, c)| Action::Attach(a, b, c)),
+        1 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::AddVm(a, b)),
+        1 => (n.clone(), n).prop_map(|(a, b)| Action::RenameRouter(a, b)),
+        1 => Just(Action::Maintenance),
+    ]
+}
+
+fn taking_away() -> impl Strategy<Value = Action> {
+    let n = 0..12u8;
+    prop_oneof![
+        1 => n.clone().prop_map(Action::RemoveNode),
+        1 => n.clone().prop_map(Action::RemoveNamespace),
+        2 => n.clone().prop_map(Action::RemoveSubnet),
+        1 => n.clone().prop_map(Action::RemoveVpc),
+        3 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::RemovePod(a, b)),
+        1 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::TerminatePod(a, b)),
+        1 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::FinishPod(a, b)),
+        2 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::RemoveIp(a, b)),
+        2 => n.clone().prop_map(Action::RemoveRouter),
+        1 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::Detach(a, b)),
+        1 => (n, any::<bool>()).prop_map(|(a, b)| Action::ForeignSwitch(a, b)),
+    ]
+}
+
+fn trouble() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        Just(Action::Restart),
+        (0..10u8).prop_map(Action::LoseLease),
+        (0..6u8).prop_map(Action::Relist),
+        (0..50u8, any::<bool>()).prop_map(|(a, b)| Action::NbAway(a, b)),
+        (0..20u8).prop_map(Action::Wait),
+    ]
+}
+
+/// Actions, and the milliseconds after each.
+fn history(longest: usize) -> impl Strategy<Value = Vec<(Action, u64)>> {
+    let action = prop_oneof![5 => building(), 2 => taking_away(), 1 => trouble()];
+    prop::collection::vec((action, prop_oneof![Just(0u64), 1..6u64, 50..200u64]), 1..longest)
+}
+
+fn play(sim: &mut Sim, history: &[(Action, u64)]) {
+    for (action, gap) in history {
+        action.act(sim);
+        sim.advance(*gap);
+    }
+}
+
+/// Everybody got what they are due, or were told why not (invariant 10).
+fn check_outcome(sim: &Sim) {
+    let rows = sim.nb().rows();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    // Each router of Neutron's is a Vpc that lists the switches on it.
+    for (_, router) in rows.rows(table::ROUTER) {
+        let name = router.str("name").unwrap_or_default();
+        let ports = router.get("ports").unwrap().uuid_set();
+        let lrps: Vec<_> = ports.iter().filter_map(|port| rows.row(table::ROUTER_PORT, port)).collect();
+        let on = |row: &tombolo_ovsdb::Row, switch: &tombolo_ovsdb::Row| {
+            let ports = switch.get("ports").unwrap().uuid_set();
+            ports
+                .iter()
+                .filter_map(|port| rows.row(table::SWITCH_PORT, port))
+                .any(|port| port.key("options", "router-port") == row.str("name"))
+        };
+        let mut switches: Vec<&str> = rows
+            .rows(table::SWITCH)
+            .filter(|(_, switch)| lrps.iter().any(|lrp| on(lrp, switch)))
+            .filter_map(|(_, switch)| switch.str("name"))
+            .collect();
+        switches.sort_unstable();
+        assert_eq!(sim.vpc_line(name), format!("true {}", json!(switches)), "{name}");
+    }
+    // A Subnet that is ready has its port where it should be.
+    for (name, subnet) in sim.api.list(Kind::Subnet) {
+        if subnet["metadata"]["deletionTimestamp"].is_string() {
+            continue;
+        }
+        let (ready, reason, _) = sim.condition(Kind::Subnet, name, "Ready").expect("a Ready condition");
+        let lrp = format!("{}-{name}", text(&subnet["spec"]["vpc"]));
+        let stands = rows.rows(table::ROUTER_PORT).any(|(_, row)| row.str("name") == Some(&lrp));
+        assert!(ready != "True" || stands, "{name} is ready and has no port {lrp}");
+        assert!(
+            ready == "True" || !sim.reasons(Kind::Subnet, name).is_empty(),
+            "{name}: {reason} without an Event"
+        );
+    }
+    for (name, pod) in sim.api.list(Kind::Pod) {
+        let finished = pod["status"]["phase"] == "Succeeded";
+        let port = format!("{}.{}", text(&pod["metadata"]["name"]), text(&pod["metadata"]["namespace"]));
+        let has_port = rows.rows(table::SWITCH_PORT).any(|(_, row)| row.str("name") == Some(&port));
+        if finished {
+            assert!(!has_port && sim.api.get(Kind::Ip, &port).is_none(), "{name} has finished");
+            continue;
+        }
+        let served = sim.pod_address(name).is_some() && has_port;
+        let terminating = pod["metadata"]["deletionTimestamp"].is_string();
+        let told = !sim.reasons(Kind::Pod, &text(&pod["metadata"]["name"])).is_empty();
+        // One that waits for its Subnet is told there.
+        let subnets = sim.api.list(Kind::Subnet).filter(|(_, it)| {
+            it["spec"]["namespaces"].as_array().is_some_and(|all| all.contains(&pod["metadata"]["namespace"]))
+        });
+        let waits = subnets
+            .into_iter()
+            .any(|(name, _)| sim.condition(Kind::Subnet, name, "Ready").is_none_or(|it| it.0 != "True"));
+        assert!(served || terminating || told || waits, "{name} has no network and nobody says why");
+    }
+    // Nothing is left of pods that are gone.
+    let pods: BTreeSet<&str> = sim.api.list(Kind::Pod).map(|(name, _)| name).collect();
+    for (_, row) in rows.rows(table::SWITCH_PORT) {
+        let gone = row.key("external_ids", "pod").filter(|pod| !pods.contains(pod));
+        assert_eq!(gone, None, "a port of a pod that is gone");
+    }
+}
+
+proptest! {
+    #![proptest_config(settings(300))]
+
+    #[test]
+    fn every_history_converges(history in history(40), latency in 0..30u64) {
+        let mut sim = Sim::new(config(), latency);
+        sim.knobs.latency = (0, latency);
+        sim.knobs.answers_later = latency / 2;
+        play(&mut sim, &history);
+        sim.knobs = Knobs::default();
+        sim.advance(61_000);
+        sim.converge();
+        check_outcome(&sim);
+    }
+
+    #[test]
+    fn every_history_converges_on_bad_wires(history in history(30), seed in any::<u64>()) {
+        let mut sim = Sim::new(config(), seed);
+        sim.knobs = Knobs { latency: (0, 40), answers_later: 15, api_lost: 60, api_answer_lost: 60, nb_lost: 60, nb_answer_lost: 60 };
+        play(&mut sim, &history);
+        sim.knobs = Knobs::default();
+        sim.advance(130_000);
+        sim.converge();
+        check_outcome(&sim);
+    }
+}
+
+/// Things that don't depend on each other, whose outcome has no choice in it.
+#[derive(Clone, Debug)]
+enum Piece {
+    Node(u8),
+    Namespace(u8),
+    Router(u8),
+    Vpc(u8),
+    Subnet(u8),
+    Pod(u8, u8),
+    Vm(u8),
+}
+
+fn pieces() -> Vec<Piece> {
+    let mut all = Vec::new();
+    for n in 0..2 {
+        all.extend([
+            Piece::Node(n),
+            Piece::Namespace(n),
+            Piece::Router(n),
+            Piece::Vpc(n),
+            Piece::Subnet(n),
+            Piece::Vm(n),
+        ]);
+        all.extend((0..3).map(|pod| Piece::Pod(n, pod)));
+    }
+    all
+}
+
+fn put(sim: &mut Sim, piece: &Piece) {
+    match *piece {
+        // With the address it was told before, so that none is chosen.
+        Piece::Node(n) => {
+            let annotations = json!({
+                "ovn.kubernetes.io/ip_address": format!("100.64.0.{}", n + 2),
+                "ovn.kubernetes.io/mac_address": format!("00:00:00:00:0a:0{n}"),
+            });
+            let status =
+                json!({ "addresses": [{ "type": "InternalIP", "address": format!("172.16.0.{n}") }] });
+            let object = json!({ "metadata": { "name": format!("host{n}"), "annotations": annotations }, "status": status });
+            sim.apply(Kind::Node, &object);
+        }
+        Piece::Namespace(n) => sim.namespace(&format!("ns{n}")),
+        Piece::Router(n) => {
+            let (router, network, port) = (format!("r{n}"), format!("n{n}"), format!("rp{n}"));
+            let mut neutron = Neutron(sim);
+            neutron.router(&router, "router");
+            neutron.network(&network, "network", 1442);
+            neutron.attach(&router, &network, &port, &format!("192.168.{n}.1/24"));
+        }
+        // A user's manifest, applied before or after the router is there.
+        Piece::Vpc(n) => {
+            let metadata = json!({ "name": format!("neutron-r{n}"), "labels": { "ovn.kubernetes.io/vpc_external": "true" } });
+            sim.apply(
+                Kind::Vpc,
+                &json!({ "metadata": metadata, "spec": { "namespaces": [format!("ns{n}")] } }),
+            );
+        }
+        Piece::Subnet(n) => {
+            let spec = json!({ "vpc": format!("neutron-r{n}"), "namespaces": [format!("ns{n}")], "cidrBlock": format!("12.0.{n}.0/24") });
+            sim.subnet(&format!("net{n}"), &spec);
+        }
+        Piece::Pod(n, pod) => {
+            let address = format!("12.0.{n}.{}", pod + 10);
+            let mac = format!("00:00:00:00:{n:02x}:{pod:02x}");
+            let wish =
+                [("ovn.kubernetes.io/ip_address", &*address), ("ovn.kubernetes.io/mac_address", &*mac)];
+            sim.pod_with(&format!("ns{n}"), &format!("p{pod}"), &format!("host{n}"), &wish);
+        }
+        Piece::Vm(n) => {
+            let mut neutron = Neutron(sim);
+            neutron.network(&format!("lan{n}"), "lan", 1442);
+            neutron.vm(&format!("lan{n}"), &format!("vm{n}"), "10.9.9.9");
+        }
+    }
+}
+
+/// Rows of ours as text; the epoch counts leaders and is none of the outcome.
+fn outcome(sim: &Sim) -> String {
+    canon::rows(sim.nb().rows(), |_, row| row.key("external_ids", "tombolo.io/epoch").is_none())
+}
+
+proptest! {
+    #![proptest_config(settings(200))]
+
+    #[test]
+    fn the_order_of_events_does_not_matter(
+        order in Just(pieces()).prop_shuffle(),
+        gaps in prop::collection::vec(0..8u64, 18),
+        seed in any::<u64>(),
+    ) {
+        let mut expected = Sim::new(config(), 0);
+        for piece in pieces() {
+            put(&mut expected, &piece);
+            expected.settle();
+        }
+        expected.converge();
+        let mut sim = Sim::new(config(), seed);
+        sim.knobs.latency = (0, 10);
+        for (piece, gap) in order.iter().zip(gaps) {
+            put(&mut sim, piece);
+            sim.advance(gap);
+        }
+        sim.converge();
+        prop_assert_eq!(outcome(&sim), outcome(&expected));
+        check_outcome(&sim);
+    }
+}
