@@ -118,8 +118,17 @@ fn check(program: &str, args: &[&str]) -> Result<Count> {
 
 /// `cargo test`, its output passed on and its result lines counted. A build that fails counts as one.
 fn cargo_test(args: &[&str]) -> Result<Count> {
-    let mut child =
-        Command::new("cargo").args(args).stdout(Stdio::piped()).spawn().context("starting cargo test")?;
+    cargo_test_with(args, &[])
+}
+
+/// The same with environment variables.
+fn cargo_test_with(args: &[&str], env: &[(&str, &str)]) -> Result<Count> {
+    let mut child = Command::new("cargo")
+        .args(args)
+        .envs(env.iter().copied())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting cargo test")?;
     let output = child.stdout.take().context("reading cargo test's output")?;
     let mut count = Count::default();
     for line in BufReader::new(output).lines() {

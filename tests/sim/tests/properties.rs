@@ -87,10 +87,10 @@ fn check_outcome(sim: &Sim) {
     // Each router of Neutron's is a Vpc that lists the switches on it.
     for (_, router) in rows.rows(table::ROUTER) {
         let name = router.str("name").unwrap_or_default();
-        let ports = router.get("ports").unwrap().uuid_set();
+        let ports = router.get("ports").expect("a monitored column").uuid_set();
         let lrps: Vec<_> = ports.iter().filter_map(|port| rows.row(table::ROUTER_PORT, port)).collect();
         let on = |row: &tombolo_ovsdb::Row, switch: &tombolo_ovsdb::Row| {
-            let ports = switch.get("ports").unwrap().uuid_set();
+            let ports = switch.get("ports").expect("a monitored column").uuid_set();
             ports
                 .iter()
                 .filter_map(|port| rows.row(table::SWITCH_PORT, port))

@@ -9,9 +9,11 @@ use tombolo_tests_sim::{Neutron, Sim, canon, config};
 fn group(sim: &Sim, node: &str) -> Vec<String> {
     let rows = sim.nb().rows();
     let group = rows.rows("Port_Group").find(|(_, row)| row.str("name") == Some(&format!("node.{node}")));
-    let ports = group.map(|(_, row)| row.get("ports").unwrap().uuid_set()).unwrap_or_default();
-    let name =
-        |uuid| rows.row("Logical_Switch_Port", uuid).and_then(|row| row.str("name")).unwrap().to_owned();
+    let ports =
+        group.map(|(_, row)| row.get("ports").expect("a monitored column").uuid_set()).unwrap_or_default();
+    let name = |uuid| {
+        rows.row("Logical_Switch_Port", uuid).and_then(|row| row.str("name")).expect("a port").to_owned()
+    };
     ports.iter().map(name).collect()
 }
 
