@@ -16,7 +16,8 @@ cargo xtask COMMAND
 
   demo [--full] [--measure]  the whole scenario on this machine, to the last ping; --full also uninstalls
   measure                    times and memory of our programs in the sandbox that is up, as a table and as JSON
-  test [--fast]              all tests; --fast: those without the sandbox
+  test [--fast|--acceptance] all tests, unit to sandbox; --fast: those without the sandbox; --acceptance: and a
+                             quarter of an hour of faults and refusals in the sandbox after them
   sandbox up                 hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)
   sandbox down               takes all of it down
   sandbox status             what runs
@@ -48,8 +49,9 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ["sandbox", rest @ ..] => sandbox_cmd::run(rest),
         ["demo", options @ ..] => demo(options).map(|()| ExitCode::SUCCESS),
         ["measure"] => measure().map(|()| ExitCode::SUCCESS),
-        ["test"] => tests(false),
-        ["test", "--fast"] => tests(true),
+        ["test"] => tests(test::Tier::Full),
+        ["test", "--fast"] => tests(test::Tier::Fast),
+        ["test", "--acceptance"] => tests(test::Tier::Acceptance),
         ["image"] => image::run(&[]).map(|()| ExitCode::SUCCESS),
         ["gen"] => gen_tables(false).map(|()| ExitCode::SUCCESS),
         ["gen", "--check"] => gen_tables(true).map(|()| ExitCode::SUCCESS),
@@ -97,6 +99,6 @@ fn sandbox_down() -> Result<()> {
     tombolo_sandbox::down()
 }
 
-fn tests(fast: bool) -> Result<ExitCode> {
-    Ok(if test::run(fast)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+fn tests(tier: test::Tier) -> Result<ExitCode> {
+    Ok(if test::run(tier)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -2,8 +2,8 @@
 //!
 //! The fast tier needs no root and no sandbox: formatting, lints, layers, generated files, unit and
 //! property tests, and tests against a real ovsdb-server. The full tier adds the sandbox: the scenario
-//! from an empty machine to the last ping, its uninstall, and the acceptance tests on what stands. Nothing here
-//! judges time.
+//! from an empty machine to the last ping and its uninstall. The acceptance tier adds refusals, faults and
+//! coexistence on what stands. Nothing here judges time.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -31,13 +31,24 @@ impl Count {
     }
 }
 
-/// Runs the tests; `fast` leaves the sandbox out. Returns whether everything passed.
+/// How much is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Everything without the sandbox, for each commit.
+    Fast,
+    /// And the scenario in the sandbox with its uninstall: what CI runs.
+    Full,
+    /// And refusals, faults and coexistence in the sandbox, for a quarter of an hour.
+    Acceptance,
+}
+
+/// Runs the tests of a tier. Returns whether everything passed.
 ///
 /// # Errors
 /// When a step could not be started at all; a step that fails is counted, and the others still run.
-pub fn run(fast: bool) -> Result<bool> {
+pub fn run(tier: Tier) -> Result<bool> {
     let began = Instant::now();
-    tombolo_sandbox::install::ensure(if fast {
+    tombolo_sandbox::install::ensure(if tier == Tier::Fast {
         tombolo_sandbox::install::Set::Databases
     } else {
         tombolo_sandbox::install::Set::Everything
@@ -64,21 +75,23 @@ pub fn run(fast: bool) -> Result<bool> {
     step("unit, property, golden and database tests", &mut || {
         cargo_test(&["test", "--workspace", "--no-fail-fast"])
     });
-    if !fast {
+    if tier >= Tier::Full {
         step("the scenario in the sandbox", &mut || Ok(Count::one(report(crate::demo_for_test()))));
-        step("acceptance tests in the sandbox", &mut || {
-            cargo_test_with(
-                &[
-                    "test",
-                    "--package",
-                    "tombolo-tests-acceptance",
-                    "--no-fail-fast",
-                    "--",
-                    "--test-threads=1",
-                ],
-                &[("TOMBOLO_ACCEPTANCE", "1")],
-            )
-        });
+        if tier == Tier::Acceptance {
+            step("acceptance tests in the sandbox", &mut || {
+                cargo_test_with(
+                    &[
+                        "test",
+                        "--package",
+                        "tombolo-tests-acceptance",
+                        "--no-fail-fast",
+                        "--",
+                        "--test-threads=1",
+                    ],
+                    &[("TOMBOLO_ACCEPTANCE", "1")],
+                )
+            });
+        }
         step("the sandbox leaves nothing behind", &mut || Ok(Count::one(report(crate::sandbox_down()))));
     }
     println!("=== summary, {:.0} s", began.elapsed().as_secs_f64());
