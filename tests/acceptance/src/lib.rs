@@ -226,11 +226,13 @@ impl Pod {
     }
 }
 
-/// A Subnet that goes with the test. On Neutron's router, the Vpc loses its namespaces then.
+/// A Subnet that goes with the test, after the namespace whose pods hold its addresses. On Neutron's router, the Vpc
+/// loses its namespaces then.
 #[derive(Debug)]
 pub struct Net {
     /// Its name.
     pub name: String,
+    space: String,
     vpc: Option<String>,
 }
 
@@ -242,7 +244,8 @@ impl Bed {
     pub fn subnet(&self, name: &str, cidr: &str, space: &Space) -> Result<Net> {
         let vpc = self.objects.logical_router();
         namespaces(&vpc, &[&space.name])?;
-        let net = Net { name: name.to_owned(), vpc: Some(vpc.clone()) };
+        let mut net = Net::of(name, space);
+        net.vpc = Some(vpc.clone());
         apply_subnet(name, &vpc, cidr, &[&space.name], &json!({}))?;
         Ok(net)
     }
@@ -259,16 +262,21 @@ impl Bed {
 }
 
 impl Net {
-    /// A Subnet that a test has applied itself, to be removed with the test.
-    pub fn of(name: &str) -> Self {
-        Self { name: name.to_owned(), vpc: None }
+    /// A Subnet for a namespace that a test applies itself, to be removed with the test.
+    pub fn of(name: &str, space: &Space) -> Self {
+        Self { name: name.to_owned(), space: space.name.clone(), vpc: None }
+    }
+
+    fn remove(&self) -> Result<()> {
+        delete("namespace", "", &self.space)?;
+        delete("subnets.kubeovn.io", "", &self.name)?;
+        self.vpc.as_ref().map_or(Ok(()), |vpc| namespaces(vpc, &[]))
     }
 }
 
 impl Drop for Net {
     fn drop(&mut self) {
-        let vpc = self.vpc.as_ref().map_or(Ok(()), |vpc| namespaces(vpc, &[]));
-        if let Err(error) = delete("subnets.kubeovn.io", "", &self.name).and(vpc) {
+        if let Err(error) = self.remove() {
             eprintln!("the Subnet {} stays: {error:#}", self.name);
         }
     }

@@ -3,7 +3,9 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 use tombolo_sandbox::{exec, ovn};
-use tombolo_tests_acceptance::{Net, SOON, apply_subnet, bed, condition, delete, event, get, space};
+use tombolo_tests_acceptance::{
+    Net, SOON, apply_subnet, bed, condition, delete, event, get, namespaces, space,
+};
 
 const SUBNET: &str = "subnets.kubeovn.io";
 
@@ -36,28 +38,27 @@ fn of_two_subnets_that_overlap_the_first_stays() -> Result<()> {
     let Some(bed) = bed()? else { return Ok(()) };
     let space = space("acc-two")?;
     let first = bed.ready_subnet("acc-first", "12.9.0.0/24", &space)?;
-    let second = Net::of("acc-second");
+    let second = Net::of("acc-second", &space);
     apply_subnet(&second.name, &bed.objects.logical_router(), "12.9.0.0/25", &[&space.name], &json!({}))?;
     condition(SUBNET, &second.name, "Ready", "False CidrConflict")?;
     condition(SUBNET, &first.name, "Ready", "True ReconcileLogicalSwitchSuccess")?;
-    drop(first);
-    tombolo_tests_acceptance::namespaces(&bed.objects.logical_router(), &[&space.name])?;
-    condition(SUBNET, &second.name, "Ready", "True ReconcileLogicalSwitchSuccess")?;
-    tombolo_tests_acceptance::namespaces(&bed.objects.logical_router(), &[])
+    delete(SUBNET, "", &first.name)?;
+    condition(SUBNET, &second.name, "Ready", "True ReconcileLogicalSwitchSuccess").map(drop)
 }
 
 #[test]
 fn a_subnet_of_an_unknown_vpc_waits_for_a_better_one() -> Result<()> {
     let Some(bed) = bed()? else { return Ok(()) };
     let space = space("acc-unknown")?;
-    let net = bed.subnet("acc-unknown", "12.9.0.0/24", &space)?;
-    delete(SUBNET, "", &net.name)?;
-    let other = Net::of("acc-nobody");
+    namespaces(&bed.objects.logical_router(), &[&space.name])?;
+    let other = Net::of("acc-nobody", &space);
     apply_subnet(&other.name, "nobody", "12.9.0.0/24", &[&space.name], &json!({}))?;
     condition(SUBNET, &other.name, "Ready", "False UnknownVpc")?;
     event("Subnet", "", &other.name, "UnknownVpc")?;
     apply_subnet(&other.name, &bed.objects.logical_router(), "12.9.0.0/24", &[&space.name], &json!({}))?;
-    condition(SUBNET, &other.name, "Ready", "True ReconcileLogicalSwitchSuccess").map(drop)
+    condition(SUBNET, &other.name, "Ready", "True ReconcileLogicalSwitchSuccess")?;
+    drop(other);
+    namespaces(&bed.objects.logical_router(), &[])
 }
 
 #[test]
