@@ -84,14 +84,18 @@ pub fn plan(world: &World, name: &str) -> Plan {
     }
     let mut plan = Plan::default();
     let meta = &entry.object.metadata;
-    plan.before.extend(write::merged([
-        write::spec(Kind::Subnet, meta, &entry.object.spec, &entry.spec),
-        write::finalizer(Kind::Subnet, meta, true),
-    ]));
     let external = world.is_external(&entry.spec.vpc);
     let router = if external { neutron::router(&world.nb, &entry.spec.vpc) } else { None };
     let mut problems = problems(world, name, entry, external, router.as_ref());
     let refused = problems.iter().any(|(_, severity)| *severity == Severity::Refuse);
+    // Nothing is written back into a spec that is refused: its user is to change it, and a default of the old
+    // network (its gateway) would be in the way of the new one.
+    if !refused {
+        plan.before.extend(write::merged([
+            write::spec(Kind::Subnet, meta, &entry.object.spec, &entry.spec),
+            write::finalizer(Kind::Subnet, meta, true),
+        ]));
+    }
     match (&entry.net, refused) {
         (Some(_), _) if external && router.is_none() => {
             // The router was deleted under us: its port went with it, ours would dangle. Pods keep their

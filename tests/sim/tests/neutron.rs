@@ -310,3 +310,21 @@ fn a_switch_of_neutrons_with_the_name_of_a_subnet_is_left_alone() {
     sim.converge();
     assert_eq!(sim.pod_address("net2/ubuntu"), Some("12.0.1.2"));
 }
+
+#[test]
+fn a_refused_subnet_is_put_right_by_changing_its_network_alone() {
+    // invariant 10: no default of the old network (its gateway) is in the way
+    let mut sim = installed();
+    openstack(&mut sim);
+    sim.namespace("net2");
+    sim.settle();
+    sim.vpc_namespaces(VPC, &["net2"]);
+    sim.subnet("net2", &json!({ "vpc": VPC, "namespaces": ["net2"], "cidrBlock": "192.168.1.128/25" }));
+    sim.converge();
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().1, "CidrConflict");
+    assert!(sim.object(Kind::Subnet, "net2")["spec"].get("gateway").is_none());
+    sim.subnet("net2", &json!({ "cidrBlock": "12.9.0.0/24" }));
+    sim.converge();
+    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
+    assert_eq!(sim.object(Kind::Subnet, "net2")["spec"]["gateway"], "12.9.0.1");
+}

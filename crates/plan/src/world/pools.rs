@@ -125,6 +125,7 @@ impl World {
             pool.release(name);
         }
         self.reclaim_contested(subnet, dirty);
+        dirty.soon.insert(Owner::subnet(subnet));
         dirty.freed.insert(subnet.to_owned());
     }
 
