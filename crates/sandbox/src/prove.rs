@@ -3,9 +3,6 @@
 //!
 //! Decides the rows that the scenario needs at least; our programs' rows are theirs to decide.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,6 +11,7 @@ use crate::hosts::{self, Host};
 use crate::neutron::{self, Objects};
 use crate::ovn::Database;
 use crate::progress::{Phase, say};
+use crate::reach::Netns;
 use crate::vm::Vm;
 use crate::{canon, exec, ovn, paths};
 
@@ -24,18 +22,16 @@ const POD_MAC: &str = "00:00:00:7A:2E:93";
 const GATEWAY: &str = "12.0.1.1";
 const GATEWAY_MAC: &str = "00:00:00:91:4D:DF";
 const UP: Duration = Duration::from_secs(60);
-/// IPv4 and ICMP headers around ping's data.
-const HEADERS: u32 = 28;
 
 /// A network namespace that stands for a pod, plugged into a host's br-int.
 struct HandMadePod {
-    host: Host,
+    inside: Netns,
     mtu: u32,
 }
 
 impl HandMadePod {
     fn plug(host: &Host, mtu: u32) -> Result<Self> {
-        let pod = Self { host: host.clone(), mtu };
+        let inside = Netns { host: host.clone(), name: "pod".to_owned() };
         host.script(&format!(
             "ip netns add pod
             ip link add eth0 netns pod address {POD_MAC} mtu {mtu} type veth peer name pod-by-hand
@@ -54,7 +50,7 @@ impl HandMadePod {
             let query = ["--if-exists", "get", "Interface", "pod-by-hand", "external_ids:ovn-installed"];
             Ok(ovn::vsctl(host, query)?.contains("true").then_some(()))
         })?;
-        Ok(pod)
+        Ok(Self { inside, mtu })
     }
 
     fn unplug(host: &Host) -> Result<()> {
@@ -68,26 +64,11 @@ impl HandMadePod {
 
     /// Runs `words` in the pod, whatever the exit status.
     fn run(&self, words: &[&str]) -> Result<exec::Output> {
-        self.host.try_exec(["ip", "netns", "exec", "pod"].iter().chain(words))
+        self.inside.run(words)
     }
 
     fn ping(&self, address: &str) -> Result<exec::Output> {
         self.run(&["ping", address, "-c2", "-W", "3"])
-    }
-
-    /// The largest packet that may not be fragmented passes, one byte more does not.
-    fn largest(&self, address: &str, script: &str) -> Result<()> {
-        let fits = (self.mtu - HEADERS).to_string();
-        let output = self.run(&["python3", script, "ping", address, &fits])?;
-        ensure!(
-            output.stdout.trim() == "ttl=63",
-            "a DF packet of {} bytes to {address}: {output:?}",
-            self.mtu
-        );
-        let over = (self.mtu - HEADERS + 1).to_string();
-        let output = self.run(&["python3", script, "ping", address, &over])?;
-        ensure!(output.status.code() == Some(2), "a DF packet over the MTU to {address}: {output:?}");
-        Ok(())
     }
 }
 
@@ -130,9 +111,6 @@ fn find_vm(objects: &Objects) -> Result<Vm> {
 }
 
 fn play(objects: &Objects, group: &str, vm: &Vm) -> Result<()> {
-    let script = paths::state().join("lib/ping-df.py");
-    fs::write(&script, include_str!("../files/ping-df.py")).context("writing ping-df.py")?;
-    let script = script.display().to_string();
     let router = objects.logical_router();
     Phase::run("switch net2 on Neutron's router, by ovn-nbctl", log(), |_| {
         let (port, peer) = (format!("{SWITCH}-{router}"), format!("{router}-{SWITCH}"));
@@ -160,7 +138,7 @@ fn play(objects: &Objects, group: &str, vm: &Vm) -> Result<()> {
         let place = if *host == vm.host { "the VM's host" } else { "another host" };
         Phase::run(&format!("pod on {host}, {place}"), log(), |phase| {
             let pod = HandMadePod::plug(host, vm.port.mtu)?;
-            let mut checked = check(phase, &pod, vm, group, index == 0, &script);
+            let mut checked = check(phase, &pod, vm, group, index == 0);
             if checked.is_ok() && index + 1 == usize::from(hosts::COUNT) {
                 checked = failures(phase, &pod);
             }
@@ -171,14 +149,7 @@ fn play(objects: &Objects, group: &str, vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-fn check(
-    phase: &Phase,
-    pod: &HandMadePod,
-    vm: &Vm,
-    group: &str,
-    without_first: bool,
-    script: &str,
-) -> Result<()> {
+fn check(phase: &Phase, pod: &HandMadePod, vm: &Vm, group: &str, without_first: bool) -> Result<()> {
     let address = neutron::SERVER_IP;
     if without_first {
         phase.doing("without a rule in the security group");
@@ -204,9 +175,9 @@ fn check(
     let replies = output.stdout.lines().filter(|l| l.contains("ttl=63")).count();
     ensure!(replies == 2 && output.stdout.contains(" 0% packet loss"), "pod to VM:\n{}", output.stdout);
     phase.doing("the largest packet, pod to VM");
-    pod.largest(address, script)?;
+    pod.inside.largest_to(address, pod.mtu)?;
     phase.doing("the largest packet, VM to pod");
-    largest_from_vm(pod, vm, script)?;
+    pod.inside.largest_from(vm, POD_IP)?;
     phase.doing("VM to pod");
     let (whole, output) = vm.ping(POD_IP, 2, 56)?;
     ensure!(whole && output.matches("ttl=63").count() == 2, "VM to pod:\n{output}");
@@ -229,7 +200,7 @@ fn failures(phase: &Phase, pod: &HandMadePod) -> Result<()> {
         })
     };
     phase.doing("ovs-vswitchd of the pod's host is killed and started again");
-    ovn::restart_vswitchd(&pod.host, "KILL")?;
+    ovn::restart_vswitchd(&pod.inside.host, "KILL")?;
     reachable("a restart of ovs-vswitchd")?;
     phase.doing("the server that leads the northbound database is killed and started again");
     let leader = ovn::leader(Database::Nb)?;
@@ -249,40 +220,11 @@ fn failures(phase: &Phase, pod: &HandMadePod) -> Result<()> {
     Ok(())
 }
 
-/// The VM's kernel sets the DF bit on what fits its MTU; that it did, the pod's side tells.
-fn largest_from_vm(pod: &HandMadePod, vm: &Vm, script: &str) -> Result<()> {
-    let size = vm.port.mtu - HEADERS;
-    let mut capture = pod.host.command("ip");
-    capture.args([
-        "netns",
-        "exec",
-        "pod",
-        "timeout",
-        "60",
-        "python3",
-        script,
-        "capture",
-        &size.to_string(),
-        "2",
-    ]);
-    let mut child =
-        capture.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("starting a capture")?;
-    let mut lines = BufReader::new(child.stdout.take().context("reading a capture")?).lines();
-    ensure!(lines.next().transpose()?.as_deref() == Some("ready"), "the capture did not start");
-    let (whole, output) = vm.ping(POD_IP, 2, size)?;
-    let seen: Vec<String> = lines.collect::<std::io::Result<_>>()?;
-    child.wait().context("ending a capture")?;
-    ensure!(whole, "a packet of {} bytes from the VM to the pod:\n{output}", vm.port.mtu);
-    let expected = format!("df=1 ttl=63 size={size}");
-    ensure!(seen.len() == 2 && seen.iter().all(|line| *line == expected), "the pod saw {seen:?}");
-    Ok(())
-}
-
 fn tcp_from_vm(pod: &HandMadePod, vm: &Vm) -> Result<()> {
     // More than a window, and checked: a wrong checksum or MTU shows.
     let server = "import socket,hashlib\ns=socket.create_server(('',8080))\ns.settimeout(60)\nc,_=s.accept()\n\
                   d=b''.join(iter(lambda:c.recv(65536),b''))\nprint(len(d),hashlib.sha256(d).hexdigest())";
-    let mut command = pod.host.command("ip");
+    let mut command = pod.inside.host.command("ip");
     command.args(["netns", "exec", "pod", "timeout", "90", "python3", "-c", server]);
     let receiving = std::thread::spawn(move || exec::check(&mut command, Duration::from_secs(100), None));
     exec::wait_until("the pod to listen", UP, || {
