@@ -65,6 +65,9 @@ pub fn play(options: Options) -> Result<()> {
     let began = Instant::now();
     progress::transcript(&transcript())?;
     let result = stages(options);
+    if progress::interrupted() {
+        return result.map(drop);
+    }
     show("");
     show(progress::timings());
     match &result {
