@@ -104,7 +104,7 @@ impl Engine {
         }
         self.forget_reservation(now, &owner, &plan);
         if let Some(request) = &plan.address {
-            problems.extend(self.allocate(&owner, request));
+            problems.extend(self.allocate(now, &owner, request));
         } else if !plan.before.is_empty() {
             for intent in plan.before {
                 self.write(&owner, intent);
@@ -234,10 +234,17 @@ impl Engine {
     }
 
     /// Chooses an address and persists it. Problems when there is none.
-    fn allocate(&mut self, owner: &Owner, request: &AddressRequest) -> Vec<Problem> {
+    fn allocate(&mut self, now: Millis, owner: &Owner, request: &AddressRequest) -> Vec<Problem> {
         match self.world.allocate(request) {
             Ok((subnet, addresses)) => {
-                self.work.state(owner).reserved = Some((subnet.clone(), request.ip_name.clone()));
+                let new = (subnet.clone(), request.ip_name.clone());
+                let before = self.work.state(owner).reserved.replace(new.clone());
+                if let Some((subnet, ip)) = before.filter(|before| *before != new) {
+                    // The first attempt wasn't persisted, and by now another subnet is the right one.
+                    let mut dirty = Dirty::default();
+                    self.world.release(owner, &subnet, &ip, &mut dirty);
+                    self.take_in(now, dirty);
+                }
                 let object = ip_object(request, &subnet, &addresses, self.world.epoch);
                 self.write(
                     owner,
