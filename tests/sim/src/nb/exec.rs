@@ -83,18 +83,11 @@ impl<'a> Work<'a> {
         } else {
             Datum::set(value.atoms().iter().map(named).collect::<Result<Vec<_>, Failure>>()?)
         };
-        ty.conform(value).map_err(|why| Failure::new("syntax error", format!("column {column}: {why}")))
-    }
-
-    fn sized(&self, column: &str, ty: &ColumnType, value: Datum) -> Result<Datum, Failure> {
-        if value.len() < ty.min || value.len() > ty.max {
-            let text = format!(
-                "column {column} must have {} to {} members but {} are present",
-                ty.min,
-                ty.max,
-                value.len()
-            );
-            return Err(Failure::new("constraint violation", text));
+        let value = ty
+            .conform(value)
+            .map_err(|why| Failure::new("syntax error", format!("column {column}: {why}")))?;
+        if let Some(what) = missized(ty, &value) {
+            return Err(Failure::new("syntax error", format!("column {column}: {what}")));
         }
         if !ty.key.allowed.is_empty()
             && let Some(atom) = value.atoms().iter().find(|atom| !ty.key.allowed.contains(atom))
@@ -117,7 +110,7 @@ impl<'a> Work<'a> {
                         format!("Cannot update immutable column {column}."),
                     ));
                 }
-                Ok((column, self.sized(column, ty, self.conform(column, ty, value)?)?))
+                Ok((column, self.conform(column, ty, value)?))
             })
             .collect()
     }
@@ -179,13 +172,18 @@ impl<'a> Work<'a> {
                     format!("Cannot mutate immutable column {}.", mutation.column),
                 ));
             }
-            // A set of keys may be deleted from a map.
-            let keys = mutation.mutator == Mutator::Delete && ty.is_map() && !mutation.value.is_map();
-            let value = if keys {
-                let set = ColumnType { value: None, min: 0, max: usize::MAX, ..ty.clone() };
-                self.conform(mutation.column, &set, &mutation.value)?
-            } else {
-                self.conform(mutation.column, ty, &mutation.value)?
+            // Fewer than the column must have may be added, any number taken away; of a map also by keys alone.
+            let value = match mutation.mutator {
+                Mutator::Insert => {
+                    self.conform(mutation.column, &ColumnType { min: 0, ..ty.clone() }, &mutation.value)?
+                }
+                Mutator::Delete => {
+                    let keys = ty.is_map() && !mutation.value.is_map();
+                    let any = ColumnType { min: 0, max: usize::MAX, ..ty.clone() };
+                    let any = if keys { ColumnType { value: None, ..any } } else { any };
+                    self.conform(mutation.column, &any, &mutation.value)?
+                }
+                Mutator::Add | Mutator::Subtract => self.conform(mutation.column, ty, &mutation.value)?,
             };
             parsed.push((mutation.column, ty, mutation.mutator, value));
         }
@@ -195,7 +193,10 @@ impl<'a> Work<'a> {
             for (column, ty, mutator, value) in &parsed {
                 let old = row.get(column).cloned().unwrap_or_default();
                 let new = mutated(&old, *mutator, value)?;
-                row.set(column, self.sized(column, ty, new)?);
+                if let Some(what) = missized(ty, &new) {
+                    return Err(Failure::new("constraint violation", format!("column {column}: {what}")));
+                }
+                row.set(column, new);
             }
             self.state.put(&mut self.changes, table, uuid, Some(row));
         }
@@ -260,6 +261,11 @@ impl<'a> Work<'a> {
                 continue;
             }
             let (ty, _) = column_type(info, condition.column)?;
+            let ty = match condition.function {
+                Function::Includes => &ColumnType { min: 0, ..ty.clone() },
+                Function::Excludes => &ColumnType { min: 0, max: usize::MAX, ..ty.clone() },
+                _ => ty,
+            };
             parsed.push((condition, self.conform(condition.column, ty, &condition.value)?));
         }
         let one = conditions.iter().find(|c| c.column == UUID_COLUMN && c.function == Function::Equal);
@@ -287,6 +293,12 @@ impl<'a> Work<'a> {
                 .collect(),
         })
     }
+}
+
+/// What is wrong with the number of elements.
+fn missized(ty: &ColumnType, value: &Datum) -> Option<String> {
+    let fits = (ty.min..=ty.max).contains(&value.len());
+    (!fits).then(|| format!("{} to {} members are allowed but {} are present", ty.min, ty.max, value.len()))
 }
 
 fn column_type<'i>(info: &'i TableInfo, column: &str) -> Result<(&'i ColumnType, bool), Failure> {
