@@ -78,6 +78,15 @@ pub fn plan(world: &World, name: &str) -> Plan {
         });
         return plan;
     };
+    if let Some(why) = world.contested(&port_name(name)) {
+        plan.problem("AcquireAddressFailed", why.to_owned());
+        // An address that no port bears yet is given up for another one (invariant 5).
+        let port = world.config.cluster.row_uuid(table::SWITCH_PORT, &owner, "port");
+        if world.nb.row(table::SWITCH_PORT, &port).is_none() {
+            plan.before.push(write::delete(Kind::Ip, &ip.metadata));
+        }
+        return plan;
+    }
     let router =
         world.config.cluster.row_uuid(table::ROUTER, &Owner::vpc(&world.config.cluster_router), "router");
     plan.rows = Some(rows(world, name, ip, router));
