@@ -45,6 +45,10 @@ pub enum Action {
     Restart,
     /// The lease is lost, and given back after so many tenths of a second.
     LoseLease(u8),
+    /// A controller gets the lease while another one still believes that it has it.
+    Usurp(u8),
+    /// A controller learns that the lease is not its own.
+    Depose(u8),
     /// A watch begins anew.
     Relist(u8),
     /// The database is away for so many tenths of a second; its session resumes, or begins anew.
@@ -235,6 +239,8 @@ impl Action {
                 sim.advance(u64::from(tenths) * 100);
                 sim.elect(0);
             }
+            Action::Usurp(n) => sim.elect(usize::from(n) % sim.controllers()),
+            Action::Depose(n) => sim.depose(usize::from(n) % sim.controllers()),
             Action::Relist(kind) => {
                 let kind = Kind::ALL[usize::from(kind) % Kind::ALL.len()];
                 sim.break_watch(0, kind);

@@ -189,6 +189,12 @@ impl Sim {
         &self.nb
     }
 
+    /// How many controllers there are.
+    #[must_use]
+    pub fn controllers(&self) -> usize {
+        self.controllers.len()
+    }
+
     /// An engine.
     #[must_use]
     pub fn engine(&self, controller: usize) -> &Engine {

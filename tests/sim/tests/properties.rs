@@ -173,6 +173,43 @@ proptest! {
     }
 }
 
+fn quarrel() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        2 => (0..3u8).prop_map(Action::Usurp),
+        1 => (0..3u8).prop_map(Action::Depose),
+        1 => (0..20u8).prop_map(Action::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(settings(200))]
+
+    /// Invariants 5 and 7: up to three controllers that all believe to lead, on bad wires. The checks at each commit
+    /// hold for all of them together.
+    #[test]
+    fn leaders_that_quarrel_do_no_harm(
+        history in prop::collection::vec(
+            (prop_oneof![5 => building(), 2 => taking_away(), 3 => quarrel()], prop_oneof![Just(0u64), 1..30u64, 50..300u64]),
+            1..40,
+        ),
+        seed in any::<u64>(),
+        lost in 0..60u64,
+    ) {
+        let mut sim = Sim::new(config(), seed);
+        sim.start_controller();
+        sim.start_controller();
+        sim.knobs = Knobs { latency: (0, 60), answers_later: 20, api_lost: lost, api_answer_lost: lost, nb_lost: lost, nb_answer_lost: lost };
+        play(&mut sim, &history);
+        sim.knobs = Knobs::default();
+        (0..3).for_each(|number| sim.depose(number));
+        sim.settle();
+        sim.elect(1);
+        sim.advance(130_000);
+        sim.converge();
+        check_outcome(&sim);
+    }
+}
+
 /// Things that don't depend on each other, whose outcome has no choice in it.
 #[derive(Clone, Debug)]
 enum Piece {
