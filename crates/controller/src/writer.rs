@@ -189,9 +189,16 @@ fn classify(error: &kube::Error, is_create: bool) -> WriteError {
         404 => WriteError::NotFound,
         409 if is_create && status.reason == "AlreadyExists" => WriteError::AlreadyExists,
         409 => WriteError::Conflict(status.message.clone()),
+        // That is how the API server says that the object of this name is another one by now.
+        422 if concerns_uid(status) => WriteError::Conflict(status.message.clone()),
         400 | 403 | 405 | 413 | 415 | 422 => WriteError::Refused(status.message.clone()),
         _ => WriteError::Unavailable(format!("{} {}", status.code, status.message)),
     }
+}
+
+fn concerns_uid(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.field == "metadata.uid")
 }
 
 #[cfg(test)]
@@ -224,6 +231,17 @@ mod tests {
         ] {
             assert_eq!(classify(&api(code, reason), create), want, "{code} {reason}");
         }
+    }
+
+    #[test]
+    fn another_object_of_the_same_name_is_a_conflict() {
+        // As kube-apiserver 1.34 answers a merge patch with another uid.
+        let text = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","reason":"Invalid","code":422,
+            "message":"Pod \"p\" is invalid: metadata.uid: Invalid value: \"u\": field is immutable",
+            "details":{"name":"p","kind":"Pod","causes":[{"reason":"FieldValueInvalid",
+            "message":"Invalid value: \"u\": field is immutable","field":"metadata.uid"}]}}"#;
+        let status: Status = serde_json::from_str(text).unwrap();
+        assert!(matches!(classify(&kube::Error::Api(status.boxed()), false), WriteError::Conflict(_)));
     }
 
     #[test]
