@@ -361,3 +361,6 @@ pub fn owners(replica: &Replica, cluster: &ClusterId) -> BTreeSet<Owner> {
 pub fn reference(uuid: Uuid) -> Atom {
     Atom::Uuid(uuid)
 }
+
+#[cfg(test)]
+mod tests;

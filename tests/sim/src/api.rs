@@ -174,6 +174,10 @@ impl Api {
         };
         for field in ["uid", "resourceVersion"] {
             let wanted = &patch["metadata"][field];
+            // Of a custom resource's status, kube-apiserver doesn't compare the uid.
+            if (field == "uid" && status && has_status(kind)) || wanted.is_null() {
+                continue;
+            }
             if wanted.is_string() && *wanted != old["metadata"][field] {
                 return Err(WriteError::Conflict(format!("metadata.{field} is {}", old["metadata"][field])));
             }

@@ -1,0 +1,256 @@
+//! One owner's rows against small databases. The invariants that are proved here are numbered in ARCHITECTURE.md.
+
+use std::collections::BTreeMap;
+
+use tombolo_ovsdb::{Datum, Mutation, Name, Op, Replica, Row, Schema, Uuid};
+use tombolo_plan::desired::{DesiredRow, Edge, Link, Managed, Rows};
+use tombolo_plan::nb::{self, table};
+use tombolo_plan::owner::{ClusterId, OWNER_KEY, Owner, PARENT_KEY};
+
+use super::*;
+
+const SWITCH: Uuid = Uuid::from_u128(1);
+const PORT: Uuid = Uuid::from_u128(2);
+const GROUP: Uuid = Uuid::from_u128(3);
+const ROUTER: Uuid = Uuid::from_u128(4);
+
+fn cluster() -> ClusterId {
+    ClusterId::new("c1").unwrap()
+}
+
+fn replica() -> Replica {
+    let schema = Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
+    Replica::new(&nb::wanted(&cluster()).intersect(&schema), &nb::indexes())
+}
+
+fn marks(owner: &Owner) -> Datum {
+    Datum::map_of_strings(cluster().marks(owner))
+}
+
+fn named(name: &str) -> Row {
+    Row::new().with("name", Datum::string(name))
+}
+
+fn ours(name: &str, owner: &Owner) -> Row {
+    named(name).with("external_ids", marks(owner))
+}
+
+/// A pod's port on a switch, with what it hangs on.
+fn port(owner: &Owner, parent: Uuid) -> Row {
+    let mut ids = cluster().marks(owner);
+    ids.insert(PARENT_KEY.to_owned(), parent.to_string());
+    named("p.a").with("external_ids", Datum::map_of_strings(ids))
+}
+
+fn desired(table: Name, uuid: Uuid, owner: &Owner, columns: &[(Name, Managed)]) -> DesiredRow {
+    let mut all: BTreeMap<Name, Managed> = columns.iter().cloned().collect();
+    all.insert("external_ids", Managed::Keys(cluster().marks(owner)));
+    DesiredRow { table, uuid, columns: all, edge: None }
+}
+
+fn text(value: &str) -> Managed {
+    Managed::Whole(Datum::string(value))
+}
+
+fn rows(rows: impl Into<Vec<DesiredRow>>) -> Rows {
+    Rows { rows: rows.into(), links: Vec::new() }
+}
+
+fn run(nb: &Replica, owner: &Owner, rows: &Rows) -> Result<Group, Refusal> {
+    diff(nb, &cluster(), owner, rows)
+}
+
+#[test]
+fn nothing_to_do_is_nothing_done() {
+    // invariant 9
+    let (mut nb, owner) = (replica(), Owner::subnet("s"));
+    assert!(run(&nb, &owner, &Rows::none()).unwrap().is_empty());
+    nb.put(table::SWITCH, SWITCH, Some(ours("s", &owner)));
+    let wanted = rows([desired(table::SWITCH, SWITCH, &owner, &[("name", text("s"))])]);
+    assert!(run(&nb, &owner, &wanted).unwrap().is_empty());
+}
+
+#[test]
+fn only_managed_columns_and_keys_are_written() {
+    // invariant 1: what others wrote on a row of ours stays
+    let (mut nb, owner) = (replica(), Owner::subnet("s"));
+    let other = Datum::map_of_strings([("mcast_snoop", "false"), ("mine", "old")]);
+    nb.put(table::SWITCH, SWITCH, Some(ours("before", &owner).with("other_config", other)));
+    let keys = Managed::Keys(BTreeMap::from([("mine".to_owned(), "new".to_owned())]));
+    let wanted =
+        rows([desired(table::SWITCH, SWITCH, &owner, &[("name", text("s")), ("other_config", keys)])]);
+    let group = run(&nb, &owner, &wanted).unwrap();
+    assert_eq!(
+        group.ops,
+        [
+            Op::update(table::SWITCH, SWITCH, named("s")),
+            Op::mutate(table::SWITCH, SWITCH, Mutation::set_keys("other_config", [("mine", "new")])),
+        ]
+    );
+    assert_eq!(group.deletes, 0);
+}
+
+#[test]
+fn initial_values_are_never_compared() {
+    let (mut nb, owner) = (replica(), Owner::subnet("s"));
+    let initial = Managed::Initial(Datum::map_of_strings([("a", "1")]));
+    let wanted =
+        rows([desired(table::SWITCH, SWITCH, &owner, &[("name", text("s")), ("other_config", initial)])]);
+    let group = run(&nb, &owner, &wanted).unwrap();
+    let Op::Insert { row, .. } = &group.ops[0] else { panic!("{group:?}") };
+    assert_eq!(row.key("other_config", "a"), Some("1"));
+    nb.put(
+        table::SWITCH,
+        SWITCH,
+        Some(ours("s", &owner).with("other_config", Datum::map_of_strings([("a", "2")]))),
+    );
+    assert!(run(&nb, &owner, &wanted).unwrap().is_empty());
+}
+
+#[test]
+fn a_row_without_our_marks_is_never_touched() {
+    // invariants 1 and 2: by its uuid it would be ours
+    let (mut nb, owner) = (replica(), Owner::subnet("s"));
+    let wanted = rows([desired(table::SWITCH, SWITCH, &owner, &[("name", text("s"))])]);
+    let another = Datum::map_of_strings(ClusterId::new("c2").unwrap().marks(&owner));
+    let orphan = Datum::map_of_strings([("tombolo.io/cluster", "c1"), (OWNER_KEY, "thing/of-the-future")]);
+    for foreign in [Datum::empty_map(), another, orphan, marks(&Owner::subnet("t"))] {
+        nb.put(table::SWITCH, SWITCH, Some(named("other").with("external_ids", foreign)));
+        assert_eq!(run(&nb, &owner, &wanted), Err(Refusal::NotOurs { table: table::SWITCH, uuid: SWITCH }));
+        // Nor is it deleted when nothing is wanted.
+        assert!(run(&nb, &owner, &Rows::none()).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn orphans_are_found_and_left() {
+    // invariant 2
+    let mut nb = replica();
+    let ids = Datum::map_of_strings([("tombolo.io/cluster", "c1"), (OWNER_KEY, "thing/x")]);
+    nb.put(table::SWITCH, SWITCH, Some(named("x").with("external_ids", ids)));
+    nb.put(table::ROUTER, ROUTER, Some(ours("r", &Owner::vpc("r"))));
+    assert_eq!(orphans(&nb, &cluster()), [(table::SWITCH, SWITCH, "thing/x".to_owned())]);
+    assert_eq!(owners(&nb, &cluster()), [Owner::vpc("r")].into());
+}
+
+#[test]
+fn a_taken_name_is_refused_with_its_holder() {
+    // invariant 2
+    let owner = Owner::subnet("s");
+    let wanted = rows([desired(table::SWITCH, SWITCH, &owner, &[("name", text("s"))])]);
+    let neutron = Datum::map_of_strings([("neutron:network_name", "n")]);
+    let another = Datum::map_of_strings(ClusterId::new("c2").unwrap().marks(&owner));
+    let vendor = Datum::map_of_strings([("vendor", "kube-ovn")]);
+    for (ids, who) in [
+        (neutron, "OpenStack Neutron"),
+        (another, "the cluster c2"),
+        (vendor, "the vendor kube-ovn"),
+        (Datum::empty_map(), "an unknown system"),
+        (marks(&Owner::subnet("t")), "subnet/t of this cluster"),
+    ] {
+        let mut nb = replica();
+        nb.put(table::SWITCH, Uuid::from_u128(99), Some(named("s").with("external_ids", ids)));
+        let refusal = run(&nb, &owner, &wanted).unwrap_err();
+        assert!(refusal.to_string().contains(who), "{refusal}");
+    }
+    // And nobody may take it between our look and our write.
+    let group = run(&replica(), &owner, &wanted).unwrap();
+    assert_eq!(group.guards, [Op::require_none(table::SWITCH, [Condition::eq("name", Datum::string("s"))])]);
+}
+
+#[test]
+fn a_child_is_made_with_its_edge_and_goes_by_it() {
+    // invariant 1: on the parent one value is moved, whatever else is in the column
+    let (mut nb, owner) = (replica(), Owner::pod("a", "p"));
+    let edge = Edge { table: table::SWITCH, parent: SWITCH, column: "ports" };
+    let mut row = desired(table::SWITCH_PORT, PORT, &owner, &[("name", text("p.a"))]);
+    row.edge = Some(edge);
+    let wanted = rows([row]);
+    assert_eq!(run(&nb, &owner, &wanted), Err(Refusal::NoParent { table: table::SWITCH, uuid: SWITCH }));
+    nb.put(table::SWITCH, SWITCH, Some(named("s").with("ports", Datum::uuid(Uuid::from_u128(77)))));
+    let group = run(&nb, &owner, &wanted).unwrap();
+    assert_eq!(group.guards, [Op::require_row(table::SWITCH, SWITCH)]);
+    assert!(matches!(&group.ops[0], Op::Insert { table: table::SWITCH_PORT, uuid: Some(PORT), .. }));
+    assert_eq!(group.ops[1], Op::add_edge(table::SWITCH, SWITCH, "ports", PORT));
+
+    nb.put(table::SWITCH_PORT, PORT, Some(port(&owner, SWITCH)));
+    nb.put(
+        table::SWITCH,
+        SWITCH,
+        Some(named("s").with("ports", Datum::set_of_uuids([Uuid::from_u128(77), PORT]))),
+    );
+    assert!(run(&nb, &owner, &wanted).unwrap().is_empty());
+    let group = run(&nb, &owner, &Rows::none()).unwrap();
+    assert_eq!(group.ops, [Op::remove_edge(table::SWITCH, SWITCH, "ports", PORT)]);
+    assert_eq!(group.deletes, 1);
+}
+
+#[test]
+fn an_edge_that_somebody_took_away_is_put_back() {
+    let (mut nb, owner) = (replica(), Owner::pod("a", "p"));
+    nb.put(table::SWITCH, SWITCH, Some(named("s")));
+    nb.put(table::SWITCH_PORT, PORT, Some(port(&owner, SWITCH)));
+    let mut row = desired(table::SWITCH_PORT, PORT, &owner, &[("name", text("p.a"))]);
+    row.edge = Some(Edge { table: table::SWITCH, parent: SWITCH, column: "ports" });
+    assert_eq!(
+        run(&nb, &owner, &rows([row])).unwrap().ops,
+        [Op::add_edge(table::SWITCH, SWITCH, "ports", PORT)]
+    );
+}
+
+#[test]
+fn what_holds_others_rows_is_not_deleted() {
+    // invariants 1 and 4
+    let (mut nb, owner, pod) = (replica(), Owner::subnet("s"), Owner::pod("a", "p"));
+    let with = |children: Datum| ours("s", &owner).with("ports", children);
+    // A port that isn't in our replica is somebody else's.
+    nb.put(table::SWITCH, SWITCH, Some(with(Datum::uuid(Uuid::from_u128(77)))));
+    let refusal = run(&nb, &owner, &Rows::none()).unwrap_err();
+    assert!(matches!(refusal, Refusal::HoldsForeign { count: 1, .. }), "{refusal}");
+    // A pod of ours holds it too: it goes first.
+    nb.put(table::SWITCH_PORT, PORT, Some(port(&pod, SWITCH)));
+    nb.put(table::SWITCH, SWITCH, Some(with(Datum::uuid(PORT))));
+    assert_eq!(
+        run(&nb, &owner, &Rows::none()),
+        Err(Refusal::InUse { table: table::SWITCH, name: "s".to_owned(), user: pod })
+    );
+    // Its own port doesn't; but what hangs on it must be the same when it goes.
+    nb.put(table::SWITCH_PORT, PORT, Some(port(&owner, SWITCH)));
+    let group = run(&nb, &owner, &Rows::none()).unwrap();
+    assert_eq!(
+        group.guards,
+        [Op::require_columns(table::SWITCH, SWITCH, Row::new().with("ports", Datum::uuid(PORT)))]
+    );
+    assert_eq!(
+        group.ops,
+        [Op::remove_edge(table::SWITCH, SWITCH, "ports", PORT), Op::delete(table::SWITCH, SWITCH)]
+    );
+    assert_eq!(group.deletes, 2);
+}
+
+#[test]
+fn a_name_can_pass_from_an_old_row_of_ours_to_a_new_one() {
+    let (mut nb, owner) = (replica(), Owner::subnet("s"));
+    nb.put(table::SWITCH, SWITCH, Some(ours("s", &owner)));
+    let new = Uuid::from_u128(5);
+    let group =
+        run(&nb, &owner, &rows([desired(table::SWITCH, new, &owner, &[("name", text("s"))])])).unwrap();
+    assert_eq!(group.ops[0], Op::delete(table::SWITCH, SWITCH));
+    assert!(matches!(&group.ops[1], Op::Insert { uuid: Some(uuid), .. } if *uuid == new));
+}
+
+#[test]
+fn links_are_made_on_rows_of_ours_only() {
+    // invariant 1
+    let (mut nb, pod) = (replica(), Owner::pod("a", "p"));
+    let link = Link { table: table::PORT_GROUP, row: GROUP, column: "ports", target: PORT };
+    let wanted = Rows { rows: Vec::new(), links: vec![link] };
+    // The group isn't there yet: that is no obstacle.
+    assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
+    nb.put(table::PORT_GROUP, GROUP, Some(named("theirs")));
+    assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
+    nb.put(table::PORT_GROUP, GROUP, Some(ours("node.n", &Owner::node("n"))));
+    let group = run(&nb, &pod, &wanted).unwrap();
+    assert_eq!(group.ops, [Op::add_edge(table::PORT_GROUP, GROUP, "ports", PORT)]);
+    assert_eq!(group.guards, [Op::require_row(table::PORT_GROUP, GROUP)]);
+}
