@@ -106,8 +106,7 @@ impl World {
         let both: Vec<&SubnetEntry> = old.iter().chain(&entry).collect();
         for entry in &both {
             dirty.insert(Owner::vpc(&entry.spec.vpc));
-            // Neighbors on the same router: an overlap may begin or end.
-            dirty.extend(self.subnets_of_vpc(&entry.spec.vpc).map(Owner::subnet));
+            self.rivals_dirty(name, entry, dirty);
             for namespace in &entry.spec.namespaces {
                 self.namespace_dirty(namespace, dirty);
             }
@@ -129,6 +128,17 @@ impl World {
         if entry.is_none() && (name == self.config.join_subnet || name == self.config.default_subnet) {
             dirty.insert(Owner::cluster());
         }
+    }
+
+    /// The Subnets on the same router that overlap this one: their conflict begins or ends with it.
+    fn rivals_dirty(&self, name: &str, entry: &SubnetEntry, dirty: &mut Dirty) {
+        let Some(net) = &entry.net else { return };
+        let overlaps = |other: &&str| {
+            let theirs = self.subnets.get(*other).and_then(|other| other.net.as_ref());
+            theirs.is_some_and(|theirs| net.cidr.iter().any(|a| theirs.cidr.iter().any(|b| a.overlaps(b))))
+        };
+        let others = self.subnets_of_vpc(&entry.spec.vpc).filter(|other| *other != name);
+        dirty.extend(others.filter(overlaps).map(Owner::subnet));
     }
 
     /// The namespace's own annotations, and its pods that wait for an address.
@@ -242,10 +252,20 @@ impl World {
                         }
                     }
                 }
-                if let (Some(row), None, table::SWITCH_PORT) = (&change.old, &change.new, table)
-                    && let Some(name) = row.str("name")
-                {
-                    self.forget_borne(name, dirty);
+                match (&change.old, &change.new, table) {
+                    (None, Some(row), table::SWITCH_PORT) => self.adopt_port(row),
+                    (Some(row), None, table::SWITCH_PORT) => {
+                        self.forget_borne(row.str("name").unwrap_or_default(), dirty);
+                    }
+                    // Whether a Subnet stands decides whose place it is where two overlap.
+                    (None, Some(row), table::SWITCH) | (Some(row), None, table::SWITCH) => {
+                        if let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row)
+                            && let Some(entry) = self.subnets.get(&*owner.name)
+                        {
+                            self.rivals_dirty(&owner.name, entry, dirty);
+                        }
+                    }
+                    _ => {}
                 }
                 // A switch or router of ours that lost or regained a child concerns the child's owner.
                 self.children_dirty(table, change, dirty);

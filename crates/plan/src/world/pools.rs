@@ -1,7 +1,10 @@
-//! The allocator's pools: what the IP objects hold, and what was chosen and isn't persisted yet.
+//! The allocator's pools: what the IP objects hold, what was chosen and isn't persisted yet, and what ports bear.
+
+use std::sync::Arc;
 
 use tombolo_api::Ip;
 use tombolo_net::{Addresses, Mac, SubnetPool, SubnetPoolError};
+use tombolo_ovsdb::Row;
 
 use super::{Dirty, World};
 use crate::desired::AddressRequest;
@@ -74,26 +77,26 @@ impl World {
 
     /// Takes what ports bear whose IP objects went unseen: for a process that begins to lead.
     pub fn adopt_ports(&mut self) {
-        let mut found = Vec::new();
-        for (_, row) in self.nb.rows(table::SWITCH_PORT) {
-            let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row) else { continue };
-            let (Some(name), Some(subnet)) = (row.str("name"), row.key("external_ids", "ls")) else {
-                continue;
-            };
-            if matches!(owner.kind, OwnerKind::Pod | OwnerKind::Node) && !self.ips.contains_key(name) {
-                let text = row.get("addresses").and_then(|it| it.strings().next()).unwrap_or_default();
-                found.push((name.to_owned(), subnet.to_owned(), text.to_owned()));
-            }
+        let ports: Vec<Arc<Row>> = self.nb.rows(table::SWITCH_PORT).map(|(_, row)| row.clone()).collect();
+        for port in ports {
+            self.adopt_port(&port);
         }
-        for (name, subnet, text) in found {
-            let mut words = text.split(' ');
-            let mac = words.next().and_then(|mac| mac.parse::<Mac>().ok());
-            let addresses: Vec<_> = words.filter_map(|word| word.parse().ok()).collect();
-            let taken =
-                self.pools.get_mut(&subnet).is_some_and(|pool| pool.assign(&name, &addresses, mac).is_ok());
-            if taken {
-                self.borne.insert(name, subnet);
-            }
+    }
+
+    /// Takes what a port bears if there is no IP object for it: it went while the port was being made.
+    pub(super) fn adopt_port(&mut self, port: &Row) {
+        let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, port) else { return };
+        let (Some(name), Some(subnet)) = (port.str("name"), port.key("external_ids", "ls")) else { return };
+        if !matches!(owner.kind, OwnerKind::Pod | OwnerKind::Node) || self.ips.contains_key(name) {
+            return;
+        }
+        let Some(pool) = self.pools.get_mut(subnet) else { return };
+        let mut words =
+            port.get("addresses").and_then(|it| it.strings().next()).unwrap_or_default().split(' ');
+        let mac = words.next().and_then(|mac| mac.parse::<Mac>().ok());
+        let addresses: Vec<_> = words.filter_map(|word| word.parse().ok()).collect();
+        if pool.assign(name, &addresses, mac).is_ok() {
+            self.borne.insert(name.to_owned(), subnet.to_owned());
         }
     }
 
