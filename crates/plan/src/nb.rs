@@ -1,5 +1,7 @@
 //! The northbound tables the plan reads and writes, and how their rows are found.
 
+use std::net::IpAddr;
+
 use tombolo_neutron as neutron;
 use tombolo_ovsdb::{Atom, Change, Condition, Datum, IndexSpec, Replica, Row, Uuid, Wanted};
 
@@ -35,6 +37,20 @@ pub const OWNED: [&str; 8] = [
 /// Index: rows by our owner key. Rows of another cluster are in it too; [`owned`] tells them apart.
 pub const BY_OWNER: &str = "owner";
 
+/// Index: switch ports by Subnet and address, as [`bearers`] looks them up.
+pub const BY_ADDRESS: &str = "address";
+
+fn address_key(subnet: &str, address: &str) -> Atom {
+    Atom::from(format!("{subnet} {address}"))
+}
+
+fn by_address(row: &Row) -> Vec<Atom> {
+    let Some(subnet) = row.key("external_ids", "ls") else { return Vec::new() };
+    // The first word is the MAC; a router's port has no other.
+    let texts = row.get("addresses").into_iter().flat_map(|addresses| addresses.strings());
+    texts.flat_map(|text| text.split(' ').skip(1)).map(|address| address_key(subnet, address)).collect()
+}
+
 fn by_owner(row: &Row) -> Vec<Atom> {
     row.key("external_ids", OWNER_KEY).map(Atom::from).into_iter().collect()
 }
@@ -44,6 +60,7 @@ fn by_owner(row: &Row) -> Vec<Atom> {
 pub fn indexes() -> Vec<IndexSpec> {
     let mut all = neutron::INDEXES.to_vec();
     all.extend(OWNED.map(|table| IndexSpec { table, name: BY_OWNER, extract: by_owner }));
+    all.push(IndexSpec { table: table::SWITCH_PORT, name: BY_ADDRESS, extract: by_address });
     all
 }
 
@@ -115,6 +132,17 @@ pub fn owned<'a>(
         .filter(|(_, row)| row.key("external_ids", CLUSTER_KEY) == Some(cluster.as_str()))
         .map(|(uuid, row)| (uuid, &**row))
         .collect()
+}
+
+/// The owners whose ports in a Subnet bear an address.
+pub fn bearers(replica: &Replica, cluster: &ClusterId, subnet: &str, address: IpAddr) -> Vec<Owner> {
+    let key = address_key(subnet, &address.to_string());
+    let rows = replica.find(table::SWITCH_PORT, BY_ADDRESS, &key);
+    rows.filter_map(|(_, row)| match ownership(cluster, row) {
+        Ownership::Ours(owner) => Some(owner),
+        _ => None,
+    })
+    .collect()
 }
 
 /// Whether the owner has a row in a table.

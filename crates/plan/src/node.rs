@@ -14,7 +14,7 @@ use tombolo_ovsdb::{Datum, Uuid};
 use crate::desired::{AddressRequest, DesiredRow, Edge, Kind, Managed, Plan, Rows};
 use crate::nb::table;
 use crate::owner::{ClusterId, Owner};
-use crate::pod::port_addresses;
+use crate::pod::{other_bears, port_addresses};
 use crate::row::{child_ids, external_ids, string, strings};
 use crate::subnet::{is_established, switch_uuid};
 use crate::world::World;
@@ -85,6 +85,9 @@ pub fn plan(world: &World, name: &str) -> Plan {
         if world.nb.row(table::SWITCH_PORT, &port).is_none() {
             plan.before.push(write::delete(Kind::Ip, &ip.metadata));
         }
+        return plan;
+    }
+    if other_bears(world, &owner, ip, &mut plan) {
         return plan;
     }
     let router =

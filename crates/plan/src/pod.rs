@@ -16,7 +16,7 @@ use tombolo_neutron as neutron;
 
 use crate::desired::{AddressRequest, DesiredRow, Edge, Kind, Link, Plan, Rows};
 use crate::namespace;
-use crate::nb::table;
+use crate::nb::{self, table};
 use crate::node::group_uuid;
 use crate::owner::Owner;
 use crate::row::{child_ids, string, strings};
@@ -69,6 +69,23 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
             Some(ip) => serve(world, owner, pod, ip),
         },
     }
+}
+
+/// Whether the port of somebody else still bears an address of `ip`: the rows of this owner wait for it then, since
+/// two ports of one address would be two running pods of one address (invariant 5).
+pub(crate) fn other_bears(world: &World, owner: &Owner, ip: &Ip, plan: &mut Plan) -> bool {
+    for address in parse_addr_pair(&ip.spec.ip_address).unwrap_or_default() {
+        let bearers = nb::bearers(&world.nb, &world.config.cluster, &ip.spec.subnet, address);
+        if let Some(other) = bearers.into_iter().find(|bearer| bearer != owner) {
+            plan.problem(
+                "AcquireAddressFailed",
+                format!("the address {address} is still on the port of {other}"),
+            );
+            plan.waits_for = Some(other);
+            return true;
+        }
+    }
+    false
 }
 
 /// The address was chosen for a pod of the same name that is gone, without anybody having seen it go.
@@ -232,6 +249,9 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
     }
     if !is_established(world, subnet) {
         plan.waits_for = Some(Owner::subnet(subnet));
+        return plan;
+    }
+    if other_bears(world, owner, ip, &mut plan) {
         return plan;
     }
     plan.rows = Some(rows(world, owner, pod, ip, entry));

@@ -102,7 +102,7 @@ impl World {
         } else {
             self.selecting_subnets.remove(name);
         }
-        self.refresh_pool(name);
+        self.refresh_pool(name, dirty);
         let both: Vec<&SubnetEntry> = old.iter().chain(&entry).collect();
         for entry in &both {
             dirty.insert(Owner::vpc(&entry.spec.vpc));
@@ -177,7 +177,7 @@ impl World {
             if let Some(subnet) = self.borne.remove(name).filter(|subnet| *subnet != ip.spec.subnet) {
                 self.unclaim(name, &subnet, dirty);
             }
-            self.claim(name, ip);
+            self.claim(name, ip, dirty);
             dirty.insert(World::owner_of_ip(ip));
         }
         for subnet in old.iter().chain(&ip).map(|ip| &ip.spec.subnet) {

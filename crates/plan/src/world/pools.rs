@@ -100,18 +100,22 @@ impl World {
         }
     }
 
-    pub(super) fn claim(&mut self, name: &str, ip: &Ip) {
+    pub(super) fn claim(&mut self, name: &str, ip: &Ip, dirty: &mut Dirty) {
         self.contested.remove(name);
-        let Some(pool) = self.pools.get_mut(&ip.spec.subnet) else { return };
+        let subnet = ip.spec.subnet.as_str();
         let addresses = tombolo_net::parse_addr_pair(&ip.spec.ip_address);
         let mac: Result<Mac, _> = ip.spec.mac_address.parse();
         let error = match (addresses, mac) {
             (Ok(addresses), Ok(mac)) => {
-                if let Some(had) = pool.of_owner(name)
-                    && (had.mac != mac || addresses.iter().any(|a| Some(*a) != had.v4 && Some(*a) != had.v6))
-                {
-                    pool.release(name);
+                let had = self.pools.get(subnet).and_then(|pool| pool.of_owner(name));
+                let other = |had: &Addresses| {
+                    had.mac != mac || addresses.iter().any(|a| Some(*a) != had.v4 && Some(*a) != had.v6)
+                };
+                if had.as_ref().is_some_and(other) {
+                    // What we had in mind for it, or what it was before, may be another IP object's by right.
+                    self.unclaim(name, subnet, dirty);
                 }
+                let Some(pool) = self.pools.get_mut(subnet) else { return };
                 match pool.assign(name, &addresses, Some(mac)) {
                     Ok(_) => return,
                     Err(error) => error.to_string(),
@@ -138,7 +142,7 @@ impl World {
         let names: Vec<String> = self.contested.keys().filter(in_subnet).cloned().collect();
         for name in names {
             if let Some(ip) = self.ips.get(&name).cloned() {
-                self.claim(&name, &ip);
+                self.claim(&name, &ip, dirty);
                 dirty.insert(World::owner_of_ip(&ip));
             }
         }
@@ -146,7 +150,7 @@ impl World {
 
     /// Makes or remakes the pool of a subnet. A changed network starts empty and takes in the IP objects
     /// anew; what doesn't fit is contested.
-    pub(super) fn refresh_pool(&mut self, subnet: &str) {
+    pub(super) fn refresh_pool(&mut self, subnet: &str, dirty: &mut Dirty) {
         let Some(net) = self.subnets.get(subnet).and_then(|entry| entry.net.clone()) else {
             // A spec that became unreadable keeps its pool: addresses in use stay in use.
             if !self.subnets.contains_key(subnet) {
@@ -168,7 +172,7 @@ impl World {
         let names: Vec<String> = self.ips_of_subnet(subnet).map(str::to_owned).collect();
         for name in names {
             if let Some(ip) = self.ips.get(&name).cloned() {
-                self.claim(&name, &ip);
+                self.claim(&name, &ip, dirty);
             }
         }
     }
