@@ -47,7 +47,7 @@ pub fn take(replica: &Replica, cluster: &ClusterId, least: u64) -> (Txn, u64) {
                 "external_ids",
                 Datum::map_of_strings(ids.iter().map(|(k, v)| (k.as_str(), v.as_str()))),
             );
-            (Txn::new([Op::insert(table::ADDRESS_SET, uuid, row)]).comment("epoch 1"), epoch)
+            (Txn::new([Op::insert(table::ADDRESS_SET, uuid, row)]).comment(format!("epoch {epoch}")), epoch)
         }
         Some(row) => {
             let present = epoch(replica, cluster);
@@ -76,4 +76,62 @@ pub fn take(replica: &Replica, cluster: &ClusterId, least: u64) -> (Txn, u64) {
 #[must_use]
 pub fn guard(cluster: &ClusterId, epoch: u64) -> Op {
     holds(cluster, epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use tombolo_ovsdb::{Schema, Until};
+    use tombolo_plan::nb;
+
+    use super::*;
+
+    fn cluster() -> ClusterId {
+        ClusterId::new("18d4c654-f511-4def-a3a0-a6434d237c1e").unwrap()
+    }
+
+    /// A replica whose epoch row has these `external_ids`.
+    fn replica(ids: Option<&[(&str, &str)]>) -> Replica {
+        let schema = Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
+        let mut replica = Replica::new(&nb::wanted(&cluster()).intersect(&schema), &nb::indexes());
+        if let Some(ids) = ids {
+            let row = Row::new().with("external_ids", Datum::map_of_strings(ids.iter().copied()));
+            replica.put(table::ADDRESS_SET, uuid(&cluster()), Some(row));
+        }
+        replica
+    }
+
+    #[test]
+    fn the_first_leader_makes_the_row() {
+        let (txn, epoch) = take(&replica(None), &cluster(), 0);
+        assert_eq!(epoch, 1);
+        let [Op::Insert { row, .. }] = &txn.ops[..] else { panic!("{txn:?}") };
+        // Only characters that ovn-nb(5) allows in the name of an address set.
+        assert_eq!(row.str("name"), Some("tombolo.epoch.18d4c654f5114defa3a0a6434d237c1e"));
+        assert_eq!(row.key("external_ids", EPOCH_KEY), Some("1"));
+        assert_eq!(nb::ownership(&cluster(), row), nb::Ownership::Ours(Owner::cluster()));
+        // If another one is faster, the insert of the same uuid fails: no guard is needed.
+        assert!(txn.guards.is_empty());
+    }
+
+    #[test]
+    fn each_next_one_counts_on_from_what_it_saw() {
+        // invariant 7
+        let seen = replica(Some(&[(EPOCH_KEY, "7")]));
+        let (txn, epoch) = take(&seen, &cluster(), 3);
+        assert_eq!(epoch, 8);
+        assert_eq!(txn.guards, [guard(&cluster(), 7)]);
+        // It may know of a later one than the replica shows, and never goes back.
+        assert_eq!(take(&seen, &cluster(), 20).1, 21);
+        assert_eq!(super::epoch(&seen, &cluster()), Some(7));
+    }
+
+    #[test]
+    fn a_row_without_a_number_is_replaced_only_as_it_was_seen() {
+        let seen = replica(Some(&[(EPOCH_KEY, "seven")]));
+        assert_eq!(super::epoch(&seen, &cluster()), None);
+        let (txn, epoch) = take(&seen, &cluster(), 4);
+        assert_eq!(epoch, 5);
+        let [Op::Wait { until: Until::Equal, rows, .. }] = &txn.guards[..] else { panic!("{txn:?}") };
+        assert_eq!(rows[0].key("external_ids", EPOCH_KEY), Some("seven"));
+    }
 }

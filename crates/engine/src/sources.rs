@@ -52,3 +52,35 @@ impl Sources {
             .all(|kind| self.kinds.get(kind).is_some_and(|source| source.ever && source.listing.is_none()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planning_needs_each_list_once_and_deleting_needs_them_now() {
+        // invariant 4
+        let mut sources = Sources::default();
+        for kind in Kind::ALL {
+            assert!(!sources.can_plan());
+            sources.restarted(kind);
+            sources.synced(kind);
+        }
+        assert!(sources.can_plan() && sources.can_delete());
+        sources.restarted(Kind::Pod);
+        assert!(sources.can_plan() && !sources.can_delete());
+        sources.seen(Kind::Pod, "a/p");
+        sources.seen(Kind::Node, "n");
+        assert_eq!(sources.synced(Kind::Pod), BTreeSet::from(["a/p".to_owned()]));
+        assert!(sources.can_delete());
+    }
+
+    #[test]
+    fn a_list_that_begins_again_forgets_what_it_saw() {
+        let mut sources = Sources::default();
+        sources.restarted(Kind::Pod);
+        sources.seen(Kind::Pod, "a/p");
+        sources.restarted(Kind::Pod);
+        assert!(sources.synced(Kind::Pod).is_empty());
+    }
+}

@@ -177,3 +177,70 @@ pub fn named<'a>(replica: &'a Replica, table: &'static str, name: &str) -> Vec<(
     let key = Atom::from(name);
     replica.find(table, neutron::BY_NAME, &key).map(|(uuid, row)| (uuid, &**row)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn cluster() -> ClusterId {
+        ClusterId::new("c1").unwrap()
+    }
+
+    fn marked(pairs: &[(&str, &str)]) -> Row {
+        Row::new().with("external_ids", Datum::map_of_strings(pairs.iter().copied()))
+    }
+
+    #[test]
+    fn whose_a_row_is() {
+        // invariant 2
+        let pod = Owner::pod("a", "p");
+        for (pairs, whose) in [
+            (&[(CLUSTER_KEY, "c1"), (OWNER_KEY, "pod/a/p")][..], Ownership::Ours(pod)),
+            (&[(CLUSTER_KEY, "c1"), (OWNER_KEY, "gateway/g")], Ownership::Orphan),
+            (&[(CLUSTER_KEY, "c1")], Ownership::Orphan),
+            (&[(CLUSTER_KEY, "c2"), (OWNER_KEY, "pod/a/p")], Ownership::Foreign),
+            (&[("vendor", "kube-ovn"), (OWNER_KEY, "pod/a/p")], Ownership::Foreign),
+            (&[], Ownership::Foreign),
+        ] {
+            assert_eq!(ownership(&cluster(), &marked(pairs)), whose, "{pairs:?}");
+        }
+        assert_eq!(ownership(&cluster(), &Row::new()), Ownership::Foreign);
+    }
+
+    #[test]
+    fn edges_are_told_from_all_else() {
+        let row = |name: &str, port: u128| {
+            let row = Row::new().with("name", Datum::string(name));
+            Some(Arc::new(row.with("ports", Datum::uuid(Uuid::from_u128(port)))))
+        };
+        let change = |old, new| Change { old, new };
+        assert!(only_edges(table::SWITCH, &change(row("s", 1), row("s", 2))));
+        assert!(!only_edges(table::SWITCH, &change(row("s", 1), row("t", 2))));
+        assert!(!only_edges(table::SWITCH, &change(None, row("s", 1))));
+        assert!(!only_edges(table::SWITCH, &change(row("s", 1), None)));
+        assert!(!only_edges(table::SWITCH_PORT, &change(row("s", 1), row("s", 2))));
+    }
+
+    #[test]
+    fn who_bears_an_address() {
+        // invariant 5
+        let schema = tombolo_ovsdb::Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
+        let mut nb = Replica::new(&wanted(&cluster()).intersect(&schema), &indexes());
+        let row = |owner: &str, addresses: &str| {
+            marked(&[(CLUSTER_KEY, "c1"), (OWNER_KEY, owner), ("ls", "s")])
+                .with("addresses", Datum::set_of_strings([addresses]))
+        };
+        nb.put(
+            table::SWITCH_PORT,
+            Uuid::from_u128(1),
+            Some(row("pod/a/p", "00:00:00:00:00:01 10.0.0.2 fd00::2")),
+        );
+        nb.put(table::SWITCH_PORT, Uuid::from_u128(2), Some(row("subnet/s", "00:00:00:00:00:02")));
+        let who = |subnet: &str, address: &str| bearers(&nb, &cluster(), subnet, address.parse().unwrap());
+        assert_eq!(who("s", "10.0.0.2"), [Owner::pod("a", "p")]);
+        assert_eq!(who("s", "fd00:0::2"), [Owner::pod("a", "p")]);
+        assert!(who("t", "10.0.0.2").is_empty() && who("s", "10.0.0.20").is_empty());
+    }
+}

@@ -134,3 +134,87 @@ fn merge(into: &mut Value, from: Value) {
         (into, from) => *into = from,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tombolo_api::VpcStatus;
+    use tombolo_api::annotations::{FINALIZER, OLD_FINALIZER};
+
+    use super::*;
+
+    fn meta() -> ObjectMeta {
+        ObjectMeta {
+            name: Some("a".to_owned()),
+            uid: Some("u".to_owned()),
+            resource_version: Some("7".to_owned()),
+            annotations: Some(BTreeMap::from([
+                ("kept".to_owned(), "1".to_owned()),
+                ("old".to_owned(), "2".to_owned()),
+            ])),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn body(intent: Option<Intent>) -> Option<Value> {
+        intent.map(|intent| match intent.verb {
+            Verb::MergePatch { patch, .. } => patch,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_status_is_written_whole_once_and_then_by_difference() {
+        // invariant 9
+        let mut status = VpcStatus { standby: true, ..VpcStatus::default() };
+        let first = body(super::status(Kind::Vpc, &meta(), None, &status)).unwrap();
+        assert_eq!((&first["status"]["standby"], &first["status"]["router"]), (&json!(true), &json!("")));
+        assert_eq!(super::status(Kind::Vpc, &meta(), Some(&status), &status), None);
+        let old = status.clone();
+        status.router = "r".to_owned();
+        let next = body(super::status(Kind::Vpc, &meta(), Some(&old), &status)).unwrap();
+        assert_eq!(next, json!({ "metadata": { "uid": "u" }, "status": { "router": "r" } }));
+    }
+
+    #[test]
+    fn annotations_of_others_stay() {
+        let wanted =
+            BTreeMap::from([("old", None), ("new", Some("3".to_owned())), ("kept", Some("1".to_owned()))]);
+        let patch = body(annotations(Kind::Pod, &meta(), &wanted)).unwrap();
+        assert_eq!(patch, json!({ "metadata": { "uid": "u", "annotations": { "old": null, "new": "3" } } }));
+        let none = BTreeMap::from([("kept", Some("1".to_owned())), ("absent", None)]);
+        assert_eq!(annotations(Kind::Pod, &meta(), &none), None);
+    }
+
+    #[test]
+    fn finalizers_of_others_stay_and_the_old_one_goes() {
+        let with = |list: &[&str]| ObjectMeta {
+            finalizers: Some(list.iter().map(|f| (*f).to_owned()).collect()),
+            ..meta()
+        };
+        let list = |intent| body(intent).map(|patch| patch["metadata"]["finalizers"].clone());
+        assert_eq!(
+            list(finalizer(Kind::Subnet, &with(&["other", OLD_FINALIZER]), true)),
+            Some(json!(["other", FINALIZER]))
+        );
+        assert_eq!(
+            list(finalizer(Kind::Subnet, &with(&["other", FINALIZER]), false)),
+            Some(json!(["other"]))
+        );
+        assert_eq!(finalizer(Kind::Subnet, &with(&[FINALIZER]), true), None);
+        assert_eq!(finalizer(Kind::Subnet, &meta(), false), None);
+        // A list is replaced as a whole: only that of the version that was read.
+        let patch = body(finalizer(Kind::Subnet, &meta(), true)).unwrap();
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
+    }
+
+    #[test]
+    fn patches_of_one_object_are_one() {
+        let annotated = annotations(Kind::Subnet, &meta(), &BTreeMap::from([("new", Some("3".to_owned()))]));
+        let both = body(merged([annotated, None, finalizer(Kind::Subnet, &meta(), true)])).unwrap();
+        assert_eq!(
+            (&both["metadata"]["annotations"]["new"], &both["metadata"]["finalizers"]),
+            (&json!("3"), &json!([FINALIZER]))
+        );
+        assert_eq!(merged([None, None]), None);
+    }
+}
