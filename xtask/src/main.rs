@@ -16,8 +16,7 @@ cargo xtask COMMAND
 
   demo [--full] [--measure]  the whole scenario on this machine, to the last ping; --full also uninstalls
   measure                    times and memory of our programs in the sandbox that is up, as a table and as JSON
-  test [--fast|--acceptance] all tests, unit to sandbox; --fast: those without the sandbox; --acceptance: and a
-                             quarter of an hour of faults and refusals in the sandbox after them
+  test [--fast]              all tests, unit to sandbox; --fast: those without Kubernetes and the sandbox
   sandbox up                 hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)
   sandbox down               takes all of it down
   sandbox status             what runs
@@ -51,7 +50,6 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ["measure"] => measure().map(|()| ExitCode::SUCCESS),
         ["test"] => tests(test::Tier::Full),
         ["test", "--fast"] => tests(test::Tier::Fast),
-        ["test", "--acceptance"] => tests(test::Tier::Acceptance),
         ["image"] => image::run(&[]).map(|()| ExitCode::SUCCESS),
         ["gen"] => gen_tables(false).map(|()| ExitCode::SUCCESS),
         ["gen", "--check"] => gen_tables(true).map(|()| ExitCode::SUCCESS),

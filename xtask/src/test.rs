@@ -1,9 +1,8 @@
 //! `cargo xtask test`: every check and test of the project, counted, in tiers.
 //!
-//! The fast tier needs no root and no sandbox: formatting, lints, layers, generated files, unit and
-//! property tests, and tests against a real ovsdb-server. The full tier adds the sandbox: the scenario
-//! from an empty machine to the last ping and its uninstall. The acceptance tier adds refusals, faults and
-//! coexistence on what stands. Nothing here judges time.
+//! The fast tier is for each commit: formatting, lints, layers, generated files, unit and property tests, and tests
+//! against a real ovsdb-server, without Kubernetes and the sandbox. The full tier adds the sandbox: the scenario from an empty machine to the last ping
+//! and its uninstall, then refusals, faults and coexistence on what stands. Nothing here judges time.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -34,12 +33,10 @@ impl Count {
 /// How much is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
-    /// Everything without the sandbox, for each commit.
+    /// Everything without Kubernetes and the sandbox, for each commit.
     Fast,
-    /// And the scenario in the sandbox with its uninstall: what CI runs.
+    /// And the sandbox: the scenario with its uninstall, then refusals, faults and coexistence. What CI runs.
     Full,
-    /// And refusals, faults and coexistence in the sandbox, for a quarter of an hour.
-    Acceptance,
 }
 
 /// Runs the tests of a tier. Returns whether everything passed.
@@ -72,26 +69,21 @@ pub fn run(tier: Tier) -> Result<bool> {
     step("lints", &mut || {
         check("cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
     });
+    // No doc tests: there are none, and each library would be compiled once more to find that out.
+    let kinds = ["--lib", "--bins", "--tests", "--no-fail-fast"];
     step("unit, property, golden and database tests", &mut || {
-        cargo_test(&["test", "--workspace", "--no-fail-fast"])
+        let all = ["test", "--workspace", "--exclude", "tombolo-tests-acceptance"];
+        let fast = if tier == Tier::Fast { "1" } else { "0" };
+        cargo_test(&[&all[..], &kinds].concat(), &[("TOMBOLO_FAST", fast)])
     });
-    if tier >= Tier::Full {
+    if tier == Tier::Full {
         step("the scenario in the sandbox", &mut || Ok(Count::one(report(crate::demo_for_test()))));
-        if tier == Tier::Acceptance {
-            step("acceptance tests in the sandbox", &mut || {
-                cargo_test_with(
-                    &[
-                        "test",
-                        "--package",
-                        "tombolo-tests-acceptance",
-                        "--no-fail-fast",
-                        "--",
-                        "--test-threads=1",
-                    ],
-                    &[("TOMBOLO_ACCEPTANCE", "1")],
-                )
-            });
-        }
+        step("refusals, faults and coexistence in the sandbox", &mut || {
+            // Of the whole workspace, so that nothing is compiled anew with other features.
+            let all =
+                ["test", "--workspace", "--test", "acceptance", "--", "--test-threads=1", "--nocapture"];
+            cargo_test(&all, &[("TOMBOLO_ACCEPTANCE", "1")])
+        });
         step("the sandbox leaves nothing behind", &mut || Ok(Count::one(report(crate::sandbox_down()))));
     }
     println!("=== summary, {:.0} s", began.elapsed().as_secs_f64());
@@ -129,13 +121,9 @@ fn check(program: &str, args: &[&str]) -> Result<Count> {
     Ok(Count::one(status.success()))
 }
 
-/// `cargo test`, its output passed on and its result lines counted. A build that fails counts as one.
-fn cargo_test(args: &[&str]) -> Result<Count> {
-    cargo_test_with(args, &[])
-}
-
-/// The same with environment variables.
-fn cargo_test_with(args: &[&str], env: &[(&str, &str)]) -> Result<Count> {
+/// `cargo test` with environment variables, its output passed on and its result lines counted. A build that fails
+/// counts as one.
+fn cargo_test(args: &[&str], env: &[(&str, &str)]) -> Result<Count> {
     let mut child = Command::new("cargo")
         .args(args)
         .envs(env.iter().copied())

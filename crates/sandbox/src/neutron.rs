@@ -251,7 +251,24 @@ pub fn stop() -> Result<()> {
 /// # Errors
 /// As [`ready`].
 pub fn start() -> Result<()> {
-    host().start_again("neutron-server")?;
+    host().daemon("neutron-server", "neutron-server", &CONFIG, &[])?;
+    ready()
+}
+
+/// Starts neutron-server after [`stop`] with `[ovn] neutron_sync_mode` set: it then compares or repairs the northbound
+/// database once at its start, and goes on as usual. Waits until it answers. [`start`] after another [`stop`] is as
+/// without.
+///
+/// # Errors
+/// As [`ready`].
+pub fn start_with(mode: Sync) -> Result<()> {
+    let name = "sync-mode.ini";
+    let path = host().dir().join("fs/etc/neutron").join(name);
+    fs::write(&path, format!("[ovn]\nneutron_sync_mode = {}\n", mode.word()))
+        .with_context(|| format!("writing {}", path.display()))?;
+    let extra = format!("/etc/neutron/{name}");
+    let args: Vec<&str> = CONFIG.into_iter().chain(["--config-file", &extra]).collect();
+    host().daemon("neutron-server", "neutron-server", &args, &[])?;
     ready()
 }
 
@@ -473,15 +490,22 @@ pub enum Sync {
     Repair,
 }
 
+impl Sync {
+    /// As Neutron's option neutron_sync_mode has it.
+    fn word(self) -> &'static str {
+        match self {
+            Sync::Log => "log",
+            Sync::Repair => "repair",
+        }
+    }
+}
+
 /// Runs `neutron-ovn-db-sync-util`. Returns the inconsistencies that it reports, and its errors.
 ///
 /// # Errors
 /// When it fails.
 pub fn sync(mode: Sync) -> Result<Vec<String>> {
-    let mode = match mode {
-        Sync::Log => "log",
-        Sync::Repair => "repair",
-    };
+    let mode = mode.word();
     let mut command = host().command("neutron-ovn-db-sync-util");
     command.args(CONFIG).arg(format!("--ovn-neutron_sync_mode={mode}"));
     let log = host().daemon_log(&format!("neutron-sync-{mode}"));

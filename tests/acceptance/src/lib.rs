@@ -4,6 +4,9 @@
 //! Tests run one at a time (`--test-threads=1`) on a sandbox with our programs in it, when `TOMBOLO_ACCEPTANCE=1` is set;
 //! without it each says `skipped: …` and passes. They begin and end with the same sandbox, whatever happens between.
 
+pub mod healing;
+pub mod router;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};

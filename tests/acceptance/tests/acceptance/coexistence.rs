@@ -12,6 +12,7 @@ use tombolo_sandbox::canon::{self, Dump};
 use tombolo_sandbox::demo::watch::Watch;
 use tombolo_sandbox::kubernetes::{control_plane, kubectl, kubectl_command};
 use tombolo_sandbox::{exec, neutron};
+use tombolo_tests_acceptance::router::Router;
 use tombolo_tests_acceptance::{
     LATER, SOON, apply_subnet, bed, condition, delete, event, get, namespaces, space,
 };
@@ -116,59 +117,6 @@ fn rows_of_ours_that_somebody_deletes_come_back() -> Result<()> {
         })?;
     }
     pod.reaches("12.9.0.1")
-}
-
-/// A router of its own in OpenStack, with a subnet of its own: the scenario's stays as it is.
-struct Router {
-    router: String,
-    network: String,
-}
-
-impl Router {
-    fn new(name: &str, cidr: &str) -> Result<Self> {
-        let create = |kind: &str, fields: Value| -> Result<String> {
-            let mut fields = fields;
-            fields["name"] = json!(name);
-            let made = neutron::api("POST", &format!("{kind}s"), Some(&json!({ kind: fields })))?;
-            made[kind]["id"].as_str().map(str::to_owned).context("an object without an id")
-        };
-        let network = create("network", json!({}))?;
-        let this = Self { router: create("router", json!({}))?, network };
-        this.attach(cidr)?;
-        Ok(this)
-    }
-
-    fn vpc(&self) -> String {
-        format!("neutron-{}", self.router)
-    }
-
-    /// Makes another subnet and connects the router to it.
-    fn attach(&self, cidr: &str) -> Result<()> {
-        let body = json!({"subnet": {"network_id": self.network, "cidr": cidr, "ip_version": 4}});
-        let made = neutron::api("POST", "subnets", Some(&body))?;
-        let body = json!({"subnet_id": made["subnet"]["id"]});
-        neutron::api("PUT", &format!("routers/{}/add_router_interface", self.router), Some(&body)).map(drop)
-    }
-
-    fn delete(&self) -> Result<()> {
-        let query =
-            format!("ports?device_id={}&device_owner=network:router_interface&fields=id", self.router);
-        for port in neutron::api("GET", &query, None)?["ports"].as_array().into_iter().flatten() {
-            let body = json!({"port_id": port["id"]});
-            neutron::api("PUT", &format!("routers/{}/remove_router_interface", self.router), Some(&body))?;
-        }
-        neutron::api("DELETE", &format!("routers/{}", self.router), None).map(drop)
-    }
-}
-
-impl Drop for Router {
-    fn drop(&mut self) {
-        // A test may have deleted it already.
-        let _ = self.delete();
-        if let Err(error) = neutron::api("DELETE", &format!("networks/{}", self.network), None) {
-            eprintln!("the network stays: {error:#}");
-        }
-    }
 }
 
 #[test]
