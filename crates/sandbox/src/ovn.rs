@@ -353,6 +353,62 @@ pub fn leader(database: Database) -> Result<Host> {
     bail!("no server leads {}", database.name())
 }
 
+/// Compacts a member's file. A leader hands the leadership over before it does. Without changes since the last time
+/// there is nothing to compact.
+///
+/// # Errors
+/// When the server doesn't answer.
+pub fn compact(host: &Host, database: Database) -> Result<()> {
+    let mut command = host.command("ovs-appctl");
+    command.args(["--timeout=20", "-t", &database.control(), "ovsdb-server/compact", database.name()]);
+    let output = exec::run(&mut command, exec::SHORT, None)?;
+    if output.status.success() || output.stderr.contains("not storing a duplicate snapshot") {
+        return Ok(());
+    }
+    Err(exec::Failed { command: exec::shown(&command), output }.into())
+}
+
+/// Has a member lose its file and join the cluster anew, as ovsdb(7) has it: the dead server is kicked, and an empty one
+/// joins in its place.
+///
+/// # Errors
+/// When the cluster doesn't answer or the member doesn't join.
+pub fn rejoin(host: &Host, database: Database) -> Result<()> {
+    let control = database.control();
+    let appctl = |at: &Host, words: &[&str]| {
+        at.exec([&["ovs-appctl", "--timeout=20", "-t", &control], words].concat())
+    };
+    let id = appctl(host, &["cluster/sid", database.name()])?;
+    host.kill_daemon(database.daemon(), "KILL")?;
+    exec::wait_until("the server to end", UP, || {
+        Ok(host.daemon_pid(database.daemon()).is_none().then_some(()))
+    })?;
+    host.script(&format!(
+        "rm -f /var/lib/ovn/ovn{0}_db.db /var/lib/ovn/.ovn{0}_db.db.~lock~",
+        database.short()
+    ))?;
+    let short: String = id.trim().chars().take(4).collect();
+    exec::wait_ok("the lost server to be out of the cluster", UP, || {
+        let status = appctl(&leader(database)?, &["cluster/status", database.name()])?;
+        if !status.contains(&short) {
+            return Ok(());
+        }
+        appctl(&leader(database)?, &["cluster/kick", database.name(), id.trim()])?;
+        bail!("server {short} is a member still")
+    })?;
+    let (name, raft) = (database.name(), database.raft_port());
+    let file = format!("/var/lib/ovn/ovn{}_db.db", database.short());
+    let members: Vec<String> = hosts::all()
+        .iter()
+        .filter(|other| other.index != host.index)
+        .map(|other| format!("tcp:{}:{raft}", other.mgmt))
+        .collect();
+    let local = format!("tcp:{}:{raft}", host.mgmt);
+    host.script(&format!("ovsdb-tool join-cluster {file} {name} {local} {}", members.join(" ")))?;
+    host.start_again(database.daemon())?;
+    joined(host)
+}
+
 /// Environment that makes OVN's tools reach the clusters from inside any host.
 pub fn environment() -> [(&'static str, String); 2] {
     [("OVN_NB_DB", Database::Nb.remotes()), ("OVN_SB_DB", Database::Sb.remotes())]

@@ -5,6 +5,8 @@
 //! without it each says `skipped: …` and passes. They begin and end with the same sandbox, whatever happens between.
 
 pub mod healing;
+pub mod leaks;
+pub mod pings;
 pub mod router;
 
 use std::time::Duration;
@@ -42,7 +44,7 @@ pub fn bed() -> Result<Option<Bed>> {
     Ok(Some(Bed { objects }))
 }
 
-/// Waits until both workloads of ours are complete and all nodes are Ready.
+/// Waits until both workloads of ours are complete, all nodes are Ready, and nothing leaks.
 ///
 /// # Errors
 /// When they aren't in time.
@@ -53,7 +55,8 @@ pub fn healthy() -> Result<()> {
         }
         ours::leader()?;
         kubectl(["wait", "--for=condition=Ready", "node", "--all", "--timeout=20s"]).map(drop)
-    })
+    })?;
+    leaks::none()
 }
 
 /// An object as JSON. `place` is its namespace, empty for what has none.

@@ -58,6 +58,19 @@ impl Host {
         Ok(())
     }
 
+    /// Takes the host's two cables out of their switches, or plugs them in again.
+    ///
+    /// # Errors
+    /// When the host isn't up.
+    pub fn cut_off(&self, cut: bool) -> Result<()> {
+        let (under, i) = (underlay_netns(), self.index);
+        for bridge in ["mgmt", "data"] {
+            let master = if cut { "nomaster".to_owned() } else { format!("master {bridge}") };
+            ip(&format!("-n {under} link set {bridge}{i} {master}"))?;
+        }
+        Ok(())
+    }
+
     fn nics(&self) -> Result<()> {
         let (ns, under, i, mtu) = (self.netns(), underlay_netns(), self.index, UNDERLAY_MTU);
         ip(&format!("netns add {ns}"))?;

@@ -3,4 +3,5 @@
 mod coexistence;
 mod faults;
 mod neutron;
+mod outages;
 mod refusals;
