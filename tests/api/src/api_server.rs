@@ -1,5 +1,6 @@
 //! etcd and kube-apiserver.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,7 +26,7 @@ pub struct ApiServer {
     kubeconfig: PathBuf,
     server: Option<Process>,
     // Dropped after the API server, and before the directory.
-    _etcd: Process,
+    etcd: Process,
     dir: TempDir,
 }
 
@@ -80,8 +81,7 @@ impl ApiServer {
             "--max-requests-inflight=1000".to_owned(),
             "--max-mutating-requests-inflight=500".to_owned(),
         ];
-        let mut this =
-            Self { programs, args, kubeconfig: pki.kubeconfig("admin"), server: None, _etcd: etcd, dir };
+        let mut this = Self { programs, args, kubeconfig: pki.kubeconfig("admin"), server: None, etcd, dir };
         this.resume()?;
         Ok(Some(this))
     }
@@ -160,6 +160,54 @@ impl ApiServer {
         self.kubectl(&["apply", "--server-side", "-f", crds])?;
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", crds])?;
         Ok(())
+    }
+
+    /// A script that is `kubectl` for this API server, for programs that call it.
+    pub fn kubectl_script(&self) -> Result<PathBuf> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.dir.path().join("kubectl");
+        let kubectl = self.programs.path("kubectl")?;
+        let text = format!(
+            "#!/bin/sh\nexec '{}' --kubeconfig='{}' \"$@\"\n",
+            kubectl.display(),
+            self.kubeconfig.display()
+        );
+        std::fs::write(&path, text)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+
+    /// Process ids of the API server (if it runs) and of etcd.
+    pub fn pids(&self) -> (Option<u32>, u32) {
+        (self.server.as_ref().map(Process::pid), self.etcd.pid())
+    }
+
+    /// Writes it has taken since it was started, by verb and resource as `POST ips`, without those of Leases.
+    /// Only what was done: what it refused isn't among them.
+    pub fn writes(&self) -> Result<BTreeMap<String, u64>> {
+        let mut all = BTreeMap::new();
+        for line in self.kubectl(&["get", "--raw=/metrics"])?.lines() {
+            let Some(labels) = line.strip_prefix("apiserver_request_total{") else { continue };
+            let label = |name: &str| {
+                let rest = &labels[labels.find(&format!("{name}=\""))? + name.len() + 2..];
+                rest.split('"').next()
+            };
+            let (Some(verb), Some(resource), Some(code)) = (label("verb"), label("resource"), label("code"))
+            else {
+                continue;
+            };
+            let reads = matches!(verb, "GET" | "LIST" | "WATCH" | "CONNECT");
+            if reads || resource == "leases" || !code.starts_with('2') {
+                continue;
+            }
+            let name = match label("subresource") {
+                None | Some("") => format!("{verb} {resource}"),
+                Some(part) => format!("{verb} {resource}/{part}"),
+            };
+            let count = line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).unwrap_or_default();
+            *all.entry(name).or_default() += count as u64;
+        }
+        Ok(all)
     }
 
     /// A program of Kubernetes', for tests that need more of it.

@@ -6,7 +6,10 @@
 //! installed, `start` prints what is missing and returns `None`, and the test counts as passed over.
 
 mod api_server;
+mod cluster;
+mod controller;
 mod nb;
+pub mod neutron;
 mod process;
 
 use std::time::{Duration, Instant};
@@ -14,6 +17,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 pub use api_server::ApiServer;
+pub use cluster::Cluster;
+pub use controller::{Controller, Program};
 pub use nb::Nb;
 pub use process::{Process, free_port};
 
@@ -37,4 +42,10 @@ pub fn eventually<T>(
         Some(error) => bail!("waiting for {what}: {error:#}"),
         None => bail!("waiting for {what}: not within {deadline:?}"),
     }
+}
+
+/// The sum of the values of those lines of a Prometheus text that `wanted` chooses.
+pub fn sum_of_metrics(text: &str, wanted: impl Fn(&str) -> bool) -> f64 {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && wanted(line));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }

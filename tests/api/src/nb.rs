@@ -13,6 +13,21 @@ use crate::process::{Process, free_port};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// OVN 23.03's schema.
+pub(crate) const SCHEMA: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/ovn-23.03/ovn-nb.ovsschema");
+
+/// Whether the programs that an NB needs are installed; says which one isn't.
+pub(crate) fn are_there() -> bool {
+    for name in ["ovsdb-server", "ovsdb-tool", "ovn-nbctl", "ovs-appctl", "setpriv"] {
+        if which(name).is_none() {
+            println!("skipped: {name} is not installed (Debian: ovn-common, openvswitch-switch, util-linux)");
+            return false;
+        }
+    }
+    true
+}
+
 /// A running NB.
 #[derive(Debug)]
 pub struct Nb {
@@ -35,22 +50,16 @@ impl Nb {
     }
 
     fn start_as(clustered: bool) -> Result<Option<Self>> {
-        for name in ["ovsdb-server", "ovsdb-tool", "ovn-nbctl", "setpriv"] {
-            if which(name).is_none() {
-                println!(
-                    "skipped: {name} is not installed (Debian: ovn-common, openvswitch-switch, util-linux)"
-                );
-                return Ok(None);
-            }
+        if !are_there() {
+            return Ok(None);
         }
         let dir = TempDir::new().context("making a directory for the NB")?;
         let file = dir.path().join("nb.db");
-        let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/ovn-23.03/ovn-nb.ovsschema");
         let mut tool = Command::new("ovsdb-tool");
         if clustered {
-            tool.arg("create-cluster").arg(&file).arg(schema).arg(format!("tcp:127.0.0.1:{}", free_port()?));
+            tool.arg("create-cluster").arg(&file).arg(SCHEMA).arg(format!("tcp:127.0.0.1:{}", free_port()?));
         } else {
-            tool.arg("create").arg(&file).arg(schema);
+            tool.arg("create").arg(&file).arg(SCHEMA);
         }
         let output = tool.output().context("starting ovsdb-tool")?;
         if !output.status.success() {
@@ -93,6 +102,14 @@ impl Nb {
         self.server.as_ref()
     }
 
+    /// How many transactions a standalone database has committed since it was created: the records of its file
+    /// (the server compacts it by itself only after a day, or when it has become very large).
+    pub fn transactions(&self) -> Result<u64> {
+        let file = std::fs::read(self.dir.path().join("nb.db")).context("reading the NB's file")?;
+        let records = file.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"OVSDB JSON "));
+        Ok(records.count() as u64)
+    }
+
     /// What `ovn-nbctl ARGS` prints.
     pub fn ctl(&self, args: &[&str]) -> Result<String> {
         let output = Command::new("ovn-nbctl")
@@ -107,78 +124,8 @@ impl Nb {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// What a router and a network of Neutron's look like (ML2/OVN, read off a running one): router `name`
-    /// with a port on a network with the given CIDR. `n` makes uuids and MACs, 1 to 255. Returns the names
-    /// `neutron-<uuid>` of router and network.
+    /// A router of Neutron's with a network: see [`crate::neutron::router`].
     pub fn neutron_router(&self, n: u8, name: &str, cidr: &str) -> Result<(String, String)> {
-        let uuid = |kind: u8| format!("{kind:02x}0000{n:02x}-1111-4222-8333-0000000000{n:02x}");
-        let (router, network, port, subnet) = (uuid(1), uuid(2), uuid(3), uuid(4));
-        let (lr, ls) = (format!("neutron-{router}"), format!("neutron-{network}"));
-        let lrp = format!("lrp-{port}");
-        let mac = format!("fa:16:3e:00:00:{n:02x}");
-        let (gateway, length) = cidr.split_once('/').context("a CIDR")?;
-        let gateway = gateway.rsplit_once('.').map(|(net, _)| format!("{net}.1")).context("an IPv4 CIDR")?;
-        let ids = |pairs: &[(&str, &str)]| -> Vec<String> {
-            pairs.iter().map(|(k, v)| format!("external_ids:\"{k}\"=\"{v}\"")).collect()
-        };
-        let mut args: Vec<String> = Vec::new();
-        let mut add = |words: &[&str], more: Vec<String>| {
-            if !args.is_empty() {
-                args.push("--".to_owned());
-            }
-            args.extend(words.iter().map(|w| (*w).to_owned()));
-            args.extend(more);
-        };
-        add(&["ls-add", &ls], vec![]);
-        add(
-            &["set", "Logical_Switch", &ls],
-            ids(&[
-                ("neutron:network_name", "provider"),
-                ("neutron:mtu", "1442"),
-                ("neutron:revision_number", "2"),
-            ]),
-        );
-        add(&["lr-add", &lr], vec![]);
-        add(
-            &["set", "Logical_Router", &lr],
-            ids(&[
-                ("neutron:router_name", name),
-                ("neutron:gw_port_id", ""),
-                ("neutron:revision_number", "3"),
-            ]),
-        );
-        add(&["lrp-add", &lr, &lrp, &mac, &format!("{gateway}/{length}")], vec![]);
-        let network_name = ls.clone();
-        add(
-            &["set", "Logical_Router_Port", &lrp],
-            ids(&[
-                ("neutron:network_name", &network_name),
-                ("neutron:router_name", &router),
-                ("neutron:subnet_ids", &subnet),
-                ("neutron:revision_number", "3"),
-            ]),
-        );
-        add(&["lsp-add", &ls, &port], vec![]);
-        add(
-            &[
-                "set",
-                "Logical_Switch_Port",
-                &port,
-                "type=router",
-                "addresses=router",
-                &format!("options:router-port={lrp}"),
-            ],
-            ids(&[
-                ("neutron:cidrs", &format!("{gateway}/{length}")),
-                ("neutron:device_id", &router),
-                ("neutron:device_owner", "network:router_interface"),
-                ("neutron:network_name", &network_name),
-                ("neutron:port_name", ""),
-                ("neutron:revision_number", "3"),
-            ]),
-        );
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        self.ctl(&args)?;
-        Ok((lr, ls))
+        crate::neutron::router(|args| self.ctl(args), n, name, cidr)
     }
 }

@@ -1,6 +1,6 @@
 //! The harness itself: what it starts answers, keeps its data over a pause, and leaves nothing behind.
 
-use tombolo_tests_api::{ApiServer, Nb};
+use tombolo_tests_api::{ApiServer, Cluster, Nb};
 
 #[test]
 fn api_server() -> anyhow::Result<()> {
@@ -25,5 +25,36 @@ fn nb() -> anyhow::Result<()> {
         assert!(shown.contains(&format!("({router})")) && shown.contains(&format!("({network})")), "{shown}");
         assert!(shown.contains("networks: [\"192.168.1.1/24\"]"), "{shown}");
     }
+    Ok(())
+}
+
+/// Everything that is done to a cluster leaves what it held.
+#[test]
+fn cluster() -> anyhow::Result<()> {
+    let Some(mut nb) = Cluster::start()? else { return Ok(()) };
+    let before = nb.log_end()?;
+    nb.ctl(&["ls-add", "one"])?;
+    assert!(nb.log_end()? > before);
+    let first = nb.leader()?;
+    nb.kill(first);
+    nb.ctl(&["ls-add", "two"])?;
+    nb.start_member(first)?;
+    nb.settle()?;
+    let second = nb.transfer()?;
+    nb.ctl(&["ls-add", "three"])?;
+    nb.compact()?;
+    nb.settle()?;
+    nb.lose(second)?;
+    nb.settle()?;
+    for n in 0..nb.size() {
+        nb.kill(n);
+    }
+    for n in 0..nb.size() {
+        nb.start_member(n)?;
+    }
+    let names = nb.ctl(&["--bare", "--columns=name", "list", "Logical_Switch"])?;
+    let mut names: Vec<&str> = names.split_whitespace().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["one", "three", "two"]);
     Ok(())
 }

@@ -1,13 +1,12 @@
 //! A bed for the controller: API server, NB, and the program as a process.
 #![allow(dead_code)] // each test file uses its part
 
-use std::path::Path;
-use std::process::ExitStatus;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tempfile::TempDir;
-use tombolo_tests_api::{ApiServer, Nb, Process, eventually, free_port};
+use tombolo_tests_api::{ApiServer, Nb, Program, eventually};
 
 /// Both servers, with our kinds installed.
 pub struct Bed {
@@ -90,61 +89,31 @@ impl Bed {
 }
 
 /// The program.
-pub struct Controller {
-    process: Option<Process>,
-    port: u16,
-}
+pub struct Controller(tombolo_tests_api::Controller);
 
 impl Controller {
     /// Starts it under the name `name`, with short election times unless `args` say otherwise.
     pub fn start(bed: &Bed, name: &str, args: &[&str]) -> Result<Self> {
-        let port = free_port()?;
-        let all: Vec<String> = [
-            format!("--kubeconfig={}", bed.api.kubeconfig().display()),
-            format!("--ovn-nb-addr={}", bed.nb.address()),
-            format!("--pprof-port={port}"),
-            "--leader-elect-lease-duration=4s".to_owned(),
-            "--leader-elect-renew-deadline=3s".to_owned(),
-            "--leader-elect-retry-period=1s".to_owned(),
-        ]
-        .into_iter()
-        .chain(args.iter().map(|a| (*a).to_owned()))
-        .collect();
-        let program = Path::new(env!("CARGO_BIN_EXE_tombolo-controller"));
-        let log = bed.dir.path().join(format!("{name}.log"));
-        let process = Process::start(program, &all, &[("POD_NAME", name), ("RUST_LOG", "")], &log)?;
-        Ok(Self { process: Some(process), port })
+        let program = Program {
+            path: env!("CARGO_BIN_EXE_tombolo-controller").into(),
+            kubeconfig: bed.api.kubeconfig().to_owned(),
+            nb: bed.nb.address().to_owned(),
+            logs: bed.dir.path().to_owned(),
+        };
+        tombolo_tests_api::Controller::start(&program, name, args).map(Self)
     }
+}
 
-    /// What it has logged.
-    pub fn log(&self) -> String {
-        self.process.as_ref().map(Process::output).unwrap_or_default()
+impl Deref for Controller {
+    type Target = tombolo_tests_api::Controller;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
+}
 
-    /// Asks it to end and waits.
-    pub fn stop(&mut self) -> Result<ExitStatus> {
-        self.process.take().context("it has ended already")?.stop(Duration::from_secs(10))
-    }
-
-    /// Sends it a signal.
-    pub fn signal(&self, name: &str) -> Result<()> {
-        self.process.as_ref().context("it has ended")?.signal(name)
-    }
-
-    /// Kills it.
-    pub fn kill(&mut self) {
-        self.process = None;
-    }
-
-    /// The status code and body of `GET path`.
-    pub fn get(&self, path: &str) -> Result<(u16, String)> {
-        use std::io::{Read as _, Write as _};
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        let code = text.get(9..12).and_then(|c| c.parse().ok()).context("no status line")?;
-        Ok((code, text))
+impl DerefMut for Controller {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }
