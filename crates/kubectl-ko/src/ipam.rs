@@ -18,18 +18,37 @@ const MAC_ADDRESS: &str = "ovn.kubernetes.io/mac_address";
 const OWNER: &str = "tombolo.io/owner";
 const CLUSTER: &str = "tombolo.io/cluster";
 
-/// Compares, prints each difference, and says with the exit code whether there is one.
-pub fn check(kubectl: &Kubectl) -> Result<ExitCode> {
+/// What was compared, and what differs.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// One line for each difference.
+    pub differences: BTreeSet<String>,
+    /// IP objects.
+    pub ips: usize,
+    /// Pods with an interface of ours.
+    pub pods: usize,
+    /// Switch ports of pods and nodes.
+    pub ports: usize,
+}
+
+/// Compares.
+pub fn report(kubectl: &Kubectl) -> Result<Report> {
     let (mut found, mut counts) = compare(&State::read(kubectl)?);
     if !found.is_empty() {
         let (again, now) = compare(&State::read(kubectl)?);
         found = found.intersection(&again).cloned().collect();
         counts = now;
     }
+    let [ips, pods, ports] = counts;
+    Ok(Report { differences: found, ips, pods, ports })
+}
+
+/// Compares, prints each difference, and says with the exit code whether there is one.
+pub fn check(kubectl: &Kubectl) -> Result<ExitCode> {
+    let Report { differences: found, ips, pods, ports } = report(kubectl)?;
     for line in &found {
         println!("{line}");
     }
-    let [ips, pods, ports] = counts;
     if found.is_empty() {
         println!("{ips} IP objects, {pods} pods, {ports} switch ports: no difference");
         return Ok(ExitCode::SUCCESS);

@@ -23,6 +23,11 @@ impl Kubectl {
         Self { program }
     }
 
+    /// This program.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self { program: program.into() }
+    }
+
     /// A call to be completed by the caller.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(&self.program);

@@ -5,8 +5,8 @@
 
 mod cli;
 mod database;
-mod ipam;
-mod kubectl;
+pub mod ipam;
+pub mod kubectl;
 mod node;
 
 use std::ffi::OsString;
