@@ -1,5 +1,6 @@
 //! The project's own commands. Decides how a command line is read; each module does its work.
 
+mod bench;
 mod check_layers;
 mod r#gen;
 mod image;
@@ -16,6 +17,9 @@ cargo xtask COMMAND
 
   demo [--full] [--measure]  the whole scenario on this machine, to the last ping; --full also uninstalls
   measure                    times and memory of our programs in the sandbox that is up, as a table and as JSON
+  bench provision [--pods N,…] [--nodes N,…]
+                             how fast pods get their network on a real API server and NB, beside a bare client: JSON
+  bench faults               controllers killed, the NB and the API server taken away, 1,000 routers: a table
   test [--fast]              all tests, unit to sandbox; --fast: those without Kubernetes and the sandbox
   sandbox up                 hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)
   sandbox down               takes all of it down
@@ -47,6 +51,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
     match words.as_slice() {
         ["sandbox", rest @ ..] => sandbox_cmd::run(rest),
         ["demo", options @ ..] => demo(options).map(|()| ExitCode::SUCCESS),
+        ["bench", rest @ ..] => bench::run(rest),
         ["measure"] => measure().map(|()| ExitCode::SUCCESS),
         ["test"] => tests(test::Tier::Full),
         ["test", "--fast"] => tests(test::Tier::Fast),

@@ -1,0 +1,104 @@
+//! Pods and nodes that go in every way, seen and unseen: no address, row or object stays behind.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use tombolo_tests_api::eventually;
+
+use super::{Line, NAMESPACES, NODES, Sizes, Stage, create};
+use crate::bed::{PATIENCE, delete_pod};
+use crate::pods::Name;
+
+/// Deletes in every way, and counts what is left.
+pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
+    let Some(mut stage) = Stage::start(controller).await? else { return Ok(None) };
+    let client = stage.bed.client.clone();
+    let mut pods: Vec<Name> = (0..sizes.leak_pods)
+        .map(|n| (NAMESPACES[n % NAMESPACES.len()].to_owned(), format!("pod{n}")))
+        .collect();
+    for (n, pod) in pods.iter().enumerate() {
+        create(&client, pod, n).await;
+    }
+    stage.converged(pods.len()).await?;
+
+    // Force-deleted, some of them before they were served, and made again under the same name at once.
+    for n in 0..sizes.leak_pods / 8 {
+        let pod = (NAMESPACES[n % 2].to_owned(), format!("short{n}"));
+        create(&client, &pod, n).await;
+        delete_pod(&client, &pod.0, &pod.1).await?;
+        let old = &pods[n];
+        delete_pod(&client, &old.0, &old.1).await?;
+        create(&client, old, n + 1).await;
+    }
+    stage.converged(pods.len()).await?;
+
+    // A node goes with its pods, as the garbage collection of Kubernetes does it.
+    stage.bed.api.kubectl(&["delete", "node", "node2", "--wait=false"])?;
+    let all = stage.bed.api.json(&["get", "pods", "--all-namespaces"])?;
+    for pod in all["items"].as_array().into_iter().flatten() {
+        if pod["spec"]["nodeName"] == "node2" {
+            let name = |key| pod["metadata"][key].as_str().unwrap_or_default().to_owned();
+            let pod = (name("namespace"), name("name"));
+            delete_pod(&client, &pod.0, &pod.1).await?;
+            pods.retain(|other| *other != pod);
+        }
+    }
+    stage.bed.agree(pods.len(), NODES - 1).with_context(|| stage.logs())?;
+
+    // Both controllers are down while a few go: fewer than the brake minds (invariant 4).
+    let few: Vec<Name> = pods.drain(..8).collect();
+    let down = Instant::now();
+    unseen(&mut stage, &few).await?;
+    stage.bed.agree(pods.len(), NODES - 1).with_context(|| stage.logs())?;
+    let few_gone = down.elapsed().as_secs_f64();
+
+    // They are down while most go: that looks like a cluster whose objects were lost, and waits for a person.
+    let many = std::mem::take(&mut pods);
+    ensure!(many.len() > 40, "too few pods for the brake");
+    unseen(&mut stage, &many).await?;
+    // Whether it waits depends on how many there are: max(50, 10 %).
+    let holds = many.len() > 55;
+    if holds {
+        eventually("the brake to hold", PATIENCE, || {
+            let leader = stage.leader().context("nobody leads")?;
+            Ok((stage.pair[leader].metric("tombolo_engine_brake_holding")? == 1.0).then_some(()))
+        })?;
+        stage.bed.release_brake()?;
+    }
+    stage.bed.agree(0, NODES - 1).with_context(|| stage.logs())?;
+    stage.pods.sound()?;
+    Ok(Some(vec![
+        Line::text(
+            "pods force-deleted, a node with its pods deleted",
+            format!("{} pods: nothing left behind", sizes.leak_pods),
+        ),
+        Line::text(
+            "8 pods deleted while no controller runs",
+            format!("nothing left behind {few_gone:.1} s after the controllers were killed"),
+        ),
+        Line::text(
+            &format!("{} pods deleted while no controller runs", many.len()),
+            if holds {
+                "held by the brake; after its release nothing left behind"
+            } else {
+                "nothing left behind"
+            },
+        ),
+    ]))
+}
+
+/// Deletes pods while no controller runs.
+async fn unseen(stage: &mut Stage, pods: &[Name]) -> Result<()> {
+    stage.led().await?;
+    for controller in &mut stage.pair {
+        controller.kill();
+    }
+    for (namespace, name) in pods {
+        delete_pod(&stage.bed.client, namespace, name).await?;
+    }
+    for (n, name) in ["a", "b"].into_iter().enumerate() {
+        stage.pair[n] = stage.bed.controller(name, &[])?;
+    }
+    Ok(())
+}
