@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 use tombolo_sandbox::hosts::{self, Host};
 use tombolo_sandbox::kubernetes::kubectl;
 use tombolo_sandbox::ovn::{self, Database};
@@ -206,5 +207,57 @@ fn a_host_that_is_cut_off_comes_back() -> Result<()> {
     let (cut, mend) = (|| host.cut_off(true), || host.cut_off(false));
     let lost = site.survives("a host cut off from all others", cut, mend)?;
     ensure!(lost.lost > 0, "it was not cut off: {lost}");
+    Ok(())
+}
+
+/// Takes our programs out of the cluster, or puts them back. Pods' interfaces and rows stay.
+fn without_us(away: bool) -> Result<()> {
+    let replicas = if away { "--replicas=0" } else { "--replicas=2" };
+    kubectl(["-n", ours::NAMESPACE, "scale", "deployment/kube-ovn-controller", replicas])?;
+    let nowhere = if away { json!("nowhere") } else { Value::Null };
+    let patch =
+        json!({"spec": {"template": {"spec": {"nodeSelector": {"tombolo.io/test": nowhere}}}}}).to_string();
+    kubectl(["-n", ours::NAMESPACE, "patch", "daemonset/kube-ovn-cni", "--type=merge", "-p", &patch])?;
+    exec::wait_ok("our programs to come or go", LATER, || {
+        let left = ours::pods()?;
+        ensure!(left.is_empty() == away, "there are {left:?}");
+        Ok(())
+    })
+}
+
+/// How many pings are lost while something is broken, from before to after it.
+fn loss(from: &Pod, to: &Pod, fault: impl FnOnce() -> Result<()>) -> Result<Lost> {
+    let pings = Pings::start(from, &to.address)?;
+    fault()?;
+    pings.finish()
+}
+
+#[test]
+fn running_pods_lose_no_more_than_without_our_programs() -> Result<()> {
+    if bed()?.is_none() {
+        return Ok(());
+    }
+    let site = Site::new("acc-paired")?;
+    let faults: [(&str, &dyn Fn() -> Result<()>); 2] = [
+        ("ovs-vswitchd killed and started", &|| ovn::restart_vswitchd(&site.two.host, "KILL")),
+        ("a host cut off for 5 s", &|| {
+            site.two.host.cut_off(true)?;
+            thread::sleep(Duration::from_secs(5));
+            site.two.host.cut_off(false)
+        }),
+    ];
+    let run =
+        || faults.iter().map(|(_, fault)| loss(&site.one, &site.two, fault)).collect::<Result<Vec<Lost>>>();
+    let with = run()?;
+    healthy()?;
+    without_us(true)?;
+    let without = run();
+    without_us(false)?;
+    healthy()?;
+    for ((what, _), (with, without)) in faults.iter().zip(with.iter().zip(&without?)) {
+        println!("| {what} | with our programs {with} | without {without} |");
+        // Five pings a second: how long the fault itself takes is never quite the same.
+        ensure!(with.lost <= without.lost + 10, "{what}: {with}, without our programs {without}");
+    }
     Ok(())
 }
