@@ -41,6 +41,8 @@ pub enum Action {
     Maintenance,
     /// Somebody makes a switch with the name of a Subnet, or takes it away.
     ForeignSwitch(u8, bool),
+    /// Somebody hangs a port on a Subnet's switch, or takes it away.
+    ForeignPort(u8, bool),
     /// The leading controller's process starts again.
     Restart,
     /// The lease is lost, and given back after so many tenths of a second.
@@ -86,7 +88,9 @@ pub fn subnet(number: u8) -> String {
     format!("net{}", number % SUBNETS)
 }
 
-fn pod(number: u8) -> String {
+/// Name of a pod.
+#[must_use]
+pub fn pod(number: u8) -> String {
     format!("p{}", number % PODS)
 }
 
@@ -227,6 +231,25 @@ impl Action {
                         sim.foreign(&Txn::new([Op::insert(table::SWITCH, uuid, row)]));
                     }
                     (false, true) => sim.foreign(&Txn::new([Op::delete(table::SWITCH, uuid)])),
+                    _ => {}
+                }
+            }
+            Action::ForeignPort(n, present) => {
+                use tombolo_ovsdb::{Datum, Op, Row, Txn};
+                let (name, port) = (subnet(n), row_uuid(table::SWITCH_PORT, &format!("hung-{}", subnet(n))));
+                let switch = tombolo_plan::subnet::switch_uuid(&sim.config().cluster, &name);
+                let rows = sim.nb().rows();
+                let stands = rows.row(table::SWITCH, &switch).is_some();
+                let there = rows.row(table::SWITCH_PORT, &port).is_some();
+                match (present, there) {
+                    (true, false) if stands => {
+                        let row = Row::new().with("name", Datum::string(format!("hung-{name}")));
+                        let edge = Op::add_edge(table::SWITCH, switch, "ports", port);
+                        sim.foreign(&Txn::new([Op::insert(table::SWITCH_PORT, port, row), edge]));
+                    }
+                    (false, true) => {
+                        sim.foreign(&Txn::new([Op::remove_edge(table::SWITCH, switch, "ports", port)]));
+                    }
                     _ => {}
                 }
             }

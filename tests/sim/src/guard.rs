@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tombolo_ovsdb::{ChangeSet, Datum, Name, Replica, Row, Uuid};
+use tombolo_engine::fence;
+use tombolo_ovsdb::{ChangeSet, Datum, Name, Replica, Row, Txn, Uuid};
 use tombolo_plan::nb::{self, Ownership, table};
 use tombolo_plan::{ClusterId, Kind, OwnerKind};
 
@@ -78,6 +79,13 @@ impl Guard {
         for (table, uuid, change) in changes.iter() {
             if let Some(row) = change.new.as_ref().filter(|_| change.old.is_none()) {
                 assert!(self.is_ours(row), "invariant 2: {table} {uuid} was made without our marks: {row:?}");
+                let same = |other: &Row| other.str("name") == row.str("name");
+                assert!(
+                    !matches!(table, table::SWITCH | table::ROUTER)
+                        || rows.rows(table).filter(|(_, other)| same(other)).count() == 1,
+                    "invariant 2: a second {table} of the name {:?} was made",
+                    row.str("name")
+                );
                 continue;
             }
             let Some(old) = change.old.as_ref().filter(|row| !self.is_ours(row)) else { continue };
@@ -182,5 +190,75 @@ pub fn check_ips(api: &Api) {
             let other = seen.insert((subnet.to_owned(), address.to_owned()), name.to_owned());
             assert_eq!(other, None, "invariant 5: {address} of {subnet} is {name}'s too");
         }
+    }
+}
+
+/// Who took which epoch: only the newest one may write (invariant 7).
+#[derive(Clone, Debug, Default)]
+pub struct Epochs(BTreeMap<u64, (usize, u64)>);
+
+impl Epochs {
+    /// Checks a transaction of a controller's (its number and life) that was executed.
+    ///
+    /// # Panics
+    /// When it wrote under an epoch that is another's or not the newest, or took one that was taken.
+    pub fn check(
+        &mut self,
+        cluster: &ClusterId,
+        who: (usize, u64),
+        txn: &Txn,
+        before: &Replica,
+        after: &Replica,
+        changes: &ChangeSet,
+    ) {
+        let (old, new) = (fence::epoch(before, cluster), fence::epoch(after, cluster));
+        if let Some(epoch) = new.filter(|_| old != new) {
+            let other = self.0.insert(epoch, who);
+            assert!(other.is_none(), "invariant 7: the epoch {epoch} of {other:?} was taken by {who:?} too");
+            assert!(old.is_none_or(|old| old < epoch), "invariant 7: the epoch went from {old:?} to {epoch}");
+        }
+        let said = txn.comment.strip_prefix("tombolo ").and_then(|rest| rest.split(':').next());
+        let Some(said) = said.and_then(|text| text.parse::<u64>().ok()).filter(|_| !changes.is_empty())
+        else {
+            return;
+        };
+        assert_eq!(old, Some(said), "invariant 7: {who:?} wrote under the epoch {said}: {}", txn.comment);
+        assert_eq!(self.0.get(&said), Some(&who), "invariant 7: {who:?} wrote under another's epoch {said}");
+    }
+}
+
+/// Checks that no port of a pod goes that lives and of which nothing was ever taken away (invariant 4).
+///
+/// # Panics
+/// When one does.
+pub fn check_living(cluster: &ClusterId, before: &Replica, api: &Api, changes: &ChangeSet) {
+    for (_, change) in changes.of_table(table::SWITCH_PORT).filter(|(_, change)| change.new.is_none()) {
+        let Some(row) = &change.old else { continue };
+        let owner = match nb::ownership(cluster, row) {
+            Ownership::Ours(owner) if owner.kind == OwnerKind::Pod => owner,
+            _ => continue,
+        };
+        let Some(pod) = api.get(Kind::Pod, &owner.name) else { continue };
+        let ends = pod["metadata"]["deletionTimestamp"].is_string();
+        if ends || matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) {
+            continue;
+        }
+        let (namespace, name) = owner.namespaced();
+        let subnet = row.key("external_ids", "ls").unwrap_or_default();
+        let touched = |entry: &crate::api::Entry| {
+            let text = |field: &str| entry.object["metadata"][field].as_str().unwrap_or_default();
+            let same = match entry.kind {
+                Kind::Pod => text("name") == name && text("namespace") == namespace,
+                Kind::Ip => text("name") == format!("{name}.{namespace}"),
+                Kind::Subnet => text("name") == subnet,
+                _ => false,
+            };
+            same && (entry.what == crate::api::Happened::Deleted || !text("deletionTimestamp").is_empty())
+        };
+        let stood = before.rows(table::SWITCH).any(|(_, row)| row.str("name") == Some(subnet));
+        assert!(
+            !stood || api.log().iter().any(touched),
+            "invariant 4: the port of {owner} was deleted, which lives"
+        );
     }
 }

@@ -8,10 +8,15 @@
 pub mod actions;
 pub mod api;
 pub mod canon;
+pub mod cluster;
+pub mod fault;
 pub mod guard;
+pub mod mutant;
 pub mod nb;
 pub mod neutron;
+pub mod outcome;
 pub mod rng;
+pub mod seeds;
 mod sim;
 pub mod stage;
 mod users;

@@ -19,6 +19,7 @@ use tombolo_ovsdb::{
     ChangeSet, Datum, Name, Op, Replica, Row, Schema, Txn, TxnError, TxnReply, Uuid, Wanted,
 };
 
+pub(crate) use exec::holds;
 pub use monitor::Monitor;
 
 /// The columns of a table that refer to rows.

@@ -3,18 +3,21 @@
 //! Decides when a message arrives and what gets lost on the way: all chance comes from one seed, so that a run can
 //! be had again. What engines do is checked at every commit ([`crate::guard`]).
 
+mod checks;
 mod connections;
+mod wired;
+mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tombolo_engine::{
-    Effect, Engine, Event, Leadership, Millis, NbEvent, Notice, WatchEvent, Write, WriteError,
-};
-use tombolo_ovsdb::{Txn, TxnError, TxnErrorKind, TxnReply};
+use tombolo_engine::{Effect, Engine, Event, Millis, NbEvent, Notice, WatchEvent, Write, WriteError};
+use tombolo_ovsdb::{Txn, TxnError, TxnReply};
 use tombolo_plan::{Config, Kind};
 
 use crate::api::{self, Api};
-use crate::guard::{self, Guard};
+use crate::fault::{Fault, Hits};
+use crate::guard::{Epochs, Guard};
+use crate::mutant::Mutant;
 use crate::nb::{Monitor, Server};
 use crate::rng::Rng;
 
@@ -40,6 +43,20 @@ pub struct Knobs {
     pub nb_lost: u64,
     /// Of a thousand transactions, how many are done and their answer is lost.
     pub nb_answer_lost: u64,
+    /// Of a thousand writes, how many are given up by the writer and done later.
+    pub api_late: u64,
+    /// Of a thousand writes, how many are done twice.
+    pub api_repeated: u64,
+    /// Of a thousand patches, how many are refused because the object changed.
+    pub api_conflict: u64,
+    /// Of a thousand messages of watches, how many come twice.
+    pub watch_repeated: u64,
+    /// Of a thousand messages over a real session, how many come in pieces.
+    pub split: u64,
+    /// Of a thousand connections, how many are refused.
+    pub nb_refused: u64,
+    /// Of ten thousand messages to a controller, after how many its process is killed and started again.
+    pub crash: u64,
 }
 
 impl Default for Knobs {
@@ -52,6 +69,13 @@ impl Default for Knobs {
             api_answer_lost: 0,
             nb_lost: 0,
             nb_answer_lost: 0,
+            api_late: 0,
+            api_repeated: 0,
+            api_conflict: 0,
+            watch_repeated: 0,
+            split: 0,
+            nb_refused: 0,
+            crash: 0,
         }
     }
 }
@@ -62,8 +86,12 @@ enum Message {
     Event(usize, u64, Box<Event>),
     /// To the API server.
     Write(usize, u64, Write),
+    /// To the API server, of somebody who no longer waits for the answer.
+    Late(usize, Write),
     /// To the database.
     Commit(usize, u64, u64, Txn),
+    /// Something on a connection with a real session.
+    Wired(wired::Wired),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +99,9 @@ enum Wire {
     Watch(Kind),
     Nb,
     Lease,
+    /// Bytes of a connection, to the client and to the server.
+    BytesIn,
+    BytesOut,
 }
 
 /// A controller's process.
@@ -86,6 +117,12 @@ struct Controller {
     /// How far each watch has read the API server's log; `None` while it is broken.
     watches: BTreeMap<Kind, Option<usize>>,
     commit_out: bool,
+    /// The real session, where there is one.
+    link: Option<Box<wired::Link>>,
+    /// Its process stands still until then.
+    frozen_until: Millis,
+    /// Seconds by which the clock on the wall was ahead when it started.
+    ahead: i64,
     writes_out: BTreeSet<(Kind, String, String)>,
     writes_by_id: BTreeMap<u64, (Kind, String, String)>,
 }
@@ -135,6 +172,14 @@ pub struct Sim {
     pub log: Vec<(bool, String)>,
     /// Who gave the lease up, and why.
     pub resigned: Vec<(usize, String)>,
+    /// Trouble met so far.
+    pub hits: Hits,
+    /// Seconds that the clocks on the wall are ahead.
+    pub wall_ahead: i64,
+    /// Steps until something that never comes to rest is called so.
+    pub limit: u64,
+    /// Prints what happens.
+    pub is_loud: bool,
     config: Config,
     nb: Server,
     rng: Rng,
@@ -143,6 +188,13 @@ pub struct Sim {
     sent: u64,
     wires: BTreeMap<(usize, Wire), Millis>,
     guard: Guard,
+    epochs: Epochs,
+    two_lead: bool,
+    /// What is done wrong on purpose.
+    mutant: Option<Mutant>,
+    /// A list lied, so rows of living pods may go.
+    lists_lied: bool,
+    nets: Option<wired::Net>,
 }
 
 impl Sim {
@@ -152,6 +204,15 @@ impl Sim {
         let mut sim = Sim::without_controller(config, seed);
         let first = sim.start_controller();
         sim.elect(first);
+        sim
+    }
+
+    /// As [`Sim::new`], and controllers hear of the database through the real session, over connections to a cluster of
+    /// servers.
+    #[must_use]
+    pub fn wired(config: Config, seed: u64) -> Sim {
+        let mut sim = Sim::without_controller(config, seed);
+        sim.nets = Some(wired::Net::new(sim.nb.rows()));
         sim
     }
 
@@ -168,6 +229,15 @@ impl Sim {
             notices: Vec::new(),
             log: Vec::new(),
             resigned: Vec::new(),
+            hits: Hits::default(),
+            wall_ahead: 0,
+            limit: LIMIT,
+            is_loud: false,
+            epochs: Epochs::default(),
+            two_lead: false,
+            mutant: None,
+            lists_lied: false,
+            nets: None,
             guard: Guard::new(&config.cluster, nb.rows()),
             config,
             nb,
@@ -177,6 +247,18 @@ impl Sim {
             sent: 0,
             wires: BTreeMap::new(),
         }
+    }
+
+    /// Makes the world around the engines do wrong from now on.
+    pub fn do_wrong(&mut self, mutant: Mutant) {
+        self.mutant = Some(mutant);
+        self.do_wrong_wired(mutant);
+    }
+
+    /// What is done wrong on purpose.
+    #[must_use]
+    pub fn mutant(&self) -> Option<Mutant> {
+        self.mutant
     }
 
     /// The settings of all controllers.
@@ -215,18 +297,26 @@ impl Sim {
             panic!("the foreign writer's transaction failed: {error}");
         }
         self.guard.foreign_write(self.nb.rows(), &changes);
-        self.publish(&changes, None);
+        self.publish(&changes);
     }
 
     /// Something of the users' at the API server.
     pub fn user<T>(&mut self, act: impl FnOnce(&mut Api) -> T) -> T {
-        self.api.now = tombolo_plan::time::text(UNIX_AT_ZERO + i64::try_from(self.now / 1_000).unwrap_or(0));
+        let seconds = i64::try_from(self.now / 1_000).unwrap_or(0);
+        self.api.now = tombolo_plan::time::text(UNIX_AT_ZERO + self.wall_ahead + seconds);
         let result = act(&mut self.api);
         self.fan_out();
         result
     }
 
     // The wires.
+
+    /// Prints what happens to whoever replays a run.
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if self.is_loud {
+            eprintln!("{:>9.3} {}", self.now as f64 / 1_000.0, what());
+        }
+    }
 
     fn post(&mut self, at: Millis, message: Message) {
         self.sent += 1;
@@ -239,6 +329,9 @@ impl Sim {
         let Some(wire) = wire else { return at };
         let last = self.wires.entry(wire).or_insert(0);
         *last = at.max(*last);
+        if matches!(wire.1, Wire::Watch(_)) && *last >= self.now + 1_000 {
+            self.hits.hit(Fault::WatchLate);
+        }
         *last
     }
 
@@ -257,6 +350,10 @@ impl Sim {
                 let events: Vec<WatchEvent> = new.map(api::watch_event).collect();
                 self.controllers[number].watches.insert(kind, Some(self.api.log().len()));
                 for event in events {
+                    if self.rng.permille(self.knobs.watch_repeated) {
+                        self.hits.hit(Fault::WatchRepeated);
+                        self.send_event(number, Wire::Watch(kind), Event::Watch(event.clone()));
+                    }
                     self.send_event(number, Wire::Watch(kind), Event::Watch(event));
                 }
             }
@@ -264,9 +361,13 @@ impl Sim {
     }
 
     /// Sends changes of the database to all clients.
-    fn publish(&mut self, changes: &tombolo_ovsdb::ChangeSet, _by: Option<usize>) {
+    fn publish(&mut self, changes: &tombolo_ovsdb::ChangeSet) {
+        self.publish_wired(changes);
         for number in 0..self.controllers.len() {
             let controller = &mut self.controllers[number];
+            if controller.link.is_some() {
+                continue;
+            }
             let seen = controller.monitor.apply(changes);
             if !controller.nb_connected {
                 controller.withheld.merge(seen);
@@ -286,7 +387,7 @@ impl Sim {
     /// # Panics
     /// When it never comes to rest, or an invariant is violated.
     pub fn settle(&mut self) {
-        for _ in 0..LIMIT {
+        for _ in 0..self.limit {
             if !self.step(Some(REST)) {
                 self.check();
                 return;
@@ -320,13 +421,29 @@ impl Sim {
 
     fn next(&self) -> Option<Millis> {
         let message = self.queue.keys().next().map(|(at, _)| *at);
-        let wakeups = self.controllers.iter().filter_map(|controller| controller.engine.next_wakeup());
-        message.into_iter().chain(wakeups).min()
+        let links = self.controllers.iter().filter_map(|it| Some((it, it.link.as_deref()?.next_wakeup()?)));
+        let links = links.map(|(controller, at)| at.max(controller.frozen_until));
+        message.into_iter().chain(self.next_of_engines()).chain(links).min()
+    }
+
+    fn next_of_engines(&self) -> Option<Millis> {
+        let all = self.controllers.iter();
+        all.filter_map(|it| it.engine.next_wakeup().map(|at| at.max(it.frozen_until))).min()
+    }
+
+    /// Nothing is under way but what sessions do to keep their connections.
+    fn is_quiet(&self, rest: Millis) -> bool {
+        self.queue.is_empty()
+            && self.next_of_engines().is_none_or(|at| at > self.now + rest)
+            && self.controllers.iter().all(|it| it.link.as_ref().is_none_or(|link| link.is_idle()))
     }
 
     /// The next thing that happens. False when that is nothing, or a wake-up later than `rest` from now.
     fn step(&mut self, rest: Option<Millis>) -> bool {
         self.poll();
+        if rest.is_some_and(|rest| self.is_quiet(rest)) {
+            return false;
+        }
         let Some(at) = self.next() else { return false };
         let is_message = self.queue.keys().next().is_some_and(|(due, _)| *due == at);
         if !is_message && rest.is_some_and(|rest| at > self.now + rest) {
@@ -338,19 +455,44 @@ impl Sim {
         }
         self.now = at.max(self.now);
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= self.now) {
-            let message = entry.remove();
+            let ((_, sent), message) = entry.remove_entry();
+            let to = match &message {
+                Message::Event(number, life, _) => Some((*number, *life)),
+                Message::Wired(message) => message.receiver(),
+                Message::Write(..) | Message::Late(..) | Message::Commit(..) => None,
+            };
+            let to = to.filter(|(number, life)| self.controllers[*number].life == *life);
+            if let Some(until) = to.map(|it| self.controllers[it.0].frozen_until).filter(|it| *it > self.now)
+            {
+                // In the order in which they were sent.
+                self.queue.insert((until, sent), message);
+                continue;
+            }
             self.deliver(message);
+            if let Some((number, _)) = to.filter(|_| self.rng.below(10_000) < self.knobs.crash) {
+                self.poll();
+                self.crash(number);
+            }
         }
         true
     }
 
     fn poll(&mut self) {
         for number in 0..self.controllers.len() {
+            if self.controllers[number].frozen_until > self.now {
+                continue;
+            }
+            self.poll_link(number);
             let effects = self.controllers[number].engine.poll(self.now);
             for effect in effects {
                 self.execute(number, effect);
             }
         }
+        let lead = self.controllers.iter().filter(|it| it.engine.health().leading).count() > 1;
+        if lead && !std::mem::replace(&mut self.two_lead, lead) {
+            self.hits.hit(Fault::TwoLeaders);
+        }
+        self.two_lead = lead;
     }
 
     fn execute(&mut self, number: usize, effect: Effect) {
@@ -370,11 +512,18 @@ impl Sim {
             Effect::Commit { id, txn } => {
                 let controller = &mut self.controllers[number];
                 assert!(!std::mem::replace(&mut controller.commit_out, true), "two transactions at once");
-                let at = self.arrival(None);
-                self.post(at, Message::Commit(number, life, id, txn));
+                if self.controllers[number].link.is_some() {
+                    self.post(self.now, Message::Wired(wired::Wired::Submit(number, life, id, txn)));
+                } else {
+                    let at = self.arrival(None);
+                    self.post(at, Message::Commit(number, life, id, txn));
+                }
             }
             Effect::Notify(notice) => self.notices.push(notice),
-            Effect::Log { warning, message } => self.log.push((warning, message)),
+            Effect::Log { warning, message } => {
+                self.tell(|| format!("controller {number} says: {message}"));
+                self.log.push((warning, message));
+            }
             Effect::Resign { reason } => {
                 self.resigned.push((number, reason));
                 self.depose(number);
@@ -396,125 +545,36 @@ impl Sim {
                         }
                         _ => {}
                     }
+                    if self.is_loud {
+                        let event = match &*event {
+                            Event::Nb(NbEvent::Changed { changes, .. }) => {
+                                let all: Vec<_> = changes.iter().map(|(t, uuid, _)| (t, uuid)).collect();
+                                format!("rows changed: {all:?}")
+                            }
+                            Event::Nb(NbEvent::Replaced(_)) => "a new replica".to_owned(),
+                            Event::Watch(WatchEvent::Applied(object)) => {
+                                format!("{:?} {}", object.kind(), object.key())
+                            }
+                            Event::Watch(WatchEvent::Deleted(object)) => {
+                                format!("{:?} {} is gone", object.kind(), object.key())
+                            }
+                            Event::WriteDone { id, result } => {
+                                format!(
+                                    "write {id}: {}",
+                                    result.as_ref().err().map_or("done".to_owned(), ToString::to_string)
+                                )
+                            }
+                            other => format!("{other:?}"),
+                        };
+                        eprintln!("{:>9.3} controller {number} hears: {event}", self.now as f64 / 1_000.0);
+                    }
                     controller.engine.handle(self.now, *event);
                 }
             }
             Message::Write(number, life, write) => self.write(number, life, write),
+            Message::Late(number, write) => drop(self.do_write(number, write)),
             Message::Commit(number, life, id, txn) => self.commit(number, life, id, txn),
+            Message::Wired(message) => self.deliver_wired(message),
         }
     }
-
-    fn write(&mut self, number: usize, life: u64, write: Write) {
-        let (id, kind) = (write.id, write.kind);
-        let result = if self.rng.permille(self.knobs.api_lost) {
-            Err(WriteError::Unavailable("connection refused".to_owned()))
-        } else {
-            let done = self.user(|api| api.write(&write));
-            let error = done.as_ref().err().cloned();
-            self.writes.push(Written { at: self.now, controller: number, write, error });
-            if self.rng.permille(self.knobs.api_answer_lost) {
-                Err(WriteError::Unavailable("connection reset".to_owned()))
-            } else {
-                done.and_then(|object| {
-                    let decoded = object.map(|object| api::decode(kind, &object)).transpose();
-                    decoded.map_err(|invalid| {
-                        WriteError::Unavailable(format!("unreadable answer: {}", invalid.1))
-                    })
-                })
-            }
-        };
-        let at = self.arrival(None) + self.knobs.answers_later;
-        self.post(at, Message::Event(number, life, Box::new(Event::WriteDone { id, result })));
-    }
-
-    fn commit(&mut self, number: usize, life: u64, id: u64, txn: Txn) {
-        let lost = self.rng.permille(self.knobs.nb_lost);
-        let alive = self.controllers[number].life == life;
-        let result = if lost || (alive && !self.controllers[number].nb_connected) {
-            Err(failed(TxnErrorKind::NotConnected, "no connection"))
-        } else {
-            let (result, changes) = self.nb.execute(&txn);
-            self.guard.check_commit(self.nb.rows(), &changes);
-            guard::check_addresses(&self.config.cluster, self.nb.rows(), &self.api, &changes);
-            self.commits.push(Committed { at: self.now, controller: number, txn, result: result.clone() });
-            self.publish(&changes, Some(number));
-            if self.rng.permille(self.knobs.nb_answer_lost) {
-                Err(failed(TxnErrorKind::UnknownOutcome, "the connection was lost"))
-            } else {
-                result
-            }
-        };
-        // The database sends the update before the reply, over the same connection.
-        let at = self.arrival(Some((number, Wire::Nb)));
-        self.post(at, Message::Event(number, life, Box::new(Event::CommitDone { id, result })));
-    }
-
-    /// Checks what must hold whenever nothing is under way.
-    ///
-    /// # Panics
-    /// When it doesn't.
-    pub fn check(&self) {
-        self.guard.check_all(self.nb.rows());
-    }
-
-    /// What an engine that starts now on copies of the stores would do: nothing, if the one that leads has done
-    /// all there is to do and nothing else (`incremental == full`, invariant 9).
-    #[must_use]
-    pub fn audit(&self) -> Vec<String> {
-        let mut nb = self.nb.clone();
-        let mut controller = self.fresh_controller(0);
-        let engine = &mut controller.engine;
-        for kind in Kind::ALL {
-            engine.handle(self.now, Event::Watch(WatchEvent::Restarted(kind)));
-            for (_, object) in self.api.list(kind) {
-                let entry = api::Entry { kind, what: api::Happened::Applied, object: object.clone() };
-                engine.handle(self.now, Event::Watch(api::watch_event(&entry)));
-            }
-            engine.handle(self.now, Event::Watch(WatchEvent::Synced(kind)));
-        }
-        engine.handle(self.now, Event::Nb(NbEvent::Replaced(controller.monitor.replica().clone())));
-        engine.handle(self.now, Event::Leadership(Leadership::Held));
-        for effect in engine.poll(self.now) {
-            let Effect::Commit { id, txn } = effect else { continue };
-            let (result, changes) = nb.execute(&txn);
-            let changes = controller.monitor.apply(&changes);
-            let replica = controller.monitor.replica().clone();
-            engine.handle(self.now, Event::Nb(NbEvent::Changed { replica, changes }));
-            engine.handle(self.now, Event::CommitDone { id, result });
-        }
-        assert!(engine.health().leading, "the auditing engine does not lead");
-        let acts = engine.poll(self.now).into_iter().filter_map(|effect| match effect {
-            Effect::Write(write) => Some(format!("{write:?}")),
-            Effect::Commit { txn, .. } => Some(format!("{txn:?}")),
-            Effect::Notify(_) | Effect::Log { .. } | Effect::Resign { .. } => None,
-        });
-        acts.collect()
-    }
-
-    /// Settles, and checks that a fresh engine would find nothing to do, and that nothing is done as time passes.
-    ///
-    /// # Panics
-    /// When there is something to do.
-    pub fn converge(&mut self) {
-        self.settle();
-        guard::check_ips(&self.api);
-        let acts = self.audit();
-        assert!(
-            acts.is_empty(),
-            "incremental differs from full: {acts:#?}\nlast lines of the log: {:#?}, {:?}",
-            self.log.iter().rev().take(12).collect::<Vec<_>>(),
-            self.controllers[0].engine.health()
-        );
-        let (commits, writes) = (self.commits.len(), self.writes.len());
-        self.advance(120_000);
-        assert_eq!(
-            (self.commits.len(), self.writes.len()),
-            (commits, writes),
-            "invariant 9: not silent at rest"
-        );
-    }
-}
-
-fn failed(kind: TxnErrorKind, message: &str) -> TxnError {
-    TxnError { kind, at: None, message: message.to_owned() }
 }

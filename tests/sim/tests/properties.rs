@@ -2,14 +2,12 @@
 //! at every commit that foreign rows are untouched, that deletions are of rows of ours, and that no address is used
 //! before it is persisted or twice (invariants 1, 2 and 5).
 
-use std::collections::BTreeSet;
-
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::json;
 use tombolo_plan::Kind;
-use tombolo_plan::nb::table;
 use tombolo_tests_sim::actions::Action;
+use tombolo_tests_sim::outcome::check_outcome;
 use tombolo_tests_sim::{Knobs, Neutron, Sim, canon, config};
 
 /// `SIM_CASES` and `SIM_SEED` ask for more, and for other ones.
@@ -80,72 +78,6 @@ fn play(sim: &mut Sim, history: &[(Action, u64)]) {
     }
 }
 
-/// Everybody got what they are due, or were told why not (invariant 10).
-fn check_outcome(sim: &Sim) {
-    let rows = sim.nb().rows();
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    // Each router of Neutron's is a Vpc that lists the switches on it.
-    for (_, router) in rows.rows(table::ROUTER) {
-        let name = router.str("name").unwrap_or_default();
-        let ports = router.get("ports").expect("a monitored column").uuid_set();
-        let lrps: Vec<_> = ports.iter().filter_map(|port| rows.row(table::ROUTER_PORT, port)).collect();
-        let on = |row: &tombolo_ovsdb::Row, switch: &tombolo_ovsdb::Row| {
-            let ports = switch.get("ports").expect("a monitored column").uuid_set();
-            ports
-                .iter()
-                .filter_map(|port| rows.row(table::SWITCH_PORT, port))
-                .any(|port| port.key("options", "router-port") == row.str("name"))
-        };
-        let mut switches: Vec<&str> = rows
-            .rows(table::SWITCH)
-            .filter(|(_, switch)| lrps.iter().any(|lrp| on(lrp, switch)))
-            .filter_map(|(_, switch)| switch.str("name"))
-            .collect();
-        switches.sort_unstable();
-        assert_eq!(sim.vpc_line(name), format!("true {}", json!(switches)), "{name}");
-    }
-    // A Subnet that is ready has its port where it should be.
-    for (name, subnet) in sim.api.list(Kind::Subnet) {
-        if subnet["metadata"]["deletionTimestamp"].is_string() {
-            continue;
-        }
-        let (ready, reason, _) = sim.condition(Kind::Subnet, name, "Ready").expect("a Ready condition");
-        let lrp = format!("{}-{name}", text(&subnet["spec"]["vpc"]));
-        let stands = rows.rows(table::ROUTER_PORT).any(|(_, row)| row.str("name") == Some(&lrp));
-        assert!(ready != "True" || stands, "{name} is ready and has no port {lrp}");
-        assert!(
-            ready == "True" || !sim.reasons(Kind::Subnet, name).is_empty(),
-            "{name}: {reason} without an Event"
-        );
-    }
-    for (name, pod) in sim.api.list(Kind::Pod) {
-        let finished = pod["status"]["phase"] == "Succeeded";
-        let port = format!("{}.{}", text(&pod["metadata"]["name"]), text(&pod["metadata"]["namespace"]));
-        let has_port = rows.rows(table::SWITCH_PORT).any(|(_, row)| row.str("name") == Some(&port));
-        if finished {
-            assert!(!has_port && sim.api.get(Kind::Ip, &port).is_none(), "{name} has finished");
-            continue;
-        }
-        let served = sim.pod_address(name).is_some() && has_port;
-        let terminating = pod["metadata"]["deletionTimestamp"].is_string();
-        let told = !sim.reasons(Kind::Pod, &text(&pod["metadata"]["name"])).is_empty();
-        // One that waits for its Subnet is told there.
-        let subnets = sim.api.list(Kind::Subnet).filter(|(_, it)| {
-            it["spec"]["namespaces"].as_array().is_some_and(|all| all.contains(&pod["metadata"]["namespace"]))
-        });
-        let waits = subnets
-            .into_iter()
-            .any(|(name, _)| sim.condition(Kind::Subnet, name, "Ready").is_none_or(|it| it.0 != "True"));
-        assert!(served || terminating || told || waits, "{name} has no network and nobody says why");
-    }
-    // Nothing is left of pods that are gone.
-    let pods: BTreeSet<&str> = sim.api.list(Kind::Pod).map(|(name, _)| name).collect();
-    for (_, row) in rows.rows(table::SWITCH_PORT) {
-        let gone = row.key("external_ids", "pod").filter(|pod| !pods.contains(pod));
-        assert_eq!(gone, None, "a port of a pod that is gone");
-    }
-}
-
 proptest! {
     #![proptest_config(settings(300))]
 
@@ -164,7 +96,7 @@ proptest! {
     #[test]
     fn every_history_converges_on_bad_wires(history in history(30), seed in any::<u64>()) {
         let mut sim = Sim::new(config(), seed);
-        sim.knobs = Knobs { latency: (0, 40), answers_later: 15, api_lost: 60, api_answer_lost: 60, nb_lost: 60, nb_answer_lost: 60 };
+        sim.knobs = Knobs { latency: (0, 40), answers_later: 15, api_lost: 60, api_answer_lost: 60, nb_lost: 60, nb_answer_lost: 60, ..Knobs::default() };
         play(&mut sim, &history);
         sim.knobs = Knobs::default();
         sim.advance(130_000);
@@ -198,7 +130,7 @@ proptest! {
         let mut sim = Sim::new(config(), seed);
         sim.start_controller();
         sim.start_controller();
-        sim.knobs = Knobs { latency: (0, 60), answers_later: 20, api_lost: lost, api_answer_lost: lost, nb_lost: lost, nb_answer_lost: lost };
+        sim.knobs = Knobs { latency: (0, 60), answers_later: 20, api_lost: lost, api_answer_lost: lost, nb_lost: lost, nb_answer_lost: lost, ..Knobs::default() };
         play(&mut sim, &history);
         sim.knobs = Knobs::default();
         (0..3).for_each(|number| sim.depose(number));

@@ -309,7 +309,7 @@ fn column_type<'i>(info: &'i TableInfo, column: &str) -> Result<(&'i ColumnType,
 }
 
 /// Whether `present` stands to `value` as a condition says.
-pub(super) fn holds(present: &Datum, function: Function, value: &Datum) -> bool {
+pub(crate) fn holds(present: &Datum, function: Function, value: &Datum) -> bool {
     let includes = || {
         if value.is_map() {
             value.entries().iter().all(|(k, v)| present.entry(k) == Some(v))

@@ -1,0 +1,92 @@
+//! What the simulation does wrong on purpose, at the engine's boundary: proof that the checks would notice if the product
+//! did so itself.
+//!
+//! That a parent's row must stand (the third kind of guard) is no mutant: without it the edge matches nothing, which is an
+//! error too (invariant 8), and nothing observable is lost.
+
+use serde_json::{Value, json};
+use tombolo_ovsdb::{Datum, Op, Row, Txn};
+use tombolo_plan::{ClusterId, Owner};
+
+/// A wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// Transactions go out without the fence.
+    NoFence,
+    /// The epoch is taken without a look at the one that is there.
+    NoEpochCheck,
+    /// Switches and routers are made without a look at who else has the name.
+    NoNameGuard,
+    /// Switches and routers are deleted without a look at what hangs on them by now.
+    NoContentGuard,
+    /// Deletions that wait for a human are let go at once.
+    NoBrake,
+    /// A list is said to be complete before it is.
+    EarlySyncMark,
+    /// Foreign rows bear our marks.
+    ForeignAsOurs,
+    /// Transactions are said to be committed and aren't.
+    SaysCommitted,
+    /// A server that is cut off says that it leads and knows everything.
+    StaleAsFresh,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Mutant; 9] = [
+        Mutant::NoFence,
+        Mutant::NoEpochCheck,
+        Mutant::NoNameGuard,
+        Mutant::NoContentGuard,
+        Mutant::NoBrake,
+        Mutant::EarlySyncMark,
+        Mutant::ForeignAsOurs,
+        Mutant::SaysCommitted,
+        Mutant::StaleAsFresh,
+    ];
+
+    /// The transaction that goes out.
+    #[must_use]
+    pub fn transaction(self, txn: &Txn) -> Txn {
+        let mut txn = txn.clone();
+        let takes_epoch = txn.comment.starts_with("epoch");
+        match self {
+            Mutant::NoFence if !takes_epoch && !txn.guards.is_empty() => {
+                txn.guards.remove(0);
+            }
+            Mutant::NoEpochCheck if takes_epoch => txn.guards.clear(),
+            Mutant::NoNameGuard if !takes_epoch => {
+                txn.guards.retain(|guard| !matches!(guard, Op::Wait { rows, .. } if rows.is_empty()));
+            }
+            Mutant::NoContentGuard if !takes_epoch => {
+                let is_of_edges =
+                    |guard: &Op| matches!(guard, Op::Wait { columns, .. } if columns.contains(&"ports"));
+                txn.guards.retain(|guard| !is_of_edges(guard));
+            }
+            _ => {}
+        }
+        txn
+    }
+
+    /// The answer to a transaction that went through.
+    #[must_use]
+    pub fn lie(txn: &Txn) -> Value {
+        let answer = |op: &Op| match op {
+            Op::Insert { uuid, .. } => json!({ "uuid": ["uuid", uuid] }),
+            Op::Update { .. } | Op::Mutate { .. } | Op::Delete { .. } => json!({ "count": 1 }),
+            _ => json!({}),
+        };
+        txn.all_ops().iter().map(answer).collect()
+    }
+
+    /// A row of somebody else's as a client is shown it.
+    #[must_use]
+    pub fn shown(cluster: &ClusterId, row: &Row) -> Row {
+        let mut marks = cluster.marks(&Owner::pod("ns0", "ghost"));
+        if let Some(ids) = row.get("external_ids") {
+            marks.extend(ids.str_map());
+        }
+        row.clone()
+            .with("external_ids", Datum::map_of_strings(marks.iter().map(|(k, v)| (k.as_str(), v.as_str()))))
+    }
+}

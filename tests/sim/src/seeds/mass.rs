@@ -1,0 +1,73 @@
+//! A big cluster whose lists lie: most of its objects are missing from one, which says that it is complete. The brake
+//! must hold what nothing explains (invariant 4), and all is well once the truth is known.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use tombolo_diff::brake;
+use tombolo_plan::Kind;
+use tombolo_plan::nb::table;
+
+use crate::mutant::Mutant;
+use crate::rng::Rng;
+use crate::{Knobs, Sim, outcome};
+
+fn ports(sim: &Sim) -> usize {
+    let rows = sim.nb().rows().rows(table::SWITCH_PORT);
+    rows.filter(|(_, row)| row.key("external_ids", "pod").is_some()).count()
+}
+
+/// What `kubectl ko brake release` does.
+fn release(sim: &mut Sim, mark: &str) {
+    let metadata = json!({ "name": "ovn-cluster", "annotations": { "tombolo.io/brake-release": mark } });
+    sim.apply(Kind::Vpc, &json!({ "metadata": metadata }));
+}
+
+pub(super) fn play(sim: &mut Sim, rng: &mut Rng) {
+    sim.knobs.latency = (0, rng.within((1, 30)));
+    let first = sim.start_controller();
+    sim.elect(first);
+    sim.node("host0", "172.16.0.1");
+    sim.node("host1", "172.16.0.2");
+    sim.namespace("ns0");
+    let pods = rng.within((80, 120));
+    for number in 0..pods {
+        let node = if rng.permille(500) { "host0" } else { "host1" };
+        sim.pod("ns0", &format!("p{number}"), node);
+    }
+    sim.converge();
+    let stood = ports(sim);
+    assert_eq!(stood as u64, pods);
+
+    // The list says that most have gone.
+    let kind = *rng.pick(&[Kind::Pod, Kind::Pod, Kind::Ip]).unwrap_or(&Kind::Pod);
+    let kept: BTreeSet<String> =
+        sim.api.list(kind).map(|(key, _)| key.to_owned()).filter(|_| rng.permille(200)).collect();
+    if rng.permille(500) {
+        sim.restart(first);
+    }
+    sim.list_short(first, kind, |key| kept.contains(key));
+    sim.elect(first);
+    for round in 0..6 {
+        sim.advance(rng.within((1, 5_000)));
+        if sim.mutant() == Some(Mutant::NoBrake) && sim.engine(first).health().brake_holding {
+            release(sim, &format!("mutant {round}"));
+        }
+    }
+    let rows: usize = sim.nb().rows().tables().map(|(_, table)| table.len()).sum();
+    let gone = stood - ports(sim).min(stood);
+    assert!(
+        gone <= brake::allowance(rows + gone),
+        "invariant 4: {gone} ports of {stood} went, and nothing but a list explains it"
+    );
+
+    // The truth.
+    sim.break_watch(first, kind);
+    sim.advance(rng.below(3_000));
+    sim.resume_watch(first, kind);
+    sim.knobs = Knobs::default();
+    sim.advance(70_000);
+    sim.converge();
+    outcome::check_outcome(sim);
+    assert_eq!(ports(sim), stood);
+}

@@ -1,0 +1,176 @@
+//! Thousands of runs, each out of one number ([`tombolo_tests_sim::seeds`]), and wrongs that they must catch.
+//!
+//! `SIM_SEED=n` runs one seed, `SIM_SEEDS=from..to` others; a run that fails prints the line that replays it, and with
+//! `SIM_LOUD=1` beside it what happens in it.
+
+use std::cell::RefCell;
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once};
+use std::time::Instant;
+
+use tombolo_tests_sim::fault::Hits;
+use tombolo_tests_sim::mutant::Mutant;
+use tombolo_tests_sim::seeds::{self, Report};
+
+/// Seeds that are run when nobody asks for others.
+const SEEDS: u64 = 2_000;
+/// A mutant is caught within so many.
+const PATIENCE: u64 = 300;
+
+thread_local! {
+    static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A run that fails is a result here, not noise.
+fn quietly() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if std::thread::current().name() == Some("seeds") {
+                CAUGHT.set(Some(info.to_string()));
+            } else {
+                usual(info);
+            }
+        }));
+    });
+}
+
+/// Runs a seed; what failed, if something did.
+fn attempt(seed: u64, mutant: Option<Mutant>) -> Result<Report, String> {
+    let is_loud = std::env::var_os("SIM_LOUD").is_some();
+    catch_unwind(AssertUnwindSafe(|| seeds::run(seed, mutant, is_loud)))
+        .map_err(|_| CAUGHT.take().unwrap_or_else(|| "it panicked".to_owned()))
+}
+
+/// Does something for each number on all processors, until one says that it is enough.
+fn each(numbers: std::ops::Range<u64>, work: impl Fn(u64) -> bool + Sync) {
+    quietly();
+    let next = AtomicU64::new(numbers.start);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let thread = std::thread::Builder::new().name("seeds".to_owned()).stack_size(16 << 20);
+            let run = || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= numbers.end || !work(seed) {
+                        next.store(numbers.end, Ordering::Relaxed);
+                        return;
+                    }
+                }
+            };
+            thread.spawn_scoped(scope, run).expect("a thread");
+        }
+    });
+}
+
+/// The seeds asked for, and whether somebody asked.
+fn asked() -> (std::ops::Range<u64>, bool) {
+    let number = |text: &str| text.parse::<u64>().expect("SIM_SEED and SIM_SEEDS hold numbers");
+    if let Ok(seed) = std::env::var("SIM_SEED") {
+        let seed = number(&seed);
+        return (seed..seed + 1, true);
+    }
+    if let Ok(range) = std::env::var("SIM_SEEDS") {
+        let (from, to) = range.split_once("..").expect("SIM_SEEDS is like 0..1000");
+        return (number(from)..number(to), true);
+    }
+    (0..SEEDS, false)
+}
+
+/// To the terminal, whatever the harness keeps to itself.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[test]
+fn every_seed_ends_well() {
+    let (range, is_choice) = asked();
+    let began = Instant::now();
+    let hits = Mutex::new(Hits::default());
+    let failed = Mutex::new(Vec::<(u64, String)>::new());
+    let (count, commits, writes, millis) =
+        (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    each(range, |seed| match attempt(seed, None) {
+        Ok(report) => {
+            count.fetch_add(1, Ordering::Relaxed);
+            commits.fetch_add(report.commits as u64, Ordering::Relaxed);
+            writes.fetch_add(report.writes as u64, Ordering::Relaxed);
+            millis.fetch_add(report.millis, Ordering::Relaxed);
+            hits.lock().expect("not poisoned").add(&report.hits);
+            true
+        }
+        Err(why) => {
+            let mut failed = failed.lock().expect("not poisoned");
+            failed.push((seed, why));
+            // `SIM_KEEP_GOING=1` shows how many there are.
+            std::env::var_os("SIM_KEEP_GOING").is_some()
+        }
+    });
+    let mut failed = failed.into_inner().expect("not poisoned");
+    failed.sort();
+    if let Some((seed, why)) = failed.first() {
+        say(&format!("replay: SIM_SEED={seed} cargo test -p tombolo-tests-sim --test seeds every_seed"));
+        let short = |why: &str| why.lines().nth(1).unwrap_or(why).chars().take(200).collect::<String>();
+        let more: String =
+            failed.iter().skip(1).map(|(seed, why)| format!("also {seed}: {}\n", short(why))).collect();
+        panic!("{why}\n{more}");
+    }
+    let hits = hits.into_inner().expect("not poisoned");
+    let seconds = began.elapsed().as_secs_f64();
+    let count = count.into_inner();
+    say(&format!(
+        "{count} seeds in {seconds:.1} s ({:.0} a minute): {} transactions, {} writes, {} hours of virtual time\n{}",
+        count as f64 * 60.0 / seconds,
+        commits.into_inner(),
+        writes.into_inner(),
+        millis.into_inner() / 3_600_000,
+        hits.table()
+    ));
+    assert!(is_choice || hits.missing().is_empty(), "never met: {:?}", hits.missing());
+}
+
+#[test]
+fn a_seed_is_the_same_each_time() {
+    each(0..40, |seed| {
+        let (first, second) = (attempt(seed, None), attempt(seed, None));
+        assert_eq!(first, second, "seed {seed}");
+        true
+    });
+}
+
+/// The first seed that catches a mutant, and by what.
+fn caught(mutant: Mutant) -> Option<(u64, String)> {
+    let first = Mutex::new(None::<(u64, String)>);
+    each(0..PATIENCE, |seed| match attempt(seed, Some(mutant)) {
+        Ok(_) => true,
+        Err(why) => {
+            let mut first = first.lock().expect("not poisoned");
+            if first.as_ref().is_none_or(|(other, _)| seed < *other) {
+                *first = Some((seed, why));
+            }
+            false
+        }
+    });
+    first.into_inner().expect("not poisoned")
+}
+
+#[test]
+fn every_mutant_is_caught() {
+    let mut escaped = Vec::new();
+    for mutant in Mutant::ALL {
+        match caught(mutant) {
+            Some((seed, why)) => {
+                let why = why.lines().nth(1).unwrap_or(&why).chars().take(150).collect::<String>();
+                say(&format!("{mutant:?} is caught by seed {seed}: {why}"));
+                // The same seed without it is fine.
+                assert_eq!(attempt(seed, None).err(), None, "seed {seed}");
+            }
+            None => escaped.push(mutant),
+        }
+    }
+    assert!(escaped.is_empty(), "{PATIENCE} seeds didn't catch {escaped:?}");
+}
