@@ -17,6 +17,8 @@ use tombolo_ovsdb::{
 
 use crate::ports::{self, PlanError};
 
+/// Begins the comment of each transaction, so that the database's log says whose it was.
+const SIGNATURE: &str = "tombolo-agent";
 /// How long one transaction may take.
 const TRANSACTION: Duration = Duration::from_secs(10);
 /// How many writes share a transaction at most: a node has some hundred pods, and ovs-vswitchd takes them as one
@@ -72,7 +74,7 @@ impl std::fmt::Debug for Job {
 impl Ovs {
     /// Starts connecting to `endpoints` (`unix:/run/openvswitch/db.sock`); returns at once.
     pub fn connect(endpoints: Endpoints) -> Result<Self, ClientError> {
-        let mut config = ClientConfig::new(endpoints, vswitch::DATABASE, ports::wanted());
+        let mut config = ClientConfig::new(endpoints, vswitch::DATABASE, ports::wanted()).signed(SIGNATURE);
         for index in ports::INDEXES {
             config = config.index(*index);
         }
@@ -271,8 +273,7 @@ async fn commit(client: &Client, batch: &mut Vec<Job>) -> Result<(), TxnError> {
         return Ok(());
     }
     let keys: Vec<&str> = batch.iter().filter_map(|j| j.keys.first()).map(String::as_str).collect();
-    let comment = format!("kube-ovn-cni: {}", keys.join(" "));
-    client.transact(Txn::new(ops).comment(comment), TRANSACTION).await.map(|_| ())
+    client.transact(Txn::new(ops).comment(keys.join(" ")), TRANSACTION).await.map(|_| ())
 }
 
 /// Commits a job of a batch that was refused.

@@ -23,6 +23,8 @@ use crate::metrics::Metrics;
 
 /// The database.
 pub const DATABASE: &str = "OVN_Northbound";
+/// Begins the comment of each transaction, so that the database's log says whose it was.
+const SIGNATURE: &str = "tombolo-controller";
 /// How often the warning is repeated.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -30,6 +32,7 @@ const REMIND: Duration = Duration::from_secs(60);
 pub fn connect(flags: &Flags, wanted: Wanted, indexes: Vec<IndexSpec>) -> Result<Client> {
     let endpoints: Endpoints = flags.nb.join(",").parse().context("reading --ovn-nb-addr")?;
     let mut config = ClientConfig::new(endpoints, DATABASE, wanted)
+        .signed(SIGNATURE)
         .leader_only(true)
         .probe_interval(flags.inactivity_probe())
         // An election takes about a second: look again often enough not to add to it.

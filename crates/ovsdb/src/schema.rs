@@ -161,6 +161,8 @@ pub struct BaseType {
     pub kind: AtomKind,
     /// The only values allowed, if they are listed.
     pub allowed: Vec<Atom>,
+    /// The least and the greatest integer allowed.
+    pub integers: (i64, i64),
     /// The table that a uuid refers to.
     pub ref_table: Option<String>,
     /// Whether the reference is weak: it goes when the row does, instead of keeping it.
@@ -212,7 +214,7 @@ enum RawType {
     Short(AtomKind),
     Long {
         key: RawBase,
-        value: Option<RawBase>,
+        value: Option<Box<RawBase>>,
         #[serde(default = "one")]
         min: usize,
         #[serde(default)]
@@ -242,6 +244,10 @@ enum RawBase {
         kind: AtomKind,
         #[serde(rename = "enum")]
         allowed: Option<Datum>,
+        #[serde(rename = "minInteger")]
+        min_integer: Option<i64>,
+        #[serde(rename = "maxInteger")]
+        max_integer: Option<i64>,
         #[serde(rename = "refTable")]
         ref_table: Option<String>,
         #[serde(rename = "refType")]
@@ -252,10 +258,17 @@ enum RawBase {
 impl From<RawBase> for BaseType {
     fn from(raw: RawBase) -> Self {
         match raw {
-            RawBase::Short(kind) => BaseType { kind, allowed: Vec::new(), ref_table: None, weak: false },
-            RawBase::Long { kind, allowed, ref_table, ref_type } => BaseType {
+            RawBase::Short(kind) => BaseType {
+                kind,
+                allowed: Vec::new(),
+                integers: (i64::MIN, i64::MAX),
+                ref_table: None,
+                weak: false,
+            },
+            RawBase::Long { kind, allowed, min_integer, max_integer, ref_table, ref_type } => BaseType {
                 kind,
                 allowed: allowed.map(|d| d.atoms().to_vec()).unwrap_or_default(),
+                integers: (min_integer.unwrap_or(i64::MIN), max_integer.unwrap_or(i64::MAX)),
                 ref_table,
                 weak: ref_type.as_deref() == Some("weak"),
             },
@@ -271,7 +284,7 @@ impl From<RawType> for ColumnType {
             }
             RawType::Long { key, value, min, max } => ColumnType {
                 key: key.into(),
-                value: value.map(Into::into),
+                value: value.map(|value| (*value).into()),
                 min,
                 max: match max {
                     RawMax::One => 1,
@@ -443,6 +456,7 @@ mod tests {
         assert!(!table.columns["name"].mutable);
         assert!(table.columns["load"].ephemeral);
         assert!(table.columns["tag"].ty.is_optional());
+        assert_eq!(table.columns["tag"].ty.key.integers, (0, i64::MAX));
         assert_eq!(table.columns["ids"].ty.max, usize::MAX);
         assert!(table.columns["peer"].ty.key.weak);
         assert_eq!(table.columns["kind"].ty.key.allowed, [Atom::from("a"), Atom::from("b")]);

@@ -34,18 +34,28 @@ pub struct ClientConfig {
     pub session: SessionConfig,
     /// Needed for `ssl:` endpoints.
     pub tls: Option<TlsConfig>,
+    /// The program's name: it begins the comment of each transaction, so that the database's log says who wrote
+    /// what. Empty for none.
+    pub signature: &'static str,
 }
 
 impl ClientConfig {
     /// The usual behavior for these tables of a database.
     pub fn new(endpoints: Endpoints, database: impl Into<String>, wanted: Wanted) -> ClientConfig {
-        ClientConfig { endpoints, session: SessionConfig::new(database, wanted), tls: None }
+        ClientConfig { endpoints, session: SessionConfig::new(database, wanted), tls: None, signature: "" }
     }
 
     /// Adds an index to the replica.
     #[must_use]
     pub fn index(mut self, index: IndexSpec) -> ClientConfig {
         self.session.indexes.push(index);
+        self
+    }
+
+    /// Signs each transaction with the program's name (see [`ClientConfig::signature`]).
+    #[must_use]
+    pub fn signed(mut self, signature: &'static str) -> ClientConfig {
+        self.signature = signature;
         self
     }
 
@@ -147,6 +157,7 @@ struct Handle {
     status: watch::Receiver<Status>,
     hub: Arc<changes::Hub>,
     tickets: AtomicU64,
+    signature: &'static str,
     task: tokio::task::AbortHandle,
 }
 
@@ -168,6 +179,7 @@ impl Client {
                 None => None,
             },
         };
+        let signature = config.signature;
         let mut session = config.session;
         session.endpoints = endpoints.len();
         if session.seed == 0 {
@@ -191,7 +203,7 @@ impl Client {
         };
         let task = tokio::spawn(task.run(receiver)).abort_handle();
         let tickets = AtomicU64::new(0);
-        Ok(Client { shared: Arc::new(Handle { commands, snapshots, status, hub, tickets, task }) })
+        Ok(Client { shared: Arc::new(Handle { commands, snapshots, status, hub, tickets, signature, task }) })
     }
 
     /// The replica as it is now.
@@ -242,6 +254,7 @@ impl Client {
     pub async fn transact(&self, txn: Txn, within: Duration) -> Result<TxnReply, TxnError> {
         let (answer, answered) = oneshot::channel();
         let ticket = self.shared.tickets.fetch_add(1, Ordering::Relaxed);
+        let txn = sign(txn, self.shared.signature);
         let command = task::Command { ticket, txn, within, answer };
         let gone = || TxnError::of(TxnErrorKind::NotConnected, "the OVSDB client has ended");
         self.shared.commands.send(command).map_err(|_| gone())?;
@@ -254,8 +267,30 @@ impl Client {
     }
 }
 
+/// The transaction with the program's name before its comment.
+fn sign(mut txn: Txn, signature: &str) -> Txn {
+    if !signature.is_empty() {
+        let separator = if txn.comment.is_empty() { "" } else { ": " };
+        txn.comment = format!("{signature}{separator}{}", txn.comment);
+    }
+    txn
+}
+
 /// Different for each client: the standard library seeds its hash maps from the system.
 fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_begin_with_the_programs_name() {
+        let txn = Txn::new([]);
+        assert_eq!(sign(txn.clone(), "").comment, "");
+        assert_eq!(sign(txn.clone(), "me").comment, "me");
+        assert_eq!(sign(txn.comment("epoch 7"), "me").comment, "me: epoch 7");
+    }
 }

@@ -424,9 +424,10 @@ impl Datum {
         Datum::from_sorted_set(missing.cloned().collect())
     }
 
-    /// Applies the delta of a composite column (`max` above one), as `update2` and `update3` carry it:
+    /// Applies the delta of a composite column (`max` above one), as `update2` and `update3` carry it, and the
+    /// database's file:
     /// of sets the symmetric difference; of maps an equal entry is removed, any other set.
-    pub(crate) fn apply_delta(&self, delta: &Datum) -> Datum {
+    pub fn apply_delta(&self, delta: &Datum) -> Datum {
         if self.is_map() || delta.is_map() {
             return self.apply_map_delta(delta.entries());
         }
