@@ -100,6 +100,9 @@ fn the_scenario_without_a_node() -> Result<()> {
     let log = controller.log();
     assert!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
     assert!(controller.stop()?.success());
+    // The guard saw what was written.
+    let seen = bed.guard.check()?;
+    assert!(seen.ours >= 4 && seen.others >= 1, "{seen:?}");
     Ok(())
 }
 

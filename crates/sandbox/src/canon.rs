@@ -1,8 +1,8 @@
 //! The northbound database as text that two moments can be compared by: one sorted JSON line a row, without what
 //! northd and ovn-controller's reports write by themselves, and without the time of Neutron's last heartbeat.
 //!
-//! Decides which columns and keys those are: one list, to be reviewed when OVN grows. Everything else counts, in
-//! every table that the server has.
+//! Which columns and keys those are says one list that is reviewed when OVN grows (`tests/guard/exceptions.txt`).
+//! Everything else counts, in every table that the server has.
 
 use std::collections::BTreeSet;
 
@@ -12,36 +12,20 @@ use serde_json::{Map, Value, json};
 use crate::ovn::Database;
 use crate::{exec, hosts};
 
-/// Columns of ovn-nb(5) that northd writes, not its clients (table, column).
-const NOT_COMPARED: [(&str, &str); 12] = [
-    // Sequence numbers: any client's `--wait` moves them, northd and the hypervisors follow.
-    ("NB_Global", "nb_cfg"),
-    ("NB_Global", "nb_cfg_timestamp"),
-    ("NB_Global", "sb_cfg"),
-    ("NB_Global", "sb_cfg_timestamp"),
-    ("NB_Global", "hv_cfg"),
-    ("NB_Global", "hv_cfg_timestamp"),
-    // State of what runs, copied up from the southbound database.
-    ("Logical_Switch_Port", "up"),
-    ("Logical_Switch_Port", "dynamic_addresses"),
-    ("Logical_Router_Port", "status"),
-    ("BFD", "status"),
-    ("Connection", "is_connected"),
-    ("Connection", "status"),
-];
+/// The list of what isn't compared, the guard's too: `database table column[:key] who`. What we ourselves may write
+/// (`us`) counts here.
+const EXCEPTIONS: &str = include_str!("../../../tests/guard/exceptions.txt");
 
-/// Keys of maps that northd and Neutron's own heartbeat write (table, column, key).
-const NOT_COMPARED_KEYS: [(&str, &str, &str); 5] = [
-    ("NB_Global", "options", "mac_prefix"),
-    ("NB_Global", "options", "max_tunid"),
-    ("NB_Global", "options", "northd_internal_version"),
-    ("NB_Global", "options", "svc_monitor_mac"),
-    ("NB_Global", "external_ids", "neutron:liveness_check_at"),
-];
-
-/// Keys of `external_ids`, in any table, whose value counts up: Neutron writes its revision again at its start and
-/// every five minutes where it lags. That the key is there is compared, its number isn't.
-const COUNTERS: [&str; 1] = ["neutron:revision_number"];
+/// What the list says of a column of the northbound database: (key or all of it, who writes it).
+fn exceptions(table: &str, column: &str) -> impl Iterator<Item = (Option<&'static str>, &'static str)> {
+    EXCEPTIONS.lines().filter(|line| !line.starts_with('#')).filter_map(move |line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [database, its_table, its_column, who] = words[..] else { return None };
+        let (its_column, key) = its_column.split_once(':').map_or((its_column, None), |(c, k)| (c, Some(k)));
+        let here = database == Database::Nb.name() && (its_table == table || its_table == "*");
+        (here && its_column == column && who != "us").then_some((key, who))
+    })
+}
 
 /// A canonical dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,16 +88,17 @@ fn canonical(table: &str, row: &Map<String, Value>) -> Value {
     let mut result = Map::new();
     result.insert("_table".to_owned(), json!(table));
     for (column, value) in row {
-        if column == "_version" || NOT_COMPARED.contains(&(table, column)) {
+        if column == "_version" || exceptions(table, column).any(|(key, _)| key.is_none()) {
             continue;
         }
         let mut value = plain(value);
         if let Value::Object(map) = &mut value {
-            map.retain(|key, _| !NOT_COMPARED_KEYS.contains(&(table, column, key)));
-            for (_, value) in
-                map.iter_mut().filter(|(key, _)| column == "external_ids" && COUNTERS.contains(&key.as_str()))
-            {
-                *value = json!("(a number)");
+            for (key, who) in exceptions(table, column) {
+                let Some(key) = key.filter(|key| map.contains_key(*key)) else { continue };
+                match who {
+                    "counter" => map.insert(key.to_owned(), json!("(a number)")),
+                    _ => map.remove(key),
+                };
             }
         }
         result.insert(column.clone(), value);

@@ -3,6 +3,7 @@
 //!
 //! Decides ports, paths and settings of the OVN that an OpenStack site would have. It writes no logical network.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -74,6 +75,11 @@ impl Database {
     /// Control socket (for `ovn-appctl -t`), inside the host.
     pub fn control(self) -> String {
         format!("/run/ovn/ovn{}_db.ctl", self.short())
+    }
+
+    /// The file of its member on a host, seen from outside.
+    pub fn file(self, host: &Host) -> PathBuf {
+        host.dir().join(format!("fs/var/lib/ovn/ovn{}_db.db", self.short()))
     }
 
     /// All members as a client takes them: `tcp:172.30.0.1:6641,tcp:…`.
@@ -407,6 +413,11 @@ pub fn rejoin(host: &Host, database: Database) -> Result<()> {
     host.script(&format!("ovsdb-tool join-cluster {file} {name} {local} {}", members.join(" ")))?;
     host.start_again(database.daemon())?;
     joined(host)
+}
+
+/// The file of a host's Open vSwitch database, seen from outside.
+pub fn vswitch_file(host: &Host) -> PathBuf {
+    host.dir().join("fs/etc/openvswitch/conf.db")
 }
 
 /// Environment that makes OVN's tools reach the clusters from inside any host.

@@ -13,19 +13,25 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
+use tombolo_plan::ClusterId;
 use tombolo_sandbox::hosts::{self, Host};
 use tombolo_sandbox::kubernetes::{self, kubectl, kubectl_command};
 use tombolo_sandbox::neutron::{self, Objects};
-use tombolo_sandbox::{exec, ours};
+use tombolo_sandbox::{exec, ours, ovn};
+use tombolo_tests_guard::{Builder, Database, Guard, Seen};
 
 /// For what takes a moment on a busy machine.
 pub const SOON: Duration = Duration::from_secs(60);
 /// For what a fault delays: leases, elections, back-off.
 pub const LATER: Duration = Duration::from_secs(150);
 
-/// The sandbox, once it is found fit: OpenStack's objects are there, our programs are rolled out, nodes Ready.
+/// The sandbox, once it is found fit: OpenStack's objects are there, our programs are rolled out, nodes Ready. The guard
+/// of foreign rows is around all databases of it until the test ends, and fails the test if a row was touched that
+/// isn't ours.
 #[derive(Debug)]
 pub struct Bed {
+    /// Around NB, SB and each host's Open_vSwitch.
+    pub guard: Guard,
     /// Network, subnet and router in OpenStack.
     pub objects: Objects,
 }
@@ -41,7 +47,32 @@ pub fn bed() -> Result<Option<Bed>> {
     }
     let objects = neutron::objects().context("is the sandbox up? cargo xtask demo")?;
     healthy()?;
-    Ok(Some(Bed { objects }))
+    Ok(Some(Bed { guard: guarded()?.start()?, objects }))
+}
+
+/// Judges all that the sandbox's databases still tell since they were made: the installation, and the scenario.
+///
+/// # Errors
+/// What was touched that isn't ours.
+pub fn history() -> Result<Seen> {
+    guarded()?.with_history().start()?.check()
+}
+
+/// A guard around the files of all databases of the sandbox (invariant 1).
+fn guarded() -> Result<Builder> {
+    let uid = kubectl(["get", "namespace", ours::NAMESPACE, "-o", "jsonpath={.metadata.uid}"])?;
+    let cluster = ClusterId::new(uid.trim()).map_err(anyhow::Error::msg)?;
+    let files =
+        |database: ovn::Database| hosts::all().iter().map(|host| database.file(host)).collect::<Vec<_>>();
+    let mut guard = Guard::of(cluster).watch(Database::Northbound, "NB", &files(ovn::Database::Nb)).watch(
+        Database::Southbound,
+        "SB",
+        &files(ovn::Database::Sb),
+    );
+    for host in hosts::all() {
+        guard = guard.watch(Database::Vswitch, &host.name, &[ovn::vswitch_file(&host)]);
+    }
+    Ok(guard)
 }
 
 /// Waits until both workloads of ours are complete, all nodes are Ready, and nothing leaks.

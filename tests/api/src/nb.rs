@@ -11,6 +11,7 @@ use tombolo_sandbox::kubernetes::util::which;
 use crate::eventually;
 use crate::process::{Process, free_port};
 
+const OVN_25_03: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/ovn-25.03/ovn-nb.ovsschema");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// OVN 23.03's schema.
@@ -41,15 +42,20 @@ pub struct Nb {
 impl Nb {
     /// A standalone database with OVN 23.03's schema. `None` if OVN's programs are missing.
     pub fn start() -> Result<Option<Self>> {
-        Self::start_as(false)
+        Self::start_as(false, SCHEMA)
     }
 
     /// A RAFT cluster with one member: it resumes monitors, as every production database does.
     pub fn start_clustered() -> Result<Option<Self>> {
-        Self::start_as(true)
+        Self::start_as(true, SCHEMA)
     }
 
-    fn start_as(clustered: bool) -> Result<Option<Self>> {
+    /// The same with OVN 25.03's schema, which has more tables and columns.
+    pub fn start_newer() -> Result<Option<Self>> {
+        Self::start_as(true, OVN_25_03)
+    }
+
+    fn start_as(clustered: bool, schema: &str) -> Result<Option<Self>> {
         if !are_there() {
             return Ok(None);
         }
@@ -57,9 +63,9 @@ impl Nb {
         let file = dir.path().join("nb.db");
         let mut tool = Command::new("ovsdb-tool");
         if clustered {
-            tool.arg("create-cluster").arg(&file).arg(SCHEMA).arg(format!("tcp:127.0.0.1:{}", free_port()?));
+            tool.arg("create-cluster").arg(&file).arg(schema).arg(format!("tcp:127.0.0.1:{}", free_port()?));
         } else {
-            tool.arg("create").arg(&file).arg(SCHEMA);
+            tool.arg("create").arg(&file).arg(schema);
         }
         let output = tool.output().context("starting ovsdb-tool")?;
         if !output.status.success() {
@@ -95,6 +101,11 @@ impl Nb {
     /// `tcp:127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The database's file.
+    pub fn file(&self) -> PathBuf {
+        self.dir.path().join("nb.db")
     }
 
     /// The server's process, to be stopped and continued.

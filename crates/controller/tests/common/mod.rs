@@ -4,14 +4,20 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tempfile::TempDir;
+use tombolo_plan::ClusterId;
 use tombolo_tests_api::{ApiServer, Nb, Program, eventually};
+use tombolo_tests_guard::server::Server;
+use tombolo_tests_guard::{Database, Guard};
 
-/// Both servers, with our kinds installed.
+/// Both servers, with our kinds installed, and the guard of foreign rows, which fails the test at its end if one was
+/// touched.
 pub struct Bed {
+    pub guard: Guard,
     pub api: ApiServer,
     pub nb: Nb,
+    pub sb: Option<Server>,
     pub dir: TempDir,
 }
 
@@ -25,7 +31,30 @@ impl Bed {
 
     pub fn start_without_crds() -> Result<Option<Self>> {
         let (Some(api), Some(nb)) = (ApiServer::start()?, Nb::start_clustered()?) else { return Ok(None) };
-        Ok(Some(Self { api, nb, dir: TempDir::new()? }))
+        Self::of(api, nb, None).map(Some)
+    }
+
+    /// With OVN 25.03's NB, and an SB, which is guarded too.
+    pub fn start_newer() -> Result<Option<Self>> {
+        let sb = Server::start(Database::Southbound, tombolo_ovn::sb::SCHEMA, true)?;
+        let (Some(api), Some(nb), Some(sb)) = (ApiServer::start()?, Nb::start_newer()?, sb) else {
+            return Ok(None);
+        };
+        let bed = Self::of(api, nb, Some(sb))?;
+        bed.api.apply_crds()?;
+        Ok(Some(bed))
+    }
+
+    fn of(api: ApiServer, nb: Nb, sb: Option<Server>) -> Result<Self> {
+        let namespace = api.json(&["get", "namespace", "kube-system"])?;
+        let uid = namespace["metadata"]["uid"].as_str().context("a uid")?;
+        let cluster = ClusterId::new(uid).map_err(anyhow::Error::msg)?;
+        // invariant 1
+        let mut guard = Guard::of(cluster).watch(Database::Northbound, "NB", &[nb.file()]);
+        if let Some(sb) = &sb {
+            guard = guard.watch(Database::Southbound, "SB", &[&sb.file]);
+        }
+        Ok(Self { guard: guard.start()?, api, nb, sb, dir: TempDir::new()? })
     }
 
     /// Waits for the default Vpc with its two Subnets. (An API server lets the first object of a new kind wait
@@ -100,7 +129,9 @@ impl Controller {
             nb: bed.nb.address().to_owned(),
             logs: bed.dir.path().to_owned(),
         };
-        tombolo_tests_api::Controller::start(&program, name, args).map(Self)
+        let sb = bed.sb.as_ref().map(|sb| format!("--ovn-sb-addr={}", sb.address));
+        let args: Vec<&str> = sb.iter().map(String::as_str).chain(args.iter().copied()).collect();
+        tombolo_tests_api::Controller::start(&program, name, &args).map(Self)
     }
 }
 

@@ -14,7 +14,7 @@ use tombolo_sandbox::kubernetes::{control_plane, kubectl, kubectl_command};
 use tombolo_sandbox::{exec, neutron};
 use tombolo_tests_acceptance::router::Router;
 use tombolo_tests_acceptance::{
-    LATER, SOON, apply_subnet, bed, condition, delete, event, get, namespaces, space,
+    LATER, SOON, apply_subnet, bed, condition, delete, event, get, history, namespaces, space,
 };
 
 fn ours(row: &Value) -> bool {
@@ -46,6 +46,17 @@ fn foreign() -> Result<BTreeSet<String>> {
 
 fn our_rows() -> Result<Dump> {
     Ok(canon::nb()?.filter(ours))
+}
+
+#[test]
+fn nothing_foreign_was_touched_since_the_databases_were_made() -> Result<()> {
+    // invariant 1: by each transaction of ours in NB, SB and the hosts' Open_vSwitch, the installation and the scenario
+    // included. Each other test here is guarded on its own.
+    let Some(_bed) = bed()? else { return Ok(()) };
+    let seen = history()?;
+    println!("{} transactions of ours, {} of others", seen.ours, seen.others);
+    ensure!(seen.ours > 20, "the guard saw too little: {seen:?}");
+    Ok(())
 }
 
 #[test]

@@ -1,0 +1,29 @@
+//! The guard of foreign rows (invariant 1) around databases of real servers, where others write too.
+//!
+//! Each transaction of our programs bears its program's name in its comment, and ovsdb-server keeps the comment in the
+//! database's file with what the transaction did. [`Guard`] follows the files of NB, SB and Open_vSwitch as they grow
+//! and judges each transaction of ours by the rows before and after it ([`rule`]): whoever else writes meanwhile,
+//! Neutron, northd, ovn-controller or a test itself, isn't blamed on us, and nothing of ours hides behind them.
+//!
+//! What holds: each committed transaction with our signature is judged. A file that is compacted is followed into its
+//! successor, and a record that went by unseen is an error, never silence: of a cluster because entries are numbered and all members
+//! are followed, of a standalone database because the successor's rows must be those that were known. What doesn't:
+//! columns that the schema calls ephemeral are in no file. A write without signature is noticed only where it makes rows with our
+//! marks; that every client of ours signs is up to the client itself (`ClientConfig::signed`).
+//!
+//! `exceptions.txt` is the one list, to be reviewed, of columns of foreign rows that may change: by our hand (edges) or
+//! under anybody's (what OVN's own daemons report). [`Guard::foreign`] gives all else of foreign rows as text, for
+//! tests that compare two moments.
+
+pub mod exceptions;
+mod follow;
+mod guard;
+pub mod hostile;
+pub mod log;
+pub mod plant;
+pub mod rows;
+pub mod rule;
+pub mod server;
+pub mod wire;
+
+pub use guard::{Builder, Database, Guard, Seen};
