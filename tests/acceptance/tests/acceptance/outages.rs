@@ -107,9 +107,7 @@ fn killed(host: &Host, daemon: &str) -> Result<()> {
 #[test]
 fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
     // invariants 5, 6 and 8
-    if bed()?.is_none() {
-        return Ok(());
-    }
+    let Some(_bed) = bed()? else { return Ok(()) };
     let site = Site::new("acc-databases")?;
     for database in [Database::Nb, Database::Sb] {
         let (name, daemon) = (database.name(), database.daemon());
@@ -149,9 +147,7 @@ fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
 #[test]
 fn agents_and_what_they_need_killed_while_pods_come_and_go() -> Result<()> {
     // invariants 5 and 8
-    if bed()?.is_none() {
-        return Ok(());
-    }
+    let Some(_bed) = bed()? else { return Ok(()) };
     let site = Site::new("acc-midway")?;
     let host = hosts::host(2);
     let names: Vec<String> = (1..=8).map(|n| format!("pod-{n}")).collect();
@@ -198,9 +194,7 @@ fn agents_and_what_they_need_killed_while_pods_come_and_go() -> Result<()> {
 #[test]
 fn a_host_that_is_cut_off_comes_back() -> Result<()> {
     // invariants 4 and 6
-    if bed()?.is_none() {
-        return Ok(());
-    }
+    let Some(_bed) = bed()? else { return Ok(()) };
     let site = Site::new("acc-cut")?;
     // Not the one with the API server, nor Neutron's.
     let host = hosts::host(3);
