@@ -400,7 +400,34 @@ fn hazards_h1_to_h13() -> Result<()> {
 
     // H7: the last Subnet of a router goes.
     bed.api.kubectl(&["delete", "pods", "--all", "-n", "net2", "--force", "--grace-period=0"])?;
-    bed.api.kubectl(&["delete", "subnet", "net2", "net3", "--timeout=30s"])?;
+    // H11 and H12, on rows of ours: what somebody hung there would go with them, so they stay until it is taken off.
+    let acl = json!({"action": "drop", "direction": "to-lport", "match": "ip4", "priority": 1});
+    let chassis = json!({"name": "net3-host9", "chassis_name": "host9", "priority": 1});
+    let hang = |mutator: &str, acl: Value, chassis: Value| {
+        let mutate = |table: &str, name: &str, column: &str, child: Value| json!({"op": "mutate", "table": table, "where": [["name", "==", name]], "mutations": [[column, mutator, child]]});
+        [
+            mutate("Logical_Switch", "net2", "acls", acl),
+            mutate("Logical_Router_Port", "neutron-r1-net3", "gateway_chassis", chassis),
+        ]
+    };
+    let mut operations = vec![
+        json!({"op": "insert", "table": "ACL", "uuid-name": "acl", "row": acl}),
+        json!({"op": "insert", "table": "Gateway_Chassis", "uuid-name": "gc", "row": chassis}),
+    ];
+    operations.extend(hang("insert", named("acl"), named("gc")));
+    let made = wire::transact(bed.nb.address(), NB, &operations)?;
+    ensure!(made[2]["count"] == 1 && made[3]["count"] == 1, "{made:?}");
+    bed.api.kubectl(&["delete", "subnet", "net2", "net3", "--wait=false"])?;
+    for name in ["net2", "net3"] {
+        eventually(&format!("Subnet {name} to say why it stays"), SOON, || {
+            let subnet = bed.api.json(&["get", "subnet", name])?;
+            Ok(subnet["status"]["conditions"].to_string().contains("HoldsForeignRows").then_some(()))
+        })
+        .with_context(|| c.log())?;
+    }
+    bed.guard.check()?;
+    wire::transact(bed.nb.address(), NB, &hang("delete", made[0]["uuid"].clone(), made[1]["uuid"].clone()))?;
+    bed.api.kubectl(&["wait", "--for=delete", "subnet/net2", "subnet/net3", "--timeout=60s"])?;
     serves(&bed, &c, "last-subnet")?;
     hazards.stand(&bed, "H7, the last Subnet of a router deleted")?;
 

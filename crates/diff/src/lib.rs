@@ -274,6 +274,7 @@ fn remove(
         table::STATIC_ROUTE => Some((table::ROUTER, "static_routes")),
         _ => None,
     };
+    let untouched = keeps_others(table, uuid, row)?;
     if let Some((parent_table, column)) = parent {
         let parent = row.key("external_ids", PARENT_KEY).and_then(|text| text.parse::<Uuid>().ok());
         let holds = |parent: &Uuid| {
@@ -282,11 +283,13 @@ fn remove(
                 .is_some_and(|row| row.get(column).is_some_and(|column| column.contains_uuid(uuid)))
         };
         if let Some(parent) = parent.filter(holds) {
+            group.guards.extend(untouched);
             group.ops.push(Op::remove_edge(parent_table, parent, column, uuid));
             group.deletes += 1;
         }
         return Ok(());
     }
+    group.guards.extend(untouched);
     // What hangs on a switch or router goes with it: never anybody else's.
     let columns = match table {
         table::SWITCH | table::ROUTER => nb::edge_columns(table),
@@ -325,6 +328,26 @@ fn remove(
     group.ops.push(Op::delete(table, uuid));
     group.deletes += 1;
     Ok(())
+}
+
+/// Refuses to take a row away on which rows hang that can't be ours: NAT rules, ACLs and the like, which somebody put
+/// there by hand. What must still hold when it is taken away.
+fn keeps_others(table: &'static str, uuid: Uuid, row: &Row) -> Result<Option<Op>, Refusal> {
+    let mut empty = Row::new();
+    for column in nb::others_columns(table) {
+        // A column that the server's schema lacks holds nothing.
+        let Some(children) = row.get(column) else { continue };
+        if !children.is_empty() {
+            return Err(Refusal::HoldsForeign {
+                table,
+                name: row.str("name").unwrap_or_default().to_owned(),
+                column,
+                count: children.len(),
+            });
+        }
+        empty.set(column, children.clone());
+    }
+    Ok((!empty.is_empty()).then(|| Op::require_columns(table, uuid, empty)))
 }
 
 /// Rows of this cluster whose owner no version of ours knows, as `(table, uuid, owner text)`: reported,

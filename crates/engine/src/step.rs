@@ -81,7 +81,7 @@ impl Engine {
         let mut txn = Txn::new(batch.ops).guard(fence::guard(&self.world.config.cluster, epoch));
         txn.guards.extend(batch.guards);
         let first = batch.owners.first().map(ToString::to_string).unwrap_or_default();
-        let txn = txn.comment(format!("epoch {epoch}: {first} and {} more", batch.owners.len() - 1));
+        let txn = txn.comment(format!("tombolo {epoch}: {first} and {} more", batch.owners.len() - 1));
         for owner in &batch.owners {
             self.work.state(owner).committing = true;
         }
@@ -394,14 +394,14 @@ impl Engine {
             .collect();
         if now.is_empty() {
             if self.said.remove(owner).is_some() {
-                self.log(false, format!("{owner}: nothing is wrong any more"));
+                self.log(false, format!("{}: nothing is wrong any more", shown(owner)));
             }
             return;
         }
         self.said.insert(owner.clone(), now);
         for problem in new {
             *self.stats.problems.entry(problem.reason.clone()).or_default() += 1;
-            self.log(true, format!("{owner}: {}: {}", problem.reason, problem.message));
+            self.log(true, format!("{}: {}: {}", shown(owner), problem.reason, problem.message));
             let kind = match owner.kind {
                 OwnerKind::Vpc => Kind::Vpc,
                 OwnerKind::Subnet => Kind::Subnet,
@@ -425,6 +425,16 @@ impl Engine {
             }));
         }
     }
+}
+
+/// An owner in one line of a log: names in the database may be of any length and hold anything.
+fn shown(owner: &Owner) -> String {
+    let text = owner.to_string();
+    if text.len() <= 300 && !text.contains(char::is_control) {
+        return text;
+    }
+    let begin: String = text.chars().take(100).collect();
+    format!("{begin:?}, a name of {} bytes", text.len())
 }
 
 /// The IP object that persists a choice.

@@ -214,10 +214,10 @@ pub fn routers_touched(replica: &Replica, changes: &tombolo_ovsdb::ChangeSet) ->
     let mut names = Vec::new();
     let mut add = |row: &Row| names.extend(row.str("name").map(str::to_owned));
     for (_, change) in changes.of_table(table::ROUTER) {
-        // Policies and routes say nothing of what is read here, and on a router of our own there are many.
+        // Policies, routes and NAT say nothing of what is read here, and on a router of our own there are many.
         let read = |row: &std::sync::Arc<Row>| {
             let mut row = Row::clone(row);
-            for column in ["policies", "static_routes"] {
+            for column in ["policies", "static_routes", "nat"] {
                 row.remove(column);
             }
             row

@@ -74,10 +74,13 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
     Wanted::new()
         .table(
             table::ROUTER,
-            &["name", "ports", "policies", "static_routes", "enabled", "options", "external_ids"],
+            &["name", "ports", "policies", "static_routes", "nat", "enabled", "options", "external_ids"],
         )
-        .table(table::ROUTER_PORT, &["name", "mac", "networks", "external_ids", "options"])
-        .table(table::SWITCH, &["name", "ports", "other_config", "external_ids"])
+        .table(table::ROUTER_PORT, &["name", "mac", "networks", "gateway_chassis", "external_ids", "options"])
+        .table(
+            table::SWITCH,
+            &["name", "ports", "acls", "qos_rules", "forwarding_groups", "other_config", "external_ids"],
+        )
         .table(table::SWITCH_PORT, &["name", "addresses", "type", "options", "port_security", "external_ids"])
         .only(table::SWITCH_PORT, ours())
         .table(
@@ -90,7 +93,7 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
             &["priority", "match", "action", "nexthop", "nexthops", "options", "external_ids"],
         )
         .only(table::POLICY, ours())
-        .table(table::PORT_GROUP, &["name", "ports", "external_ids"])
+        .table(table::PORT_GROUP, &["name", "ports", "acls", "external_ids"])
         .only(table::PORT_GROUP, ours())
         .table(table::ADDRESS_SET, &["name", "external_ids"])
         .only(table::ADDRESS_SET, ours())
@@ -161,7 +164,19 @@ pub fn edge_columns(table: &str) -> &'static [&'static str] {
     }
 }
 
-/// Whether nothing but such columns changed.
+/// The columns by which rows hang on a row of this table that are never ours: they would go with it.
+#[must_use]
+pub fn others_columns(table: &str) -> &'static [&'static str] {
+    match table {
+        table::SWITCH => &["acls", "qos_rules", "forwarding_groups"],
+        table::ROUTER => &["nat"],
+        table::ROUTER_PORT => &["gateway_chassis"],
+        table::PORT_GROUP => &["acls"],
+        _ => &[],
+    }
+}
+
+/// Whether nothing but columns of [`edge_columns`] changed.
 #[must_use]
 pub fn only_edges(table: &str, change: &Change) -> bool {
     let (Some(old), Some(new)) = (&change.old, &change.new) else { return false };

@@ -16,6 +16,8 @@ use crate::row::{external_ids, keys, string};
 use crate::world::World;
 use crate::write;
 
+const AMBIGUOUS: &str = "several routers in OVN have this name; rename or delete all but one";
+
 /// What should stand of a Vpc.
 pub fn plan(world: &World, name: &str) -> Plan {
     let object = world.vpcs.get(name);
@@ -27,7 +29,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         (Some(router), Some(vpc)) => external(world, vpc, &router),
         (None, Some(vpc)) if is_labeled(vpc) => without_router(world, vpc),
         (None, Some(vpc)) => custom(world, vpc),
-        (None, None) => Plan { rows: Some(Rows::none()), ..Plan::default() },
+        (None, None) => not_shown(world, name),
     }
 }
 
@@ -47,6 +49,25 @@ fn shown_router(world: &World, name: &str) -> Option<Router> {
         key => row.key("external_ids", key),
     });
     selected.then_some(router)
+}
+
+/// Without object, and without a router that one could show. That a router of Neutron's is left out for its name is
+/// said; nobody has an object to look at.
+fn not_shown(world: &World, name: &str) -> Plan {
+    let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
+    let named = nb::named(&world.nb, table::ROUTER, name);
+    if !world.config.external_vpcs || !named.iter().any(|(_, row)| neutron::is_router(row)) {
+        return plan;
+    }
+    if !is_object_name(name) {
+        plan.problem(
+            "RouterNameUnusable",
+            "the router's name can't be the name of a Vpc, so it is not shown; Neutron names routers neutron-<uuid>",
+        );
+    } else if named.len() > 1 {
+        plan.problem("RouterNameAmbiguous", AMBIGUOUS);
+    }
+    plan
 }
 
 /// RFC 1123 subdomain: what the API server takes as a name. Neutron's `neutron-<uuid>` always is one; a row
@@ -192,7 +213,7 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
             "RouterNotShown",
             "the router of this name is not Neutron's, or --external-vpc-selector leaves it out",
         ),
-        _ => ("RouterNameAmbiguous", "several routers in OVN have this name; rename or delete all but one"),
+        _ => ("RouterNameAmbiguous", AMBIGUOUS),
     };
     let mut status = VpcStatus { standby: false, subnets: Vec::new(), neutron: old.neutron.clone(), ..old };
     condition::set(
