@@ -283,7 +283,8 @@ impl Flags {
     /// The filter for [`tombolo_observe::init_logs`].
     pub fn log_filter(&self) -> &'static str {
         match self.acting.verbosity {
-            0..=3 => "info,kube_client=warn,kube_runtime=error",
+            // The client's own line for each request that fails says nothing that ours, one a minute, doesn't.
+            0..=3 => "info,kube_client=warn,kube_client::client::builder=off,kube_runtime=error",
             4..=5 => "info,tombolo_controller=debug,tombolo_engine=debug,tombolo_ovsdb=debug",
             _ => "debug,tombolo_controller=trace,tombolo_engine=trace,tombolo_ovsdb=trace,hyper_util=info",
         }

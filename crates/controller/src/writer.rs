@@ -214,6 +214,10 @@ fn classify(error: &kube::Error, is_create: bool) -> WriteError {
         409 => WriteError::Conflict(status.message.clone()),
         // That is how the API server says that the object of this name is another one by now.
         422 if concerns_uid(status) => WriteError::Conflict(status.message.clone()),
+        // An API server that has just started: its admission hasn't read what it decides by. It passes.
+        403 if status.message.contains("not yet ready to handle request") => {
+            WriteError::Unavailable(status.message.clone())
+        }
         400 | 403 | 405 | 413 | 415 | 422 => WriteError::Refused(status.message.clone()),
         _ => WriteError::Unavailable(format!("{} {}", status.code, status.message)),
     }
@@ -254,6 +258,14 @@ mod tests {
         ] {
             assert_eq!(classify(&api(code, reason), create), want, "{code} {reason}");
         }
+    }
+
+    #[test]
+    fn a_refusal_of_an_api_server_that_starts_passes() {
+        let message = "ips.kubeovn.io \"a.b\" is forbidden: not yet ready to handle request".to_owned();
+        let status = Status { code: 403, reason: "Forbidden".into(), message, ..Status::default() };
+        let error = classify(&kube::Error::Api(status.boxed()), true);
+        assert!(matches!(error, WriteError::Unavailable(_)), "{error}");
     }
 
     #[test]

@@ -86,6 +86,8 @@ fn servers_go_and_come_back() -> Result<()> {
     logs(&controller, "the Kubernetes API server answers again")?;
     eventually("readiness", SOON, || Ok((controller.get("/readyz")?.0 == 200).then_some(())))?;
     assert!(!controller.log().contains("panicked"), "{}", controller.log());
+    // One line when it is gone and one when it is back, not one for each attempt.
+    assert!(!controller.log().contains(" ERROR "), "{}", controller.log());
 
     // A Subnet's status follows within about a second.
     for want in [
