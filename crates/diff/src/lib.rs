@@ -138,6 +138,13 @@ pub fn diff(replica: &Replica, cluster: &ClusterId, owner: &Owner, desired: &Row
             group.ops.push(Op::add_edge(link.table, link.row, link.column, link.target));
         }
     }
+    for link in &desired.unlinked {
+        let Some(row) = replica.row(link.table, &link.row) else { continue };
+        let present = row.get(link.column).is_some_and(|column| column.contains_uuid(link.target));
+        if present && !matches!(nb::ownership(cluster, row), Ownership::Foreign) {
+            group.ops.push(Op::remove_edge(link.table, link.row, link.column, link.target));
+        }
+    }
     Ok(group)
 }
 
@@ -156,8 +163,10 @@ fn insert(
         (*column, datum)
     });
     let cells: Row = cells.collect();
-    // Names of switches and routers are no index of the schema, so the database would take a second one.
-    if matches!(row.table, table::SWITCH | table::ROUTER | table::ROUTER_PORT)
+    // Names of switches and routers are no index of the schema, so the database would take a second one. Those of ports
+    // and port groups are: the database would refuse the whole transaction.
+    let named = [table::SWITCH, table::ROUTER, table::ROUTER_PORT, table::SWITCH_PORT, table::PORT_GROUP];
+    if named.contains(&row.table)
         && let Some(name) = cells.str("name")
     {
         let stays = |uuid: Uuid, row: &Row| match nb::ownership(cluster, row) {
@@ -176,7 +185,7 @@ fn insert(
                 holder: describe_holder(cluster, holder),
             });
         }
-        if row.table != table::ROUTER_PORT {
+        if matches!(row.table, table::SWITCH | table::ROUTER) {
             // Nobody else may have taken the name since.
             let other = vec![Condition::eq("name", Datum::string(name))];
             if nb::named(replica, row.table, name).is_empty() {

@@ -53,7 +53,7 @@ fn text(value: &str) -> Managed {
 }
 
 fn rows(rows: impl Into<Vec<DesiredRow>>) -> Rows {
-    Rows { rows: rows.into(), links: Vec::new() }
+    Rows { rows: rows.into(), ..Rows::default() }
 }
 
 fn run(nb: &Replica, owner: &Owner, rows: &Rows) -> Result<Group, Refusal> {
@@ -272,7 +272,7 @@ fn links_are_made_on_rows_of_ours_only() {
     // invariant 1
     let (mut nb, pod) = (replica(), Owner::pod("a", "p"));
     let link = Link { table: table::PORT_GROUP, row: GROUP, column: "ports", target: PORT };
-    let wanted = Rows { rows: Vec::new(), links: vec![link] };
+    let wanted = Rows { links: vec![link], ..Rows::default() };
     // The group isn't there yet: that is no obstacle.
     assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
     nb.put(table::PORT_GROUP, GROUP, Some(named("theirs")));

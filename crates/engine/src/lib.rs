@@ -6,6 +6,7 @@
 //! `tombolo-plan`, the operations by `tombolo-diff`.
 
 pub mod fence;
+mod fights;
 pub mod io;
 mod sources;
 mod stats;
@@ -16,7 +17,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use tombolo_diff::brake::Brake;
-use tombolo_ovsdb::{Replica, Retry, TxnError, TxnErrorKind, TxnReply};
+use tombolo_ovsdb::{Replica, Retry, TxnError, TxnErrorKind, TxnReply, Uuid};
 use tombolo_plan::nb::Ownership;
 use tombolo_plan::world::Dirty;
 use tombolo_plan::{Config, Intent, Kind, Owner, Problem, World};
@@ -26,6 +27,7 @@ pub use io::{
 };
 pub use stats::{Health, Stats};
 
+use fights::Fights;
 use sources::Sources;
 use work::Work;
 
@@ -104,6 +106,9 @@ pub struct Engine {
     parts: VecDeque<BTreeSet<Owner>>,
     brake: Brake,
     held: BTreeSet<Owner>,
+    /// Rows of others, and owners of ours that want their names.
+    taken: BTreeMap<Uuid, BTreeSet<Owner>>,
+    fights: Fights,
     said: HashMap<Owner, BTreeSet<Problem>>,
     next_id: u64,
     out: Vec<Effect>,
@@ -133,6 +138,8 @@ impl Engine {
             parts: VecDeque::new(),
             brake: Brake::default(),
             held: BTreeSet::new(),
+            taken: BTreeMap::new(),
+            fights: Fights::default(),
             said: HashMap::new(),
             next_id: 0,
             out: Vec::new(),
@@ -174,7 +181,7 @@ impl Engine {
         let timer = match self.lead {
             // What else keeps the epoch from being taken ends with an event.
             Lead::Held(from) if self.is_informed() && self.commit.is_none() => Some(from),
-            _ if self.is_active() => self.work.next_timer(),
+            _ if self.is_active() => self.work.next_timer().into_iter().chain(self.fights.next_end()).min(),
             _ => None,
         };
         stale.into_iter().chain(timer).min()
@@ -227,6 +234,8 @@ impl Engine {
             self.take_epoch();
         }
         if self.is_active() {
+            self.fights.expire(now);
+            self.stats.fought = self.fights.count() as u64;
             self.work.tick(now);
             self.run(now);
             let waits = !self.parts.is_empty() || !self.after_commit.is_empty();
@@ -270,6 +279,8 @@ impl Engine {
         self.parts.clear();
         self.after_commit.clear();
         self.held.clear();
+        self.taken.clear();
+        self.fights = Fights::default();
         self.said.clear();
         // Writes and a commit under way still end, and are then of no owner's concern. Their objects stay busy:
         // never two writes for one object, not even across leaderships.
@@ -346,7 +357,13 @@ impl Engine {
             None => Ownership::Foreign,
         };
         for table in tombolo_plan::nb::OWNED {
-            for (_, change) in changes.of_table(table) {
+            for (uuid, change) in changes.of_table(table) {
+                let name = |row: &Option<std::sync::Arc<tombolo_ovsdb::Row>>| {
+                    row.as_ref().and_then(|row| row.str("name").map(str::to_owned))
+                };
+                if !self.taken.is_empty() && name(&change.old) != name(&change.new) {
+                    dirty.extend(self.taken.remove(&uuid).into_iter().flatten());
+                }
                 let (before, after) = (owner(&change.old), owner(&change.new));
                 match (before == Ownership::Foreign, after == Ownership::Foreign) {
                     (true, false) => self.own_rows += 1,
@@ -395,6 +412,7 @@ impl Engine {
                 self.stats.commits += 1;
                 self.stats.committed_owners += owners.len() as u64;
                 for owner in &owners {
+                    self.stats.restored += u64::from(self.fights.done(owner, now));
                     self.work.state(owner).succeeded();
                     self.work.add(owner.clone());
                     self.work.settle(owner);
@@ -404,6 +422,7 @@ impl Engine {
             Err(error) => error,
         };
         self.stats.failed_commit(error.kind.as_str());
+        owners.iter().for_each(|owner| self.fights.failed(owner));
         let fenced = error.kind == TxnErrorKind::GuardFailed
             && matches!(error.at, Some(tombolo_ovsdb::txn::OpIndex::Guard(0)));
         if fenced {

@@ -34,6 +34,8 @@ pub struct Stats {
     pub failed_writes: u64,
     /// Times an owner was put aside because the NB refused its rows.
     pub quarantined: u64,
+    /// Times an owner's rows were restored after somebody had changed or deleted them.
+    pub restored: u64,
     /// Problems told to users, by reason.
     pub problems: BTreeMap<String, u64>,
     /// Objects that could not be decoded.
@@ -42,6 +44,8 @@ pub struct Stats {
     pub orphans: u64,
     /// Gauge: owners whose deletions the brake holds back.
     pub held: u64,
+    /// Gauge: owners whose rows are restored with pauses, since somebody undoes it each time.
+    pub fought: u64,
 }
 
 impl Stats {

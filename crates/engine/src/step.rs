@@ -12,7 +12,7 @@ use tombolo_plan::world::Dirty;
 use tombolo_plan::{AddressRequest, Intent, Kind, Owner, OwnerKind, Plan, Problem, Rows, plan};
 
 use crate::io::{Effect, Millis, Notice, Object, Verb, Write, WriteError};
-use crate::{Busy, Commit, Engine, Lead, PAUSE, PendingWrite, REFUSED_PAUSE, fence};
+use crate::{Busy, Commit, Engine, Lead, PAUSE, PendingWrite, REFUSED_PAUSE, fence, fights};
 
 /// Operations in one transaction, at most: a big entry blocks a RAFT server.
 const MAX_OPS: usize = 500;
@@ -148,19 +148,33 @@ impl Engine {
             Err(Refusal::InUse { .. }) => return false,
             Err(refusal) => {
                 let reason = match refusal {
-                    Refusal::NameTaken { .. } => "NameTaken",
+                    Refusal::NameTaken { uuid, .. } => {
+                        // Until that row goes or is renamed there is nothing to try.
+                        self.taken.entry(uuid).or_default().insert(owner.clone());
+                        "NameTaken"
+                    }
                     Refusal::NotOurs { .. } => "RowNotOurs",
                     _ => "HoldsForeignRows",
                 };
                 let problem = Problem { reason: reason.to_owned(), message: refusal.to_string() };
                 self.report_refusal(owner, &problem);
+                if problem.reason != "NameTaken" {
+                    self.work.add_at(owner.clone(), now + REFUSED_PAUSE);
+                }
                 problems.push(problem);
-                self.work.add_at(owner.clone(), now + REFUSED_PAUSE);
                 return false;
             }
         };
         if group.is_empty() {
             return true;
+        }
+        let wanted = fights::fingerprint(&self.world.nb, rows);
+        if let Some(until) = self.fights.wait(owner, wanted, now) {
+            let problem = fights::problem();
+            self.report_refusal(owner, &problem);
+            problems.push(problem);
+            self.work.add_at(owner.clone(), until);
+            return false;
         }
         if group.deletes > 0 {
             if !self.sources.can_delete() {
@@ -176,6 +190,7 @@ impl Engine {
             self.after_commit.insert(owner.clone());
             return false;
         }
+        self.fights.writing(owner, wanted);
         batch.push(group);
         false
     }

@@ -66,6 +66,8 @@ pub struct Rows {
     pub rows: Vec<DesiredRow>,
     /// References to them from elsewhere.
     pub links: Vec<Link>,
+    /// References that there may have been and must not be (any more).
+    pub unlinked: Vec<Link>,
 }
 
 impl Rows {
@@ -175,8 +177,8 @@ pub struct Plan {
     pub after: Vec<Intent>,
     /// What keeps the object from being served, told as Event; conditions are in `after`.
     pub problems: Vec<Problem>,
-    /// The object is there and undergoing deletion or was seen to be deleted: its deletions are explained
-    /// (invariant 4).
+    /// The object is there and undergoing deletion, was seen to be deleted, or says itself that these rows go: its
+    /// deletions are explained (invariant 4).
     pub explained: bool,
     /// The owner whose rows these hang on, when they aren't there yet: plan again when they are.
     pub waits_for: Option<Owner>,

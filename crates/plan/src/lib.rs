@@ -4,6 +4,7 @@
 //! randomness, no IO. Doesn't decide how rows get into the database (`tombolo-diff`) nor what is done when
 //! (`tombolo-engine`).
 
+pub mod admission;
 pub mod config;
 pub mod desired;
 pub mod nb;
@@ -43,6 +44,7 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
 #[must_use]
 pub fn refused(world: &World, owner: &Owner, problem: &Problem) -> Option<Intent> {
     match owner.kind {
+        OwnerKind::Vpc => vpc::refused(world, &owner.name, problem),
         OwnerKind::Subnet => subnet::refused(world, &owner.name, problem),
         _ => None,
     }

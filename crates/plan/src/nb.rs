@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tombolo_neutron as neutron;
 use tombolo_ovsdb::{Atom, Change, Condition, Datum, IndexSpec, Replica, Row, Uuid, Wanted};
 
-use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner};
+use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner, VENDOR, VENDOR_KEY};
 
 /// Table names (ovn-nb(5)).
 pub mod table {
@@ -51,6 +51,10 @@ fn by_address(row: &Row) -> Vec<Atom> {
     texts.flat_map(|text| text.split(' ').skip(1)).map(|address| address_key(subnet, address)).collect()
 }
 
+fn by_name_column(row: &Row) -> Vec<Atom> {
+    row.str("name").map(Atom::from).into_iter().collect()
+}
+
 fn by_owner(row: &Row) -> Vec<Atom> {
     row.key("external_ids", OWNER_KEY).map(Atom::from).into_iter().collect()
 }
@@ -61,15 +65,22 @@ pub fn indexes() -> Vec<IndexSpec> {
     let mut all = neutron::INDEXES.to_vec();
     all.extend(OWNED.map(|table| IndexSpec { table, name: BY_OWNER, extract: by_owner }));
     all.push(IndexSpec { table: table::SWITCH_PORT, name: BY_ADDRESS, extract: by_address });
+    let by_name = [table::SWITCH_PORT, table::PORT_GROUP];
+    all.extend(by_name.map(|table| IndexSpec { table, name: neutron::BY_NAME, extract: by_name_column }));
     all
 }
 
-/// What to monitor. Switch ports and address sets of others are many and nothing is read from them, so
-/// only our cluster's are asked for: what a foreign port does costs us nothing.
+/// What to monitor. Switch ports of others are many and nothing is read from them, so what a VM's port does costs us
+/// nothing. Only those of other clusters are seen too (theirs bear the vendor as ours do): OVN keeps the names of ports and
+/// port groups unique, so a name of theirs can't be ours.
 #[must_use]
 pub fn wanted(cluster: &ClusterId) -> Wanted {
     let ours = || {
         vec![Condition::includes("external_ids", Datum::map_of_strings([(CLUSTER_KEY, cluster.as_str())]))]
+    };
+    let clusters = || {
+        let vendor = Datum::map_of_strings([(VENDOR_KEY, VENDOR)]);
+        [ours(), vec![Condition::includes("external_ids", vendor)]].concat()
     };
     Wanted::new()
         .table(
@@ -82,7 +93,7 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
             &["name", "ports", "acls", "qos_rules", "forwarding_groups", "other_config", "external_ids"],
         )
         .table(table::SWITCH_PORT, &["name", "addresses", "type", "options", "port_security", "external_ids"])
-        .only(table::SWITCH_PORT, ours())
+        .only(table::SWITCH_PORT, clusters())
         .table(
             table::STATIC_ROUTE,
             &["ip_prefix", "nexthop", "policy", "route_table", "output_port", "options", "external_ids"],
@@ -94,7 +105,7 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
         )
         .only(table::POLICY, ours())
         .table(table::PORT_GROUP, &["name", "ports", "acls", "external_ids"])
-        .only(table::PORT_GROUP, ours())
+        .only(table::PORT_GROUP, clusters())
         .table(table::ADDRESS_SET, &["name", "external_ids"])
         .only(table::ADDRESS_SET, ours())
 }

@@ -165,5 +165,5 @@ fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
         let matching = format!("{word}.src == ${}_{word}", group_name(name));
         policy(format!("egress/{word}"), 29_000, matching, hop);
     }
-    Rows { rows, links: Vec::new() }
+    Rows { rows, ..Rows::default() }
 }

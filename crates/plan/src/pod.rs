@@ -303,18 +303,14 @@ fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, entry: &SubnetEntr
         .into(),
         edge: Some(Edge { table: table::SWITCH, parent: switch, column: "ports" }),
     };
-    let mut links = Vec::new();
     let node = pod.spec.node_name.as_deref().unwrap_or_default();
-    if entry.spec.vpc == world.config.cluster_router
-        && entry.spec.gateway_type == DISTRIBUTED
-        && !node.is_empty()
-    {
-        links.push(Link {
-            table: table::PORT_GROUP,
-            row: group_uuid(cluster, node),
-            column: "ports",
-            target: uuid,
-        });
+    let link =
+        Link { table: table::PORT_GROUP, row: group_uuid(cluster, node), column: "ports", target: uuid };
+    let leaves_by_node =
+        entry.spec.vpc == world.config.cluster_router && entry.spec.gateway_type == DISTRIBUTED;
+    let (mut links, mut unlinked) = (Vec::new(), Vec::new());
+    if !node.is_empty() {
+        if leaves_by_node { &mut links } else { &mut unlinked }.push(link);
     }
-    Rows { rows: vec![row], links }
+    Rows { rows: vec![row], links, unlinked }
 }

@@ -1,11 +1,12 @@
 //! Subnets: a switch, and a pair of ports that connects it to its Vpc's router. On a router of Neutron's that
 //! port is all there is (invariant 3).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use tombolo_api::defaults::{Defaults, subnet_defaults};
-use tombolo_api::validate::{self, Place, Severity, SubnetContext};
+use tombolo_api::validate::{self, Place, SubnetContext};
 use tombolo_api::{Condition, IpCount, Subnet, SubnetStatus, condition};
 use tombolo_net::{AddrRange, Cidr, DualCidr, Family, IfAddr, Mac, parse_addr_pair};
 use tombolo_neutron::{self as neutron, Router};
@@ -14,7 +15,7 @@ use tombolo_ovsdb::Uuid;
 use crate::config::Config;
 use crate::desired::{DesiredRow, Edge, Kind, Managed, Plan, Problem, Rows};
 use crate::nb::{self, table};
-use crate::owner::{ClusterId, Owner};
+use crate::owner::{ClusterId, Owner, OwnerKind};
 use crate::row::{child_ids, external_ids, keys, string, strings};
 use crate::world::{Net, SubnetEntry, World};
 use crate::write;
@@ -86,8 +87,8 @@ pub fn plan(world: &World, name: &str) -> Plan {
     let meta = &entry.object.metadata;
     let external = world.is_external(&entry.spec.vpc);
     let router = if external { neutron::router(&world.nb, &entry.spec.vpc) } else { None };
-    let mut problems = problems(world, name, entry, external, router.as_ref());
-    let refused = problems.iter().any(|(_, severity)| *severity == Severity::Refuse);
+    let mut problems = problems(world, name, entry, external, router.as_ref(), false);
+    let refused = validate::refused(&problems);
     // Nothing is written back into a spec that is refused: its user is to change it, and a default of the old
     // network (its gateway) would be in the way of the new one.
     if !refused {
@@ -99,20 +100,28 @@ pub fn plan(world: &World, name: &str) -> Plan {
     match (&entry.net, refused) {
         (Some(_), _) if external && router.is_none() => {
             // The router was deleted under us: its port went with it, ours would dangle. Pods keep their
-            // addresses and their switch.
-            if is_established(world, name) {
-                plan.rows = Some(Rows { rows: vec![switch_row(world, name)], links: Vec::new() });
+            // addresses and their switch. One that stands elsewhere stays there until it can move.
+            let stands_elsewhere = nb::owns(&world.nb, &world.config.cluster, table::ROUTER_PORT, &owner);
+            if is_established(world, name) && !stands_elsewhere {
+                plan.explained = true; // what the port led to is gone
+                plan.rows = Some(Rows { rows: vec![switch_row(world, name)], ..Rows::default() });
             }
         }
         (Some(net), false) => match router_uuid(world, &entry.spec.vpc, router.as_ref()) {
-            Some(uuid) => plan.rows = Some(rows(world, name, entry, net, uuid, external)),
+            Some(uuid) => {
+                // The object is there and says itself where its port is to be: many may move at once.
+                plan.explained = true;
+                plan.rows = Some(rows(world, name, entry, net, uuid, external));
+            }
             None => plan.waits_for = Some(Owner::vpc(&entry.spec.vpc)),
         },
         // What stands stays as it is: taking the port away would cut pods off for a typo.
         _ => plan.rows = None,
     }
-    problems.sort_by_key(|(_, severity)| std::cmp::Reverse(*severity));
-    plan.problems = problems.into_iter().map(|(problem, _)| problem).collect();
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
+    for problem in problems {
+        plan.problem(problem.reason.as_str(), problem.message);
+    }
     if plan.waits_for.is_none() {
         plan.after.extend(report(world, name, entry, &plan.problems, refused));
     }
@@ -137,6 +146,13 @@ fn terminating(world: &World, name: &str, entry: &SubnetEntry) -> Plan {
     plan
 }
 
+/// What is wrong with a Subnet that is to be stored. Other Subnets come first, whoever is older.
+pub(crate) fn problems_of_newcomer(world: &World, name: &str, entry: &SubnetEntry) -> Vec<validate::Problem> {
+    let external = world.is_external(&entry.spec.vpc);
+    let router = if external { neutron::router(&world.nb, &entry.spec.vpc) } else { None };
+    problems(world, name, entry, external, router.as_ref(), true)
+}
+
 /// Everything that is wrong, with what it means.
 fn problems(
     world: &World,
@@ -144,7 +160,8 @@ fn problems(
     entry: &SubnetEntry,
     external: bool,
     router: Option<&Router>,
-) -> Vec<(Problem, Severity)> {
+    newcomer: bool,
+) -> Vec<validate::Problem> {
     let config = &world.config;
     let spec = &entry.spec;
     let in_default = spec.vpc == config.cluster_router;
@@ -188,30 +205,49 @@ fn problems(
         }
     }
     if let Some(net) = &entry.net {
-        let taken = taken(world, name, entry, router);
+        let taken = taken(world, name, entry, router, newcomer);
         found.extend(validate::overlaps(net.cidr, taken.iter().map(|(whose, cidr)| (whose.as_str(), *cidr))));
     }
-    let told = |p: validate::Problem| {
-        let severity = p.severity;
-        (Problem { reason: p.reason.as_str().to_owned(), message: p.message }, severity)
-    };
-    found.into_iter().map(told).collect()
+    found
 }
 
-/// The networks this one must not overlap, with words for whose they are. Of two Subnets that overlap, the
-/// one that stands keeps its place; of two that don't stand, the older one gets it.
-fn taken(world: &World, name: &str, entry: &SubnetEntry, router: Option<&Router>) -> Vec<(String, Cidr)> {
+/// The networks this one must not overlap, with words for whose they are. What a port of ours on the router bears is
+/// taken, whatever its Subnet would rather have by now. Of two Subnets without such a port, the one whose switch
+/// stands comes first, then the older one; one that is yet to be admitted (`newcomer`) comes after all others.
+fn taken(
+    world: &World,
+    name: &str,
+    entry: &SubnetEntry,
+    router: Option<&Router>,
+    newcomer: bool,
+) -> Vec<(String, Cidr)> {
     let mut taken = Vec::new();
-    let stands = is_established(world, name);
+    let standing = standing(world, &entry.spec.vpc, router);
+    let holds = |name: &str, entry: &SubnetEntry| {
+        let cidrs = standing.get(name);
+        entry.net.iter().flat_map(|net| net.cidr.iter()).all(|it| cidrs.is_some_and(|all| all.contains(&it)))
+    };
     let age = |entry: &SubnetEntry, name: &str| {
         (entry.object.metadata.creation_timestamp.as_ref().map(|t| t.0), name.to_owned())
     };
+    let (holds_own, stands) = (!newcomer && holds(name, entry), is_established(world, name));
+    for (other, cidrs) in standing.iter().filter(|(other, _)| *other != name) {
+        let older = || world.subnets.get(other).is_some_and(|it| age(it, other) < age(entry, name));
+        if !holds_own || older() {
+            taken.extend(cidrs.iter().map(|cidr| (format!("Subnet {other}"), *cidr)));
+        }
+    }
     for other in world.subnets_of_vpc(&entry.spec.vpc).filter(|other| *other != name) {
         let Some((other_entry, net)) = world.subnets.get(other).and_then(|e| Some((e, e.net.as_ref()?)))
         else {
             continue;
         };
+        if holds(other, other_entry) {
+            continue; // its port has been looked at
+        }
         let first = match (is_established(world, other), stands) {
+            _ if newcomer => true,
+            _ if holds_own => false,
             (true, false) => true,
             (false, true) => false,
             _ => age(other_entry, other) < age(entry, name),
@@ -238,6 +274,24 @@ fn taken(world: &World, name: &str, entry: &SubnetEntry, router: Option<&Router>
         taken.extend(port.cidrs().map(|cidr| (whose.clone(), cidr)));
     }
     taken
+}
+
+/// The networks of our ports on a Vpc's router, by Subnet.
+fn standing(world: &World, vpc: &str, router: Option<&Router>) -> BTreeMap<String, Vec<Cidr>> {
+    let mut standing: BTreeMap<String, Vec<Cidr>> = BTreeMap::new();
+    let uuid = router_uuid(world, vpc, router);
+    let ports = uuid.and_then(|uuid| world.nb.row(table::ROUTER, &uuid)).and_then(|row| row.get("ports"));
+    for row in ports.into_iter().flat_map(|ports| ports.uuids()) {
+        let Some(row) = world.nb.row(table::ROUTER_PORT, &row) else { continue };
+        if let nb::Ownership::Ours(owner) = nb::ownership(&world.config.cluster, row)
+            && owner.kind == OwnerKind::Subnet
+        {
+            let networks = row.get("networks").into_iter().flat_map(|networks| networks.strings());
+            let cidrs = networks.filter_map(|network| network.parse::<IfAddr>().ok()).map(|it| it.cidr());
+            standing.entry(owner.name.to_string()).or_default().extend(cidrs);
+        }
+    }
+    standing
 }
 
 /// The router's row: Neutron's, or that of the default Vpc once it stands.
@@ -305,7 +359,7 @@ fn rows(world: &World, name: &str, entry: &SubnetEntry, net: &Net, router: Uuid,
     if !external {
         rows.extend(routing(world, name, net, router));
     }
-    Rows { rows, links: Vec::new() }
+    Rows { rows, ..Rows::default() }
 }
 
 /// On a router of our own: traffic to the subnet is never rerouted to a node (Kube-OVN's priority 31000), and

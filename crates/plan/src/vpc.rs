@@ -9,7 +9,7 @@ use tombolo_api::{
 use tombolo_neutron::{self as neutron, Router};
 use tombolo_ovsdb::Uuid;
 
-use crate::desired::{DesiredRow, Kind, Managed, Plan, Rows};
+use crate::desired::{DesiredRow, Intent, Kind, Managed, Plan, Problem, Rows};
 use crate::nb::{self, Ownership, table};
 use crate::owner::{Owner, OwnerKind};
 use crate::row::{external_ids, keys, string};
@@ -138,11 +138,15 @@ fn validated(vpc: &Vpc, place: validate::Place, plan: &mut Plan) -> Condition {
 fn external(world: &World, vpc: &Vpc, router: &Router) -> Plan {
     let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
     if vpc.metadata.deletion_timestamp.is_some() {
-        // A finalizer of Kube-OVN's would hold it for ever. The object comes back from the router.
+        // A finalizer of Kube-OVN's would hold it for ever; it is taken away before anybody deletes the object, and here
+        // if that was faster. The object comes back from the router.
         plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
         return plan;
     }
-    plan.before.extend(write::labels(Kind::Vpc, &vpc.metadata, &[(VPC_EXTERNAL, "true")]));
+    plan.before.extend(write::merged([
+        write::labels(Kind::Vpc, &vpc.metadata, &[(VPC_EXTERNAL, "true")]),
+        write::finalizer(Kind::Vpc, &vpc.metadata, false),
+    ]));
     let checked = validated(vpc, validate::Place::NeutronRouter, &mut plan);
     let old = vpc.status.clone().unwrap_or_default();
     let status = VpcStatus {
@@ -189,6 +193,9 @@ fn neutron_status(world: &World, router: &Router) -> NeutronRouterStatus {
     }
 }
 
+/// The reason of the condition from which the retention counts.
+const ROUTER_NOT_FOUND: &str = "RouterNotFound";
+
 /// A Vpc of a router that isn't there (any more). What the user wrote on it is kept for a while.
 fn without_router(world: &World, vpc: &Vpc) -> Plan {
     let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
@@ -197,6 +204,7 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
         plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
         return plan;
     }
+    plan.before.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
     let intent = vpc.spec != VpcSpec::default() || world.subnets_of_vpc(name).next().is_some();
     if !intent {
         plan.after.push(write::delete(Kind::Vpc, &vpc.metadata));
@@ -205,7 +213,7 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
     let old = vpc.status.clone().unwrap_or_default();
     let (reason, message) = match neutron::routers_named(&world.nb, name) {
         0 => (
-            "RouterNotFound",
+            ROUTER_NOT_FOUND,
             "there is no such router in OpenStack (any more); re-home the Subnets to another Vpc by spec.vpc, or \
              delete this Vpc",
         ),
@@ -221,19 +229,22 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
         Condition::new(condition::READY, false, reason, message),
         &world.now,
     );
-    let since = condition::get(&status.conditions, condition::READY)
-        .and_then(|ready| ready.last_transition_time.as_deref())
-        .and_then(crate::time::seconds);
-    let left = since.map_or(world.config.retention_secs, |since| {
-        let age = u64::try_from(world.now_secs.saturating_sub(since)).unwrap_or(0);
-        world.config.retention_secs.saturating_sub(age)
-    });
-    if left == 0 && world.subnets_of_vpc(name).next().is_none() {
-        plan.after.push(write::delete(Kind::Vpc, &vpc.metadata));
-        return plan;
+    if reason == ROUTER_NOT_FOUND {
+        // From when the reason was this one: a router that is only hidden costs nobody anything.
+        let since = condition::get(&status.conditions, condition::READY)
+            .and_then(|ready| ready.last_update_time.as_deref())
+            .and_then(crate::time::seconds);
+        let left = since.map_or(world.config.retention_secs, |since| {
+            let age = u64::try_from(world.now_secs.saturating_sub(since)).unwrap_or(0);
+            world.config.retention_secs.saturating_sub(age)
+        });
+        if left == 0 && world.subnets_of_vpc(name).next().is_none() {
+            plan.after.push(write::delete(Kind::Vpc, &vpc.metadata));
+            return plan;
+        }
+        // Once it is over, the last Subnet that leaves is what it waits for.
+        plan.again_secs = Some(left).filter(|left| *left > 0);
     }
-    // Once it is over, the last Subnet that leaves is what it waits for.
-    plan.again_secs = Some(left).filter(|left| *left > 0);
     plan.problem(reason, message);
     plan.after.extend(write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status));
     plan
@@ -276,7 +287,7 @@ fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) 
             .into(),
             edge: None,
         }],
-        links: Vec::new(),
+        ..Rows::default()
     });
     let Some(vpc) = object else { return plan };
     if vpc.metadata.deletion_timestamp.is_some() {
@@ -302,4 +313,16 @@ fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) 
         vec![Condition::new(condition::READY, true, "RouterFound", ""), checked],
     );
     plan
+}
+
+/// The report that the rows are refused: by what stands in the database, or by the database itself.
+pub(crate) fn refused(world: &World, name: &str, problem: &Problem) -> Option<Intent> {
+    let vpc = world.vpcs.get(name)?;
+    let mut status = vpc.status.clone().unwrap_or_default();
+    status.standby = false;
+    let mut ready =
+        Condition::new(condition::READY, false, problem.reason.as_str(), problem.message.as_str());
+    ready.observed_generation = vpc.metadata.generation;
+    condition::set(&mut status.conditions, ready, &world.now);
+    write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status)
 }

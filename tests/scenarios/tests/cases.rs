@@ -35,6 +35,7 @@ cases! {
     namespace_not_in_vpc,
     not_possible_on_neutron_router,
     overlap_with_neutron,
+    re_homed_subnets,
     static_addresses,
     two_routers_and_mtu,
     two_subnets_overlap,

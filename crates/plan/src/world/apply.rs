@@ -254,7 +254,9 @@ impl World {
                 }
                 match (&change.old, &change.new, table) {
                     (None, Some(row), table::SWITCH_PORT) => self.adopt_port(row),
-                    (Some(row), None, table::SWITCH_PORT) => {
+                    (Some(row), None, table::SWITCH_PORT)
+                        if matches!(nb::ownership(&self.config.cluster, row), Ownership::Ours(_)) =>
+                    {
                         self.forget_borne(row.str("name").unwrap_or_default(), dirty);
                     }
                     // Whether a Subnet stands decides whose place it is where two overlap.

@@ -1,0 +1,205 @@
+//! Healing never fights: who undoes our rows as often as they are restored meets longer and longer pauses.
+//!
+//! Decides from what was committed alone: an owner whose rows are written again although what should stand is what
+//! was written before has been undone by somebody. Doesn't decide what is restored, and knows nobody by name.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt::{self, Write as _};
+use std::hash::Hasher as _;
+
+use tombolo_ovsdb::Replica;
+use tombolo_plan::{Owner, Problem, Rows};
+
+use crate::io::Millis;
+
+/// So often rows are restored at once. A repair of Neutron's, an operator's slip of the hand come far below.
+const AT_ONCE: u32 = 5;
+/// The first pause; each further one is twice as long.
+const FIRST: Millis = 1_000;
+/// The longest pause.
+const LONGEST: Millis = 300_000;
+/// Rows that nobody undoes for so long are at peace. Longer than the longest pause, or a patient enemy would be met
+/// with five restorations in a row each time.
+const PEACE: Millis = 900_000;
+
+/// What should stand, as a number: equal for equal rows and, for all that matters here, for no others.
+pub fn fingerprint(replica: &Replica, rows: &Rows) -> u64 {
+    struct Text(DefaultHasher);
+    impl fmt::Write for Text {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.write(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut text = Text(DefaultHasher::new());
+    // What hangs on a row that has yet to come is written when it is there: nobody has undone it.
+    let there = rows.links.iter().filter(|link| replica.row(link.table, &link.row).is_some()).count();
+    // Writing to a hasher can't fail.
+    let _ = write!(text, "{rows:?} {there}");
+    text.0.finish()
+}
+
+#[derive(Clone, Debug)]
+struct Written {
+    /// What was to stand.
+    wanted: u64,
+    /// How often it was written again.
+    restored: u32,
+    /// When it was last written.
+    at: Millis,
+}
+
+impl Written {
+    fn pause(&self) -> Millis {
+        match self.restored.checked_sub(AT_ONCE) {
+            None => 0,
+            Some(more) => (FIRST << more.min(20)).min(LONGEST),
+        }
+    }
+}
+
+/// What was written lately.
+#[derive(Clone, Debug, Default)]
+pub struct Fights {
+    written: HashMap<Owner, Written>,
+    /// The same by time; an owner that was written since is there again further on.
+    order: VecDeque<(Millis, Owner)>,
+    /// In the transaction under way.
+    pending: HashMap<Owner, u64>,
+    fought: BTreeSet<Owner>,
+}
+
+impl Fights {
+    /// Until when rows that should stand as they were written before must wait; `None`: they need not.
+    pub fn wait(&self, owner: &Owner, wanted: u64, now: Millis) -> Option<Millis> {
+        let written = self.written.get(owner).filter(|written| written.wanted == wanted)?;
+        Some(written.at + written.pause()).filter(|until| *until > now)
+    }
+
+    /// Rows go into a transaction.
+    pub fn writing(&mut self, owner: &Owner, wanted: u64) {
+        self.pending.insert(owner.clone(), wanted);
+    }
+
+    /// The transaction failed: nothing was written, as far as one knows.
+    pub fn failed(&mut self, owner: &Owner) {
+        self.pending.remove(owner);
+    }
+
+    /// The transaction is done. True: it restored what somebody had undone.
+    pub fn done(&mut self, owner: &Owner, now: Millis) -> bool {
+        let Some(wanted) = self.pending.remove(owner) else { return false };
+        let before = self.written.get(owner).filter(|written| written.wanted == wanted);
+        let restored = before.map_or(0, |written| written.restored + 1);
+        self.order.push_back((now, owner.clone()));
+        self.written.insert(owner.clone(), Written { wanted, restored, at: now });
+        if restored >= AT_ONCE {
+            self.fought.insert(owner.clone());
+        } else {
+            self.fought.remove(owner);
+        }
+        restored > 0
+    }
+
+    /// Forgets what has been at peace for long enough.
+    pub fn expire(&mut self, now: Millis) {
+        while let Some((at, owner)) = self.order.pop_front_if(|(at, _)| *at + PEACE <= now) {
+            if self.written.get(&owner).is_some_and(|written| written.at == at) {
+                self.written.remove(&owner);
+                self.fought.remove(&owner);
+            }
+        }
+    }
+
+    /// When the next fight may be over.
+    pub fn next_end(&self) -> Option<Millis> {
+        let ends = self.fought.iter().filter_map(|owner| self.written.get(owner));
+        ends.map(|written| written.at + PEACE).min()
+    }
+
+    /// How many owners' rows are restored with pauses.
+    pub fn count(&self) -> usize {
+        self.fought.len()
+    }
+}
+
+/// What the user is told of a fight.
+pub fn problem() -> Problem {
+    Problem {
+        reason: "Fought".to_owned(),
+        message: format!(
+            "somebody changes or deletes our rows in OVN's northbound database as often as they are restored; they are \
+             now restored with pauses of up to {} minutes. Find out who does it and end it there",
+            LONGEST / 60_000
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner() -> Owner {
+        Owner::subnet("s")
+    }
+
+    fn write(fights: &mut Fights, wanted: u64, now: Millis) -> bool {
+        fights.writing(&owner(), wanted);
+        fights.done(&owner(), now)
+    }
+
+    #[test]
+    fn pauses_begin_after_some_restorations_and_grow() {
+        let mut fights = Fights::default();
+        let mut now = 0;
+        let mut pauses = Vec::new();
+        for round in 0..20 {
+            let pause = fights.wait(&owner(), 7, now).map_or(0, |until| until - now);
+            pauses.push(pause);
+            now += pause;
+            assert_eq!(write(&mut fights, 7, now), round > 0);
+        }
+        assert_eq!(pauses[..9], [0, 0, 0, 0, 0, 0, 1_000, 2_000, 4_000]);
+        assert_eq!(pauses[19], LONGEST);
+        assert_eq!(fights.count(), 1);
+    }
+
+    #[test]
+    fn what_should_stand_changed() {
+        let mut fights = Fights::default();
+        for _ in 0..10 {
+            write(&mut fights, 7, 0);
+        }
+        assert!(fights.wait(&owner(), 7, 0).is_some());
+        // Something new is no restoration, and needn't wait for the old one.
+        assert_eq!(fights.wait(&owner(), 8, 0), None);
+        assert!(!write(&mut fights, 8, 0));
+        assert_eq!((fights.count(), fights.wait(&owner(), 8, 0)), (0, None));
+    }
+
+    #[test]
+    fn peace_is_made_by_time() {
+        let mut fights = Fights::default();
+        for _ in 0..10 {
+            write(&mut fights, 7, 1_000);
+        }
+        let end = fights.next_end().unwrap();
+        fights.expire(end - 1);
+        assert_eq!(fights.count(), 1);
+        fights.expire(end);
+        assert_eq!((fights.count(), fights.next_end()), (0, None));
+        assert!(!write(&mut fights, 7, end));
+        assert!(fights.written.len() == 1 && fights.order.len() == 1);
+    }
+
+    #[test]
+    fn what_failed_was_not_written() {
+        let mut fights = Fights::default();
+        for _ in 0..10 {
+            fights.writing(&owner(), 7);
+            fights.failed(&owner());
+        }
+        assert!(!fights.done(&owner(), 0) && !write(&mut fights, 7, 0));
+    }
+}

@@ -1,0 +1,52 @@
+//! What is said of a Subnet before it is stored.
+//!
+//! Decides what only annoys its user when it is stored: what is wrong by itself, and a network that somebody on the
+//! router has. What depends on the order in which things are created (a Vpc that is yet to come, a namespace that isn't
+//! in it yet) is a warning; the plan says it again, on the object.
+
+use std::sync::Arc;
+
+use tombolo_api::Subnet;
+use tombolo_api::validate::{Problem, Reason, Severity};
+
+use crate::subnet;
+use crate::world::World;
+
+/// What becomes of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why it is refused; empty when it isn't.
+    pub refused: Vec<Problem>,
+    /// What its user should know all the same.
+    pub warnings: Vec<Problem>,
+}
+
+/// Judges a Subnet that is to be created, or (with `old`) changed. A change is refused for what it makes worse: who is
+/// in trouble already must be able to take one step after the other.
+#[must_use]
+pub fn subnet(world: &World, new: &Subnet, old: Option<&Subnet>) -> Verdict {
+    let mut verdict = Verdict::default();
+    if new.metadata.deletion_timestamp.is_some() || old.is_some_and(|old| old.spec == new.spec) {
+        return verdict;
+    }
+    let problems = |object: &Subnet| {
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let entry = subnet::read(&world.config, Arc::new(object.clone()));
+        subnet::problems_of_newcomer(world, name, &entry)
+    };
+    let before = old.map(problems).unwrap_or_default();
+    for problem in problems(new) {
+        if before.contains(&problem) || waits(&problem) {
+            verdict.warnings.push(problem);
+        } else {
+            verdict.refused.push(problem);
+        }
+    }
+    verdict
+}
+
+/// Whether it may pass without the object being changed.
+fn waits(problem: &Problem) -> bool {
+    problem.severity != Severity::Refuse
+        || matches!(problem.reason, Reason::UnknownVpc | Reason::VpcNotReady | Reason::NamespaceNotInVpc)
+}
