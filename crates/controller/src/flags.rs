@@ -104,6 +104,9 @@ pub struct Acting {
     /// Port of /livez, /readyz and /metrics; 0 for none
     #[arg(long, default_value_t = 10660)]
     pub pprof_port: u16,
+    /// Port on which the API server asks what is wrong with a Subnet before it stores it; 0 for none
+    #[arg(long, default_value_t = 0)]
+    pub admission_port: u16,
     /// Serve /metrics (health is served in any case)
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     pub enable_metrics: bool,

@@ -3,6 +3,7 @@
 //! Watches, lease and the NB session become events; the engine's effects become requests and transactions.
 //! What is decided here is only how to talk: deadlines, back-off, order, and what is logged.
 
+pub mod admission;
 pub mod cluster;
 pub mod election;
 pub mod errors;
@@ -13,6 +14,7 @@ pub mod metrics;
 pub mod nb;
 pub mod run;
 pub mod settings;
+pub mod trust;
 pub mod watch;
 pub mod writer;
 

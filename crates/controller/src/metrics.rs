@@ -37,6 +37,11 @@ struct WriteLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AdmissionLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LeaderLabels {
     name: &'static str,
 }
@@ -51,6 +56,7 @@ pub struct Metrics {
     ovs: Family<OvsLabels, Histogram, fn() -> Histogram>,
     writes: Family<WriteLabels, Counter>,
     write_seconds: Histogram,
+    admission: Family<AdmissionLabels, Counter>,
     leader: Family<LeaderLabels, Gauge>,
     nb_fresh: Gauge,
     nb_connects: Gauge,
@@ -78,6 +84,11 @@ impl Collector for EngineCollector {
                 "Times an object was put aside because the NB refused its rows",
                 stats.quarantined,
             ),
+            (
+                "restored_objects",
+                "Times rows were restored after somebody had changed or deleted them",
+                stats.restored,
+            ),
             ("malformed_objects", "Objects that could not be decoded", stats.malformed),
         ] {
             let counter = ConstCounter::new(value);
@@ -91,6 +102,11 @@ impl Collector for EngineCollector {
         for (name, help, value) in [
             ("orphan_rows", "Rows of this cluster with an owner nobody knows", stats.orphans),
             ("held_deletions", "Objects whose deletion the brake holds back", stats.held),
+            (
+                "fought_objects",
+                "Objects whose rows are restored with pauses, since somebody undoes it",
+                stats.fought,
+            ),
             ("waiting_objects", "Objects waiting to be planned", health.dirty as u64),
             (
                 "brake_holding",
@@ -148,6 +164,7 @@ impl Metrics {
             ovs: Family::new_with_constructor(milliseconds),
             writes: Family::default(),
             write_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            admission: Family::default(),
             leader: Family::default(),
             nb_fresh: Gauge::default(),
             nb_connects: Gauge::default(),
@@ -178,6 +195,11 @@ impl Metrics {
                 "tombolo_api_write_seconds",
                 "Time a write to the API server took",
                 this.write_seconds.clone(),
+            );
+            r.register(
+                "tombolo_admission_reviews",
+                "Subnets looked at before they were stored, by outcome",
+                this.admission.clone(),
             );
             r.register("leader_election_master_status", "Whether this process leads", this.leader.clone());
             r.register(
@@ -230,6 +252,11 @@ impl Metrics {
         };
         self.writes.get_or_create(&WriteLabels { method, outcome }).inc();
         self.write_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A Subnet was looked at before it was stored.
+    pub fn admission(&self, outcome: &'static str) {
+        self.admission.get_or_create(&AdmissionLabels { outcome }).inc();
     }
 
     /// One NB transaction.

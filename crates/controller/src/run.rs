@@ -14,12 +14,13 @@ use tombolo_engine::{Effect, Engine, Event, Leadership, Object, WatchEvent};
 use tombolo_observe::{Observer, Probe};
 use tracing::{debug, info, warn};
 
+use crate::admission::Question;
 use crate::election::{self, Change};
 use crate::flags::Flags;
 use crate::metrics::Metrics;
 use crate::nb::Commit;
 use crate::watch::ApiServer;
-use crate::{cluster, events, nb, settings, watch as watches, writer};
+use crate::{admission, cluster, events, nb, settings, trust, watch as watches, writer};
 
 /// Events on their way to the engine. Watches wait when it is full.
 const INPUTS: usize = 4096;
@@ -61,12 +62,19 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
     let (writes, write_requests) = mpsc::unbounded_channel();
     let (commits, commit_requests) = mpsc::channel(4);
     let (notices, notice_requests) = mpsc::channel(events::QUEUE);
+    let (asks, questions) = mpsc::channel(4);
     let (resign, resign_requests) = mpsc::channel(4);
     let (may_lead, may_lead_seen) = watch::channel(false);
     let (leading, leading_seen) = watch::channel(false);
     let (changes, lease_changes) = mpsc::channel(4);
 
     let identity = identity(&flags);
+    if flags.acting.admission_port != 0 {
+        let certificate = admission::certificate(&flags.acting.pod_namespace)?;
+        let port = flags.acting.admission_port;
+        admission::serve(port, &certificate, metrics.clone(), asks.clone(), &tasks, &end).await?;
+        tasks.spawn(trust::run(client.clone(), certificate.cert.pem(), end.clone()));
+    }
     watches::start(&client, &api_server, &to_engine, &tasks, &end);
     tasks.spawn(writer::run(
         client.clone(),
@@ -119,7 +127,8 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
         settling: None,
         synced_once: false,
     };
-    let result = shell.turn_until_end(inputs, lease_changes, &stop).await;
+    let result = shell.turn_until_end(inputs, lease_changes, questions, &stop).await;
+    drop(asks);
     end.cancel();
     if tokio::time::timeout(END, tasks.wait()).await.is_err() {
         debug!("some tasks did not end in time");
@@ -190,6 +199,7 @@ impl Shell {
         mut self,
         mut inputs: mpsc::Receiver<Event>,
         mut lease_changes: mpsc::Receiver<Change>,
+        mut questions: mpsc::Receiver<Question>,
         stop: &CancellationToken,
     ) -> Result<()> {
         let mut batch = Vec::new();
@@ -209,6 +219,7 @@ impl Shell {
                     None if stop.is_cancelled() => return Ok(()),
                     None => bail!("the leader election has ended"),
                 },
+                Some(question) = questions.recv() => self.answer(question),
                 () = sleep_until(wakeup) => {
                     let now = self.now();
                     self.engine.handle(now, Event::Tick);
@@ -221,6 +232,16 @@ impl Shell {
             }
             turn = (count, began.elapsed());
         }
+    }
+
+    /// Judges a Subnet that is to be stored, if enough is known.
+    fn answer(&self, question: Question) {
+        let health = self.engine.health();
+        let judge =
+            || tombolo_plan::admission::subnet(self.engine.world(), &question.new, question.old.as_deref());
+        let verdict = (health.synced && health.nb_fresh).then(judge);
+        // The API server may have given up waiting.
+        let _ = question.answer.send(verdict);
     }
 
     fn now(&self) -> u64 {

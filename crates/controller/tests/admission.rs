@@ -1,0 +1,245 @@
+//! Admission, with a real API server: refusals, what stays allowed, and the same without it.
+
+mod common;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use common::{Bed, Controller};
+use tombolo_tests_api::{eventually, free_port};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// The manifest as users apply it, but that this API server reaches the webhook by its address: nobody routes Services
+/// here.
+fn manifest(port: u16) -> Result<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/optional/admission.yaml");
+    let text = std::fs::read_to_string(path)?;
+    let service = "      service:\n        name: kube-ovn-webhook\n        namespace: kube-system\n        path: /subnets\n";
+    ensure!(text.matches(service).count() == 1, "the manifest has changed");
+    Ok(text.replace(service, &format!("      url: https://127.0.0.1:{port}/subnets\n")))
+}
+
+fn subnet(name: &str, vpc: &str, cidr: &str) -> String {
+    format!(
+        "apiVersion: kubeovn.io/v1\nkind: Subnet\nmetadata: {{name: {name}}}\nspec: {{vpc: {vpc}, cidrBlock: {cidr}}}\n"
+    )
+}
+
+/// The words of a refusal.
+fn refused(result: Result<impl Sized>) -> Result<String> {
+    match result {
+        Ok(_) => anyhow::bail!("it was not refused"),
+        Err(error) => Ok(format!("{error:#}")),
+    }
+}
+
+/// Waits until the API server asks us: new webhooks and policies take it a moment.
+fn in_force(bed: &Bed, router: &str) -> Result<()> {
+    let probe = subnet("probe", router, "127.0.0.0/8");
+    eventually("the webhook to be asked", SOON, || {
+        let dry = bed.api.kubectl_input(&["create", "--dry-run=server", "-f", "-"], &probe);
+        Ok(dry
+            .is_err_and(|error| {
+                error.to_string().contains("ForbiddenRange") || error.to_string().contains("127.0.0.0")
+            })
+            .then_some(()))
+    })?;
+    eventually("the policy to be in force", SOON, || {
+        let dry = bed.api.kubectl(&["delete", "vpc", "ovn-cluster", "--dry-run=server"]);
+        Ok(dry.is_err_and(|error| error.to_string().contains("hang on this Vpc")).then_some(()))
+    })
+}
+
+fn condition(bed: &Bed, kind: &str, name: &str) -> Result<(String, String)> {
+    let object = bed.api.json(&["get", kind, name])?;
+    let all = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let ready = all.into_iter().find(|it| it["type"] == "Ready").unwrap_or_default();
+    let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
+    Ok((text("status"), text("reason")))
+}
+
+fn ready(bed: &Bed, name: &str) -> Result<()> {
+    eventually(&format!("Subnet {name} to be ready"), SOON, || {
+        Ok((condition(bed, "subnet", name)?.0 == "True").then_some(()))
+    })
+}
+
+fn uid(bed: &Bed, vpc: &str) -> Result<String> {
+    let object = bed.api.json(&["get", "vpc", vpc])?;
+    object["metadata"]["uid"].as_str().map(str::to_owned).context("no uid")
+}
+
+/// The Vpc goes at once, although nobody waits for anything, and comes back from its router.
+fn comes_back(bed: &Bed, vpc: &str) -> Result<()> {
+    let before = uid(bed, vpc)?;
+    bed.api.kubectl(&["delete", "vpc", vpc, "--wait=true", "--timeout=10s"]).with_context(|| {
+        let object = bed.api.kubectl(&["get", "vpc", vpc, "-o", "yaml", "--show-managed-fields"]);
+        format!("it was {before}; it is {object:?}")
+    })?;
+    eventually(&format!("Vpc {vpc} to come back"), SOON, || {
+        let object = bed.api.json(&["get", "vpc", vpc])?;
+        let meta = &object["metadata"];
+        Ok((meta["uid"] != before.as_str() && meta["deletionTimestamp"].is_null()).then_some(()))
+    })
+}
+
+#[test]
+fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
+    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let (port_a, port_b) = (free_port()?, free_port()?);
+    let mut leader = Controller::start(&bed, "a", &[&format!("--admission-port={port_a}")])?;
+    bed.defaults()?;
+    let (router, network) = bed.nb.neutron_router(1, "router0", "192.168.1.0/24")?;
+    eventually("the router's Vpc", SOON, || bed.api.json(&["get", "vpc", &router]).map(Some))?;
+    bed.api.apply(&manifest(port_a)?)?;
+    in_force(&bed, &router)?;
+
+    // Create: Neutron's network, a gateway outside, a field that no router of Neutron's can have.
+    let message = refused(bed.api.apply(&subnet("net2", &router, "192.168.1.128/25")))?;
+    ensure!(message.contains("192.168.1.0/24") && message.contains("provider"), "{message}");
+    let outside = subnet("net2", &router, "12.0.1.0/24").replace("cidrBlock", "gateway: 12.0.9.1, cidrBlock");
+    let message = refused(bed.api.apply(&outside))?;
+    ensure!(message.contains("spec.gateway: 12.0.9.1 is outside of 12.0.1.0/24"), "{message}");
+    let nat = subnet("net2", &router, "12.0.1.0/24").replace("cidrBlock", "natOutgoing: true, cidrBlock");
+    let message = refused(bed.api.apply(&nat))?;
+    ensure!(message.contains("spec.natOutgoing"), "{message}");
+    ensure!(bed.api.kubectl(&["get", "subnets", "-o", "name"])?.lines().count() == 2, "nothing was stored");
+
+    // What is right is stored; so is what waits for something.
+    bed.api.apply(&subnet("net2", &router, "12.0.1.0/24"))?;
+    ready(&bed, "net2")?;
+    bed.api.apply(&subnet("net3", &router, "12.0.3.0/24"))?;
+    ready(&bed, "net3")?;
+    bed.api.apply(&subnet("early", "vpc-to-come", "12.0.5.0/24"))?;
+    // Update: another Subnet's network, whoever is older, and by a dry run too.
+    let patch = r#"{"spec":{"cidrBlock":"12.0.3.0/25","gateway":"12.0.3.1","excludeIps":[]}}"#;
+    for dry in ["none", "server"] {
+        let args = ["patch", "subnet", "net2", "--type=merge", "-p", patch, &format!("--dry-run={dry}")];
+        let message = refused(bed.api.kubectl(&args))?;
+        ensure!(message.contains("Subnet net3"), "{message}");
+    }
+    // Neutron comes later: whoever is in trouble can still be changed, step by step, and deleted.
+    bed.nb.ctl(&["lrp-add", &router, "lrp-late", "fa:16:3e:00:00:77", "12.0.3.129/25"])?;
+    eventually("the late network to be seen", SOON, || {
+        Ok((condition(&bed, "subnet", "net3")? == ("False".into(), "CidrConflict".into())).then_some(()))
+    })?;
+    bed.api.kubectl(&["patch", "subnet", "net3", "--type=merge", "-p", r#"{"spec":{"enableLb":false}}"#])?;
+    bed.api.kubectl(&["delete", "subnet", "net3", "--wait=true", "--timeout=20s"])?;
+
+    // The Vpc: not while a Subnet hangs on it, by nobody, dry or not; Neutron's networks don't count.
+    for dry in ["none", "server"] {
+        let message = refused(bed.api.kubectl(&["delete", "vpc", &router, &format!("--dry-run={dry}")]))?;
+        ensure!(message.contains("Subnets hang on this Vpc: net2;"), "{message}");
+    }
+    bed.api.kubectl(&["delete", "subnet", "net2", "--wait=true", "--timeout=20s"])?;
+    eventually("the Vpc to show Neutron's network alone", SOON, || {
+        let vpc = bed.api.json(&["get", "vpc", &router])?;
+        Ok((vpc["status"]["subnets"] == serde_json::json!([network])).then_some(()))
+    })?;
+    comes_back(&bed, &router)?;
+    let shown = bed.nb.ctl(&["show"])?;
+    ensure!(shown.contains(&format!("({router})")), "{shown}");
+
+    // The controller itself takes away what shows a router that is gone.
+    let (other, _) = bed.nb.neutron_router(2, "router1", "192.168.2.0/24")?;
+    eventually("the other router's Vpc", SOON, || bed.api.json(&["get", "vpc", &other]).map(Some))?;
+    bed.nb.ctl(&["lr-del", &other])?;
+    eventually("its Vpc to go", SOON, || {
+        Ok((!bed.api.kubectl(&["get", "vpc", "-o", "name"])?.contains(&other)).then_some(()))
+    })?;
+
+    // A replica that doesn't lead answers as well.
+    let standby = Controller::start(&bed, "b", &[&format!("--admission-port={port_b}")])?;
+    eventually("the second replica to be ready", SOON, || {
+        Ok((standby.get("/readyz")?.0 == 200).then_some(()))
+    })?;
+    bed.api.apply(&manifest(port_b)?)?;
+    in_force(&bed, &router)?;
+    let message = refused(bed.api.apply(&subnet("net2", &router, "192.168.1.128/25")))?;
+    ensure!(message.contains("192.168.1.0/24"), "{message}");
+    let count = |replica: &Controller| -> Result<bool> {
+        Ok(replica.get("/metrics")?.1.contains("tombolo_admission_reviews_total{outcome=\"refused\"}"))
+    };
+    ensure!(count(&leader)? && count(&standby)?);
+    let leading = |replica: &Controller| -> Result<bool> {
+        Ok(replica
+            .get("/metrics")?
+            .1
+            .contains("leader_election_master_status{name=\"tombolo-controller\"} 1"))
+    };
+    ensure!(leading(&leader)? && !leading(&standby)?);
+
+    // Nobody answers: objects are stored all the same, and the reconciler says what is wrong with them.
+    let mut standby = standby;
+    standby.kill();
+    bed.api.apply(&subnet("net2", &router, "192.168.1.128/25"))?;
+    eventually("the reconciler to refuse it", SOON, || {
+        Ok((condition(&bed, "subnet", "net2")? == ("False".into(), "CidrConflict".into())).then_some(()))
+    })?;
+    bed.api.kubectl(&["delete", "subnet", "net2", "--wait=true", "--timeout=20s"])?;
+
+    // Uninstalled with or without its manifest: our kinds can be taken away, and nothing sticks.
+    ensure!(leader.stop()?.success());
+    bed.api.kubectl(&[
+        "patch",
+        "subnet",
+        "join",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"finalizers":[]}}"#,
+    ])?;
+    bed.api.kubectl(&[
+        "patch",
+        "subnet",
+        "ovn-default",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"finalizers":[]}}"#,
+    ])?;
+    bed.api.kubectl(&[
+        "patch",
+        "subnet",
+        "early",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"finalizers":[]}}"#,
+    ])?;
+    bed.api.kubectl(&[
+        "delete",
+        "crd",
+        "vpcs.kubeovn.io",
+        "subnets.kubeovn.io",
+        "--wait=true",
+        "--timeout=30s",
+    ])?;
+    bed.api.kubectl_input(&["delete", "-f", "-"], &manifest(port_b)?)?;
+    Ok(())
+}
+
+#[test]
+fn without_admission_nothing_sticks_either() -> Result<()> {
+    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let controller = Controller::start(&bed, "a", &[])?;
+    bed.defaults()?;
+    let (router, _) = bed.nb.neutron_router(1, "router0", "192.168.1.0/24")?;
+    eventually("the router's Vpc", SOON, || bed.api.json(&["get", "vpc", &router]).map(Some))?;
+    bed.api.apply(&subnet("net2", &router, "12.0.1.0/24"))?;
+    ready(&bed, "net2")?;
+    let before = bed.nb.ctl(&["show"])?;
+    comes_back(&bed, &router)?;
+    // With a finalizer that a Kube-OVN before us left: it doesn't wait for somebody to delete the Vpc. (`kubectl delete`
+    // waits in vain for an object that goes late and comes back at once: it takes the new one for the old.)
+    let finalizer = r#"{"metadata":{"finalizers":["kubeovn.io/kube-ovn-controller"]}}"#;
+    bed.api.kubectl(&["patch", "vpc", &router, "--type=merge", "-p", finalizer])?;
+    eventually("the finalizer to go", SOON, || {
+        let vpc = bed.api.json(&["get", "vpc", &router])?;
+        Ok(vpc["metadata"]["finalizers"].is_null().then_some(()))
+    })?;
+    comes_back(&bed, &router).with_context(|| controller.log())?;
+    // Neither the router nor what hangs on it was touched.
+    assert_eq!(bed.nb.ctl(&["show"])?, before);
+    ready(&bed, "net2")?;
+    bed.api.kubectl(&["delete", "subnet", "net2", "--wait=true", "--timeout=20s"])?;
+    Ok(())
+}
