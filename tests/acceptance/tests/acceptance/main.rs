@@ -1,5 +1,6 @@
 //! Acceptance tests: one program, so that they run one at a time on the one sandbox.
 
+mod admission;
 mod coexistence;
 mod faults;
 mod neutron;

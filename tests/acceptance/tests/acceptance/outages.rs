@@ -228,9 +228,7 @@ fn loss(from: &Pod, to: &Pod, fault: impl FnOnce() -> Result<()>) -> Result<Lost
 
 #[test]
 fn running_pods_lose_no_more_than_without_our_programs() -> Result<()> {
-    if bed()?.is_none() {
-        return Ok(());
-    }
+    let Some(_bed) = bed()? else { return Ok(()) };
     let site = Site::new("acc-paired")?;
     let faults: [(&str, &dyn Fn() -> Result<()>); 2] = [
         ("ovs-vswitchd killed and started", &|| ovn::restart_vswitchd(&site.two.host, "KILL")),
