@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Client, Resource};
 use serde::Deserialize;
@@ -123,6 +123,7 @@ fn method(verb: &Verb) -> &'static str {
         Verb::Create(_) => "POST",
         Verb::MergePatch { .. } => "PATCH",
         Verb::Delete => "DELETE",
+        Verb::Read => "GET",
     }
 }
 
@@ -163,6 +164,8 @@ async fn execute(client: &Client, write: Write) -> Result<Option<Object>, WriteE
             let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
             paths.delete(&name, &DeleteParams { preconditions, ..DeleteParams::default() })
         }
+        // As it is now, not as some cache had it.
+        Verb::Read => paths.get(&name, &GetParams::default()),
     }
     .map_err(|e| WriteError::Refused(e.to_string()))?;
     let answer = client.request_text(request).await.map_err(|e| classify(&e, is_create))?;

@@ -106,6 +106,8 @@ pub struct Engine {
     parts: VecDeque<BTreeSet<Owner>>,
     brake: Brake,
     held: BTreeSet<Owner>,
+    /// Owners whose objects no watch has shown, and the API server says that they aren't there.
+    absent: BTreeSet<Owner>,
     /// Rows of others, and owners of ours that want their names.
     taken: BTreeMap<Uuid, BTreeSet<Owner>>,
     fights: Fights,
@@ -138,6 +140,7 @@ impl Engine {
             parts: VecDeque::new(),
             brake: Brake::default(),
             held: BTreeSet::new(),
+            absent: BTreeSet::new(),
             taken: BTreeMap::new(),
             fights: Fights::default(),
             said: HashMap::new(),
@@ -279,6 +282,7 @@ impl Engine {
         self.parts.clear();
         self.after_commit.clear();
         self.held.clear();
+        self.absent.clear();
         self.taken.clear();
         self.fights = Fights::default();
         self.said.clear();

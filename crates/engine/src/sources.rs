@@ -31,11 +31,12 @@ impl Sources {
         }
     }
 
-    /// The list is complete; the keys it held, for the caller to drop the others.
-    pub fn synced(&mut self, kind: Kind) -> BTreeSet<String> {
+    /// The list is complete; the keys it held, for the caller to drop the others. `None` if none had begun: then
+    /// nothing is known of what is gone (invariant 4).
+    pub fn synced(&mut self, kind: Kind) -> Option<BTreeSet<String>> {
         let source = self.kinds.entry(kind).or_default();
         source.ever = true;
-        source.listing.take().unwrap_or_default()
+        source.listing.take()
     }
 
     /// Each kind was complete once: enough to plan.
@@ -71,8 +72,10 @@ mod tests {
         assert!(sources.can_plan() && !sources.can_delete());
         sources.seen(Kind::Pod, "a/p");
         sources.seen(Kind::Node, "n");
-        assert_eq!(sources.synced(Kind::Pod), BTreeSet::from(["a/p".to_owned()]));
+        assert_eq!(sources.synced(Kind::Pod), Some(BTreeSet::from(["a/p".to_owned()])));
         assert!(sources.can_delete());
+        // An end without a beginning.
+        assert_eq!(sources.synced(Kind::Pod), None);
     }
 
     #[test]
@@ -81,6 +84,6 @@ mod tests {
         sources.restarted(Kind::Pod);
         sources.seen(Kind::Pod, "a/p");
         sources.restarted(Kind::Pod);
-        assert!(sources.synced(Kind::Pod).is_empty());
+        assert_eq!(sources.synced(Kind::Pod), Some(BTreeSet::new()));
     }
 }

@@ -9,9 +9,10 @@ use tombolo_diff::{Group, Refusal, diff};
 use tombolo_net::{Addresses, SubnetPoolError};
 use tombolo_ovsdb::{Op, Txn};
 use tombolo_plan::world::Dirty;
-use tombolo_plan::{AddressRequest, Intent, Kind, Owner, OwnerKind, Plan, Problem, Rows, plan};
+use tombolo_plan::{AddressRequest, Intent, Kind, Owner, Plan, Problem, Rows, plan};
 
 use crate::io::{Effect, Millis, Notice, Object, Verb, Write, WriteError};
+use crate::watch::object_of;
 use crate::{Busy, Commit, Engine, Lead, PAUSE, PendingWrite, REFUSED_PAUSE, fence, fights};
 
 /// Operations in one transaction, at most: a big entry blocks a RAFT server.
@@ -117,9 +118,13 @@ impl Engine {
                 self.work.state(&owner).succeeded();
                 problems.clone_from(&plan.problems);
                 self.world.seen_deleted.remove(&owner);
+                self.absent.remove(&owner);
             }
-            for intent in plan.after {
-                self.write(&owner, intent);
+            let deletes = plan.after.iter().any(|intent| intent.verb == Verb::Delete);
+            if !(deletes && self.must_ask(&owner, plan.explained)) {
+                for intent in plan.after {
+                    self.write(&owner, intent);
+                }
             }
         }
         self.tell(&owner, &problems);
@@ -181,13 +186,17 @@ impl Engine {
                 self.work.add_at(owner.clone(), now + 1_000);
                 return false;
             }
-            if !plan.explained && !self.brake.charge(group.deletes, self.own_rows) {
-                self.hold(owner);
+            if self.must_ask(owner, plan.explained) {
                 return false;
             }
         }
         if self.commit.is_some() {
             self.after_commit.insert(owner.clone());
+            return false;
+        }
+        // Only now, so that whoever waits for its turn is charged once.
+        if group.deletes > 0 && !plan.explained && !self.brake.charge(group.deletes, self.own_rows) {
+            self.hold(owner);
             return false;
         }
         self.fights.writing(owner, wanted);
@@ -204,6 +213,18 @@ impl Engine {
         if let Some(intent) = tombolo_plan::refused(&self.world, owner, problem) {
             self.write(owner, intent);
         }
+    }
+
+    /// Whether the API server is to say first that an owner's object isn't there; if so it is asked. A watch that lags shows
+    /// a new leader less than the last one knew, and what that one made must not go for it (invariant 4).
+    fn must_ask(&mut self, owner: &Owner, explained: bool) -> bool {
+        let Some((kind, namespace, name)) = object_of(owner) else { return false };
+        if explained || self.absent.contains(owner) || self.held_meta(kind, &owner.name).is_some() {
+            return false;
+        }
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        self.write(owner, Intent { kind, namespace, name, uid: None, verb: Verb::Read });
+        true
     }
 
     fn hold(&mut self, owner: &Owner) {
@@ -300,6 +321,7 @@ impl Engine {
             Verb::MergePatch { status: true, .. } => "patch_status",
             Verb::MergePatch { .. } => "patch",
             Verb::Delete => "delete",
+            Verb::Read => "get",
         };
         let kind = match intent.kind {
             Kind::Vpc => "vpc",
@@ -339,13 +361,19 @@ impl Engine {
         };
         match result {
             Ok(Some(object)) => {
-                if matches!(intent.verb, Verb::Create(_)) {
+                if matches!(intent.verb, Verb::Create(_) | Verb::Read) {
                     // A list under way may be older than the object: it is there all the same.
                     self.sources.seen(intent.kind, &key);
                 }
                 // Otherwise the watch was faster: it has gone since.
                 if object.meta().uid.as_ref().is_none_or(|uid| !busy.gone.contains(uid)) {
                     self.put(object, dirty);
+                }
+            }
+            Err(WriteError::NotFound) if intent.verb == Verb::Read => {
+                // Unless it has come since.
+                if leads && self.held_meta(intent.kind, &key).is_none() {
+                    self.absent.insert(owner.clone());
                 }
             }
             // Deleted. If finalizers hold it the watch shows it again, terminating.
@@ -417,18 +445,10 @@ impl Engine {
         for problem in new {
             *self.stats.problems.entry(problem.reason.clone()).or_default() += 1;
             self.log(true, format!("{}: {}: {}", shown(owner), problem.reason, problem.message));
-            let kind = match owner.kind {
-                OwnerKind::Vpc => Kind::Vpc,
-                OwnerKind::Subnet => Kind::Subnet,
-                OwnerKind::Namespace => Kind::Namespace,
-                OwnerKind::Node => Kind::Node,
-                OwnerKind::Pod => Kind::Pod,
-                OwnerKind::Cluster => continue,
-            };
+            let Some((kind, namespace, name)) = object_of(owner) else { continue };
             let Some(uid) = self.held_meta(kind, &owner.name).and_then(|meta| meta.uid.clone()) else {
                 continue;
             };
-            let (namespace, name) = owner.namespaced();
             self.out.push(Effect::Notify(Notice {
                 kind,
                 namespace: namespace.to_owned(),

@@ -61,6 +61,20 @@ fn owner_of(kind: Kind, key: &str) -> Option<Owner> {
     Some(Owner { kind, name: Arc::from(key) })
 }
 
+/// The object that an owner's rows stand for: kind, namespace and name.
+pub(crate) fn object_of(owner: &Owner) -> Option<(Kind, &str, &str)> {
+    let kind = match owner.kind {
+        OwnerKind::Vpc => Kind::Vpc,
+        OwnerKind::Subnet => Kind::Subnet,
+        OwnerKind::Namespace => Kind::Namespace,
+        OwnerKind::Node => Kind::Node,
+        OwnerKind::Pod => Kind::Pod,
+        OwnerKind::Cluster => return None,
+    };
+    let (namespace, name) = owner.namespaced();
+    Some((kind, namespace, name))
+}
+
 /// Whether `new` is older than what is held of the same object: a watch that lags behind the reply to a write.
 fn is_older(old: &ObjectMeta, new: &ObjectMeta) -> bool {
     let version = |meta: &ObjectMeta| meta.resource_version.as_ref().and_then(|v| v.parse::<u64>().ok());
@@ -81,7 +95,7 @@ impl Engine {
                 self.gone(kind, &key, object.meta().uid.as_ref(), dirty);
             }
             WatchEvent::Synced(kind) => {
-                let seen = self.sources.synced(kind);
+                let Some(seen) = self.sources.synced(kind) else { return };
                 let gone: Vec<String> =
                     self.keys(kind).into_iter().filter(|key| !seen.contains(key)).collect();
                 for key in gone {
@@ -135,6 +149,7 @@ impl Engine {
         }
         if let Some(owner) = owner_of(object.kind(), &key) {
             self.world.seen_deleted.remove(&owner);
+            self.absent.remove(&owner);
         }
         match object {
             Object::Vpc(vpc) => {

@@ -114,6 +114,8 @@ pub enum Verb {
     },
     /// DELETE.
     Delete,
+    /// GET: is it there? Asked before anything is deleted on account of an object that no event said to be gone.
+    Read,
 }
 
 /// A write that the plan asks for because the object is not as it should be.

@@ -103,6 +103,25 @@ impl Api {
             .map(|((_, key), object)| (key.as_str(), object))
     }
 
+    /// Loses objects of a kind without a word, as one does that was brought back from an old copy. Returns them for
+    /// [`Api::put_back`].
+    pub fn lose(&mut self, kind: Kind, is_lost: impl Fn(&str) -> bool) -> Vec<(String, Value)> {
+        let lost: Vec<(String, Value)> = self
+            .list(kind)
+            .filter(|(key, _)| is_lost(key))
+            .map(|(key, object)| (key.to_owned(), object.clone()))
+            .collect();
+        for (key, _) in &lost {
+            self.objects.remove(&(kind, key.clone()));
+        }
+        lost
+    }
+
+    /// Has again what was lost.
+    pub fn put_back(&mut self, kind: Kind, lost: Vec<(String, Value)>) {
+        self.objects.extend(lost.into_iter().map(|(key, object)| ((kind, key), object)));
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn log(&self) -> &[Entry] {
@@ -120,6 +139,10 @@ impl Api {
                 self.patch(write.kind, &write.namespace, &write.name, patch, *status).map(Some)
             }
             Verb::Delete => self.delete(write.kind, &write.namespace, &write.name, write.uid.as_deref()),
+            Verb::Read => {
+                let key = key(write.kind, &write.namespace, &write.name);
+                self.get(write.kind, &key).cloned().map(Some).ok_or(WriteError::NotFound)
+            }
         }
     }
 

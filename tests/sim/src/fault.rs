@@ -37,6 +37,8 @@ faults! {
     ListCrossed,
     /// A list lacked most of its objects, and said that it was complete.
     ListShort,
+    /// The API server lost most objects of a kind without a word.
+    ObjectsLost,
     // The database's connection.
     /// Bytes of one message came in pieces.
     FrameSplit,

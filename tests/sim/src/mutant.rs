@@ -25,6 +25,8 @@ pub enum Mutant {
     EarlySyncMark,
     /// Foreign rows bear our marks.
     ForeignAsOurs,
+    /// Whoever asks for an object is told that there is none.
+    SaysGone,
     /// Transactions are said to be committed and aren't.
     SaysCommitted,
     /// A server that is cut off says that it leads and knows everything.
@@ -33,7 +35,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 9] = [
+    pub const ALL: [Mutant; 10] = [
         Mutant::NoFence,
         Mutant::NoEpochCheck,
         Mutant::NoNameGuard,
@@ -41,6 +43,7 @@ impl Mutant {
         Mutant::NoBrake,
         Mutant::EarlySyncMark,
         Mutant::ForeignAsOurs,
+        Mutant::SaysGone,
         Mutant::SaysCommitted,
         Mutant::StaleAsFresh,
     ];

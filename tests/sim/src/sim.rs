@@ -192,8 +192,6 @@ pub struct Sim {
     two_lead: bool,
     /// What is done wrong on purpose.
     mutant: Option<Mutant>,
-    /// A list lied, so rows of living pods may go.
-    lists_lied: bool,
     nets: Option<wired::Net>,
 }
 
@@ -236,7 +234,6 @@ impl Sim {
             epochs: Epochs::default(),
             two_lead: false,
             mutant: None,
-            lists_lied: false,
             nets: None,
             guard: Guard::new(&config.cluster, nb.rows()),
             config,

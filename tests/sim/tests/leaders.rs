@@ -124,6 +124,51 @@ fn pods_that_went_while_nobody_led_are_cleaned_up() {
 }
 
 #[test]
+fn what_a_new_leader_has_not_heard_of_stays() {
+    // invariant 4: its watches lag behind what the last leader knew
+    let mut sim = installed();
+    let second = sim.start_controller();
+    sim.settle();
+    for kind in [Kind::Pod, Kind::Node] {
+        sim.stall_watch(second, kind, 60_000);
+    }
+    sim.node("host3", "172.16.0.3");
+    sim.namespace("a");
+    sim.pod("a", "p", "host1");
+    sim.advance(1_000);
+    let (address, rows) = (sim.pod_address("a/p").map(str::to_owned), canon::show(sim.nb().rows()));
+    assert!(address.is_some());
+    sim.depose(0);
+    sim.elect(second);
+    sim.advance(20_000);
+    assert!(sim.engine(second).health().leading);
+    assert_eq!(canon::show(sim.nb().rows()), rows);
+    // It asked, and knows now.
+    assert!(sim.engine(second).world().pods.contains_key("a/p"));
+    sim.delete(Kind::Pod, "a", "p");
+    sim.advance(60_000);
+    sim.converge();
+    assert_eq!(ports(&sim), 0);
+}
+
+#[test]
+fn a_deletion_that_waits_for_its_turn_counts_once() {
+    // invariant 4: the API server's answers come one by one, so most rows wait for a transaction that is under way
+    let mut sim = with_pods(60);
+    sim.depose(0);
+    sim.settle();
+    for number in 0..45 {
+        sim.delete(Kind::Pod, "a", &format!("p{number}"));
+    }
+    sim.restart(0);
+    sim.knobs.latency = (0, 40);
+    sim.elect(0);
+    sim.converge();
+    assert!(!sim.engine(0).health().brake_holding);
+    assert_eq!(ports(&sim), 15);
+}
+
+#[test]
 fn many_unexplained_deletions_wait_for_a_human() {
     // invariant 4: half of the pods are missing from the list, for whatever reason
     let mut sim = with_pods(120);

@@ -206,7 +206,7 @@ fn trouble(sim: &mut Sim, rng: &mut Rng) {
             }
             sim.end_list(number, kind, read);
         }
-        9 if kind != Kind::Pod => sim.stall_watch(number, kind, rng.within((500, 8_000))),
+        9 => sim.stall_watch(number, kind, rng.within((500, 8_000))),
         10..=11 => sim.cut_connection(number),
         12 => {
             let (inward, outward) =

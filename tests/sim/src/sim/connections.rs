@@ -156,7 +156,10 @@ impl Sim {
         if self.controllers[number].watches[&kind].is_some() {
             return;
         }
-        self.send_event(number, Wire::Watch(kind), Event::Watch(WatchEvent::Synced(kind)));
+        // The mutant has said so before.
+        if self.mutant != Some(Mutant::EarlySyncMark) {
+            self.send_event(number, Wire::Watch(kind), Event::Watch(WatchEvent::Synced(kind)));
+        }
         self.controllers[number].watches.insert(kind, Some(read));
         self.fan_out();
     }
@@ -169,12 +172,16 @@ impl Sim {
                 api::watch_event(&api::Entry { kind, what: api::Happened::Applied, object: object.clone() })
             })
             .collect();
-        let early = (self.mutant == Some(Mutant::EarlySyncMark)).then_some(objects.len() / 2);
-        for (position, event) in objects.into_iter().enumerate() {
-            if early == Some(position) {
+        let half = objects.len() / 2;
+        for (position, event) in objects.into_iter().map(Some).chain([None]).enumerate() {
+            if self.mutant == Some(Mutant::EarlySyncMark) && position == half {
                 self.send_event(number, Wire::Watch(kind), Event::Watch(WatchEvent::Synced(kind)));
+                // The next page takes its time.
+                self.stall_watch(number, kind, 5_000);
             }
-            self.send_event(number, Wire::Watch(kind), Event::Watch(event));
+            if let Some(event) = event {
+                self.send_event(number, Wire::Watch(kind), Event::Watch(event));
+            }
         }
         self.api.log().len()
     }
@@ -182,7 +189,6 @@ impl Sim {
     /// A list that lacks most objects and says that it is complete. The truth comes with the next list.
     pub fn list_short(&mut self, number: usize, kind: Kind, kept: impl Fn(&str) -> bool) {
         self.hits.hit(Fault::ListShort);
-        self.lists_lied = true;
         self.break_watch(number, kind);
         let entry = |object: &serde_json::Value| {
             api::watch_event(&api::Entry { kind, what: api::Happened::Applied, object: object.clone() })
@@ -192,8 +198,8 @@ impl Sim {
         for event in objects {
             self.send_event(number, Wire::Watch(kind), Event::Watch(event));
         }
-        let read = self.api.log().len();
-        self.end_list(number, kind, read);
+        self.send_event(number, Wire::Watch(kind), Event::Watch(WatchEvent::Synced(kind)));
+        self.controllers[number].watches.insert(kind, Some(self.api.log().len()));
     }
 
     /// Cuts a controller off from the database.

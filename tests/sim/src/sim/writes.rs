@@ -52,13 +52,15 @@ impl Sim {
         number: usize,
         write: Write,
     ) -> Result<Option<serde_json::Value>, WriteError> {
-        let done = self.user(|api| api.write(&write));
+        let lies = self.mutant == Some(Mutant::SaysGone) && write.verb == Verb::Read;
+        let done = if lies { Err(WriteError::NotFound) } else { self.user(|api| api.write(&write)) };
         let error = done.as_ref().err().cloned();
         self.tell(|| {
             let verb = match &write.verb {
                 Verb::Create(_) => "creates",
                 Verb::MergePatch { .. } => "patches",
                 Verb::Delete => "deletes",
+                Verb::Read => "reads",
             };
             format!(
                 "controller {number} {verb} {:?} {} {}: {error:?}",
@@ -110,9 +112,7 @@ impl Sim {
         self.epochs.check(cluster, (number, life), &txn, before.rows(), self.nb.rows(), &changes);
         self.guard.check_commit(self.nb.rows(), &changes);
         guard::check_addresses(cluster, self.nb.rows(), &self.api, &changes);
-        if !self.lists_lied {
-            guard::check_living(cluster, before.rows(), &self.api, &changes);
-        }
+        guard::check_living(cluster, before.rows(), &self.api, &changes);
         if let Err(error) = &result
             && error.kind == TxnErrorKind::GuardFailed
             && matches!(error.at, Some(tombolo_ovsdb::txn::OpIndex::Guard(0)))
