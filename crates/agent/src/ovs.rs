@@ -62,7 +62,7 @@ pub struct Ovs {
     client: Client,
     view: watch::Receiver<Snapshot>,
     jobs: mpsc::UnboundedSender<Job>,
-    _tasks: [AbortOnDropHandle<()>; 2],
+    _writer: AbortOnDropHandle<()>,
 }
 
 impl std::fmt::Debug for Job {
@@ -79,21 +79,10 @@ impl Ovs {
             config = config.index(*index);
         }
         let client = Client::connect(config)?;
-        let mut changes = client.changes();
-        let (sender, view) = watch::channel(client.snapshot());
-        let pump = tokio::spawn(async move {
-            while let Some(update) = changes.recv().await {
-                sender.send_replace(update.snapshot);
-            }
-        });
+        let view = client.watch();
         let (jobs, queue) = mpsc::unbounded_channel();
-        let writer = tokio::spawn(write(client.clone(), view.clone(), queue));
-        Ok(Self {
-            client,
-            view,
-            jobs,
-            _tasks: [AbortOnDropHandle::new(pump), AbortOnDropHandle::new(writer)],
-        })
+        let writer = AbortOnDropHandle::new(tokio::spawn(write(client.clone(), view.clone(), queue)));
+        Ok(Self { client, view, jobs, _writer: writer })
     }
 
     /// The replica as it is; maybe stale.
@@ -246,7 +235,6 @@ static TAG: AtomicU64 = AtomicU64::new(0);
 /// Plans the jobs and commits them together. Jobs that can't be planned, or have nothing to write, are answered and
 /// taken out of the batch.
 async fn commit(client: &Client, batch: &mut Vec<Job>) -> Result<(), TxnError> {
-    // Of the client, not of the view, which may be a moment behind: this one surely shows our last commit.
     let Snapshot { replica, fresh, .. } = client.snapshot();
     if !fresh {
         let message = "the connection was lost before planning".to_owned();

@@ -260,10 +260,13 @@ impl Bed {
             "list",
             "Bridge",
         ]);
-        // What ovn-controller itself keeps in the bridge's row: its conntrack zones.
-        let bridge: Vec<&str> =
-            bridge.split(['{', ',', '}']).map(str::trim).filter(|part| !part.contains("ct-zone-")).collect();
-        format!("{open}\n{}\n{}", bridge.join("\n"), rows.join("\n"))
+        // What ovn-controller and ovs-vswitchd themselves write some time after their start.
+        const THEIRS: [&str; 4] = ["ct-zone-", "ovn-startup-ts", "ovn-chassis-idx-", "vlan-limit"];
+        let kept = |text: &str| -> String {
+            let parts = text.split(['{', ',', '}', '\n']).map(str::trim).filter(|part| !part.is_empty());
+            parts.filter(|part| !THEIRS.iter().any(|key| part.contains(key))).collect::<Vec<_>>().join("\n")
+        };
+        format!("{}\n{}\n{}", kept(&open), kept(&bridge), rows.join("\n"))
     }
 
     pub async fn agent(&self) -> Agent {

@@ -211,6 +211,12 @@ impl Client {
         self.shared.snapshots.borrow().clone()
     }
 
+    /// The replica as it changes; a slow reader sees only the latest. Once [`Client::transact`] has returned `Ok`, this
+    /// shows the write as [`Client::snapshot`] does.
+    pub fn watch(&self) -> watch::Receiver<Snapshot> {
+        self.shared.snapshots.clone()
+    }
+
     /// What the server can do; `None` before the first connection.
     pub fn capabilities(&self) -> Option<Arc<Capabilities>> {
         self.shared.snapshots.borrow().capabilities.clone()

@@ -204,6 +204,86 @@ fn a_host_that_is_cut_off_comes_back() -> Result<()> {
     Ok(())
 }
 
+/// A small disk for a member's databases, and back to the large one.
+struct SmallDisk<'a>(&'a Host);
+
+const DAEMONS: [Database; 2] = [Database::Nb, Database::Sb];
+
+impl<'a> SmallDisk<'a> {
+    fn mount(host: &'a Host) -> Result<Self> {
+        let this = Self(host);
+        this.moved(
+            "cp -a /var/lib/ovn /var/lib/ovn-was && mount -t tmpfs -o size=32m none /var/lib/ovn \
+             && cp -a /var/lib/ovn-was/. /var/lib/ovn && rm -r /var/lib/ovn-was",
+        )?;
+        Ok(this)
+    }
+
+    /// Does something to the files while nobody has them open.
+    fn moved(&self, script: &str) -> Result<()> {
+        for database in DAEMONS {
+            self.0.stop_daemon(database.daemon())?;
+        }
+        self.0.script(script)?;
+        DAEMONS.iter().try_for_each(|database| self.0.start_again(database.daemon()).map(drop))?;
+        exec::wait_ok("the host's servers to be back", LATER, || {
+            DAEMONS.iter().try_for_each(|database| {
+                let socket = format!(
+                    "unix:/run/ovn/ovn{}_db.sock",
+                    if *database == Database::Nb { "nb" } else { "sb" }
+                );
+                self.0
+                    .exec(["ovsdb-client", "--timeout=10", "wait", &socket, database.name(), "connected"])
+                    .map(drop)
+            })
+        })
+    }
+
+    fn fill(&self) -> Result<()> {
+        self.0.script("dd if=/dev/zero of=/var/lib/ovn/full bs=64k 2>/dev/null || true; ! echo x >>/var/lib/ovn/full2").map(drop)
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let back = "rm -f /var/lib/ovn/full /var/lib/ovn/full2; cp -a /var/lib/ovn /var/lib/ovn-was && umount /var/lib/ovn \
+                    && cp -a /var/lib/ovn-was/. /var/lib/ovn && rm -r /var/lib/ovn-was";
+        if let Err(error) = self.moved(back) {
+            eprintln!("{} keeps a small disk: {error:#}", self.0);
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_under_the_leader_of_the_northbound() -> Result<()> {
+    // invariants 5 and 8
+    let Some(_bed) = bed()? else { return Ok(()) };
+    let site = Site::new("acc-full-disk")?;
+    let host = ovn::leader(Database::Nb)?;
+    let disk = SmallDisk::mount(&host)?;
+    // A leader hands over when it compacts: until it is this one's turn again.
+    exec::wait_ok("the host with the small disk to lead", LATER, || {
+        let leader = ovn::leader(Database::Nb)?;
+        if leader == host {
+            return Ok(());
+        }
+        ovn::nbctl(["set", "NB_Global", ".", "external_ids:tombolo-test=turn"])?;
+        ovn::compact(&leader, Database::Nb)?;
+        ovn::nbctl(["remove", "NB_Global", ".", "external_ids", "tombolo-test"])?;
+        anyhow::bail!("{leader} led")
+    })?;
+    let mend = || {
+        disk.0.script("rm -f /var/lib/ovn/full /var/lib/ovn/full2")?;
+        // A server that could not write stays out of its cluster until it is started again (ovsdb-server(1)).
+        for database in DAEMONS {
+            disk.0.stop_daemon(database.daemon())?;
+            disk.0.start_again(database.daemon())?;
+        }
+        Ok(())
+    };
+    site.unmoved("the disk under the leader of the northbound is full", || disk.fill(), mend)
+}
+
 /// Takes our programs out of the cluster, or puts them back. Pods' interfaces and rows stay.
 fn without_us(away: bool) -> Result<()> {
     let replicas = if away { "--replicas=0" } else { "--replicas=2" };
