@@ -6,9 +6,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+
+/// A test program that prints nothing for so long hangs. No judgement of speed: compiling is silent here, too.
+const SILENCE: Duration = Duration::from_secs(40 * 60);
 
 /// What one step counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,8 +137,20 @@ fn cargo_test(args: &[&str], env: &[(&str, &str)]) -> Result<Count> {
         .context("starting cargo test")?;
     let output = child.stdout.take().context("reading cargo test's output")?;
     let mut count = Count::default();
-    for line in BufReader::new(output).lines() {
-        let line = line.context("reading cargo test's output")?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || BufReader::new(output).lines().try_for_each(|line| sender.send(line)));
+    loop {
+        let line = match lines.recv_timeout(SILENCE) {
+            Ok(line) => line.context("reading cargo test's output")?,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                println!("failed: nothing was printed for {} minutes: a test hangs", SILENCE.as_secs() / 60);
+                // Its own end is all that is needed here; the program that hangs is left for whoever looks why.
+                child.kill().context("ending cargo test")?;
+                count.failed += 1;
+                break;
+            }
+        };
         println!("{line}");
         if let Some(result) = parse_result(&line) {
             count.add(result);

@@ -112,10 +112,16 @@ fn vpcs(client: &kube::Client) -> mpsc::UnboundedReceiver<(String, Instant)> {
     tokio::spawn(async move {
         let mut stream = std::pin::pin!(watcher(api, watcher::Config::default()));
         while let Some(event) = stream.next().await {
-            if let Ok(watcher::Event::Apply(vpc)) = event
-                && sender.send((vpc.metadata.name.unwrap_or_default(), Instant::now())).is_err()
-            {
-                return;
+            match event {
+                Ok(watcher::Event::Apply(vpc)) => {
+                    if sender.send((vpc.metadata.name.unwrap_or_default(), Instant::now())).is_err() {
+                        return;
+                    }
+                }
+                // Once nobody listens, or the runtime ends, a client fails at once each time, for ever.
+                Err(_) if sender.is_closed() => return,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Ok(_) => {}
             }
         }
     });
