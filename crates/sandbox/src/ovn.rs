@@ -359,8 +359,17 @@ pub fn leader(database: Database) -> Result<Host> {
     bail!("no server leads {}", database.name())
 }
 
-/// Compacts a member's file. A leader hands the leadership over before it does. Without changes since the last time
-/// there is nothing to compact.
+/// Has the leader hand the leadership over, as it does before it compacts by itself.
+///
+/// # Errors
+/// When no server leads, or it doesn't answer.
+pub fn transfer(database: Database) -> Result<()> {
+    let control = database.control();
+    let words = ["ovs-appctl", "--timeout=20", "-t", &control, "cluster/failure-test", "transfer-leadership"];
+    leader(database)?.exec(words).map(drop)
+}
+
+/// Compacts a member's file. Without changes since the last time there is nothing to compact.
 ///
 /// # Errors
 /// When the server doesn't answer.
