@@ -230,16 +230,15 @@ fn tunnels(host: &Host) -> Result<()> {
            -- set bridge br-phy datapath_type=netdev fail-mode=standalone other_config:hwaddr={} \
            -- --may-exist add-port br-phy eth1 -- set interface br-phy mtu_request={UNDERLAY_MTU}\n\
          ip addr replace {encap}/24 dev br-phy\n\
-         ip link set br-phy up mtu {UNDERLAY_MTU}\n",
+         ip link set br-phy up mtu {UNDERLAY_MTU}\n\
+         # A vswitchd that has just started knows the command once its datapath is there.\n\
+         neigh() {{ for n in $(seq 100); do ovs-appctl --timeout=30 tnl/neigh/set \"$@\" >/dev/null 2>&1 && return; \
+         sleep 0.2; done; ovs-appctl --timeout=30 tnl/neigh/set \"$@\"; }}\n",
         phy_mac(i)
     );
     // It drops the first packet to a peer while it resolves the peer's address: known from the start, none is lost.
     for peer in hosts::all().iter().filter(|peer| peer.index != i) {
-        script.push_str(&format!(
-            "ovs-appctl --timeout=30 tnl/neigh/set br-phy {} {} >/dev/null\n",
-            peer.encap,
-            phy_mac(peer.index)
-        ));
+        script.push_str(&format!("neigh br-phy {} {}\n", peer.encap, phy_mac(peer.index)));
     }
     host.script(&script)?;
     Ok(())
