@@ -122,7 +122,7 @@ fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
         "both databases compacted every second, the leadership handed over each time",
         || {
             for _ in 0..10 {
-                for database in DAEMONS {
+                for database in [Database::Nb, Database::Sb] {
                     all(|host| ovn::compact(host, database))?;
                     ovn::transfer(database)?;
                 }
@@ -204,88 +204,6 @@ fn a_host_that_is_cut_off_comes_back() -> Result<()> {
     let lost = site.survives("a host cut off from all others", cut, mend)?;
     ensure!(lost.lost > 0, "it was not cut off: {lost}");
     Ok(())
-}
-
-/// A small disk for a member's databases, and back to the large one.
-struct SmallDisk<'a>(&'a Host);
-
-const DAEMONS: [Database; 2] = [Database::Nb, Database::Sb];
-
-impl<'a> SmallDisk<'a> {
-    fn mount(host: &'a Host) -> Result<Self> {
-        let this = Self(host);
-        this.moved(
-            "cp -a /var/lib/ovn /var/lib/ovn-was && mount -t tmpfs -o size=32m none /var/lib/ovn \
-             && cp -a /var/lib/ovn-was/. /var/lib/ovn && rm -r /var/lib/ovn-was",
-        )?;
-        Ok(this)
-    }
-
-    /// Does something to the files while nobody has them open.
-    fn moved(&self, script: &str) -> Result<()> {
-        for database in DAEMONS {
-            self.0.stop_daemon(database.daemon())?;
-        }
-        self.0.script(script)?;
-        DAEMONS.iter().try_for_each(|database| self.0.start_again(database.daemon()).map(drop))?;
-        exec::wait_ok("the host's servers to be back", LATER, || {
-            DAEMONS.iter().try_for_each(|database| {
-                let socket = format!(
-                    "unix:/run/ovn/ovn{}_db.sock",
-                    if *database == Database::Nb { "nb" } else { "sb" }
-                );
-                self.0
-                    .exec(["ovsdb-client", "--timeout=10", "wait", &socket, database.name(), "connected"])
-                    .map(drop)
-            })
-        })
-    }
-
-    fn fill(&self) -> Result<()> {
-        self.0.script("dd if=/dev/zero of=/var/lib/ovn/full bs=64k 2>/dev/null || true; ! echo x >>/var/lib/ovn/full2").map(drop)
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let back = "rm -f /var/lib/ovn/full /var/lib/ovn/full2; cp -a /var/lib/ovn /var/lib/ovn-was && umount /var/lib/ovn \
-                    && cp -a /var/lib/ovn-was/. /var/lib/ovn && rm -r /var/lib/ovn-was";
-        if let Err(error) = self.moved(back) {
-            eprintln!("{} keeps a small disk: {error:#}", self.0);
-        }
-    }
-}
-
-#[test]
-fn a_full_disk_under_the_leader_of_the_northbound() -> Result<()> {
-    // invariants 5 and 8
-    let Some(_bed) = bed()? else { return Ok(()) };
-    let site = Site::new("acc-full-disk")?;
-    let host = ovn::leader(Database::Nb)?;
-    let disk = SmallDisk::mount(&host)?;
-    // While it stopped another one took over. With the third one away, only this one is left to hand over to.
-    let nb = Database::Nb;
-    let others = || hosts::all().into_iter().filter(|other| *other != host);
-    let leader = ovn::leader(nb)?;
-    if let Some(third) = others().find(|other| *other != leader).filter(|_| leader != host) {
-        third.stop_daemon(nb.daemon())?;
-        ovn::transfer(nb)?;
-        exec::wait_ok("the host with the small disk to lead", LATER, || {
-            ensure!(ovn::leader(nb)? == host, "it doesn't");
-            Ok(())
-        })?;
-        third.start_again(nb.daemon())?;
-    }
-    let mend = || {
-        disk.0.script("rm -f /var/lib/ovn/full /var/lib/ovn/full2")?;
-        // A server that could not write stays out of its cluster until it is started again (ovsdb-server(1)).
-        for database in DAEMONS {
-            disk.0.stop_daemon(database.daemon())?;
-            disk.0.start_again(database.daemon())?;
-        }
-        Ok(())
-    };
-    site.unmoved("the disk under the leader of the northbound is full", || disk.fill(), mend)
 }
 
 /// Takes our programs out of the cluster, or puts them back. Pods' interfaces and rows stay.
