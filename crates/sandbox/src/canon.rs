@@ -49,6 +49,17 @@ impl Dump {
         Self { lines: self.lines.iter().filter(kept).cloned().collect() }
     }
 
+    /// The rows after a change to each, so that something doesn't count.
+    #[must_use]
+    pub fn edited(&self, change: impl Fn(&mut Value)) -> Self {
+        let rows = self.lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let edit = |mut row: Value| {
+            change(&mut row);
+            row.to_string()
+        };
+        Self { lines: rows.map(edit).collect() }
+    }
+
     /// What `later` has less (`-`) and more (`+`) than this; empty when both are the same.
     pub fn difference(&self, later: &Self) -> Vec<String> {
         let gone = self.lines.difference(&later.lines).map(|line| format!("- {line}"));
