@@ -181,30 +181,10 @@ fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
 
     // Uninstalled with or without its manifest: our kinds can be taken away, and nothing sticks.
     ensure!(leader.stop()?.success());
-    bed.api.kubectl(&[
-        "patch",
-        "subnet",
-        "join",
-        "--type=merge",
-        "-p",
-        r#"{"metadata":{"finalizers":[]}}"#,
-    ])?;
-    bed.api.kubectl(&[
-        "patch",
-        "subnet",
-        "ovn-default",
-        "--type=merge",
-        "-p",
-        r#"{"metadata":{"finalizers":[]}}"#,
-    ])?;
-    bed.api.kubectl(&[
-        "patch",
-        "subnet",
-        "early",
-        "--type=merge",
-        "-p",
-        r#"{"metadata":{"finalizers":[]}}"#,
-    ])?;
+    for name in ["join", "ovn-default", "early"] {
+        let patch = r#"{"metadata":{"finalizers":[]}}"#;
+        bed.api.kubectl(&["patch", "subnet", name, "--type=merge", "-p", patch])?;
+    }
     bed.api.kubectl(&[
         "delete",
         "crd",

@@ -292,6 +292,17 @@ impl Host {
         self.start(name, &serde_json::from_str(&spec).with_context(|| format!("reading {}", path.display()))?)
     }
 
+    /// Sends a signal that ends a daemon (`TERM`, `KILL`) and waits until it has.
+    ///
+    /// # Errors
+    /// When it isn't running, or doesn't end.
+    pub fn end_daemon(&self, name: &str, signal: &str) -> Result<()> {
+        self.kill_daemon(name, signal)?;
+        exec::wait_until(&format!("{name} on {self} to end"), exec::SHORT, || {
+            Ok(self.daemon_pid(name).is_none().then_some(()))
+        })
+    }
+
     fn run_file(&self, name: &str, kind: &str) -> PathBuf {
         self.dir().join("run").join(format!("{name}.{kind}"))
     }

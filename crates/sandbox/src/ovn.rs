@@ -77,9 +77,14 @@ impl Database {
         format!("/run/ovn/ovn{}_db.ctl", self.short())
     }
 
+    /// The file of a member, inside the host.
+    fn path(self) -> String {
+        format!("/var/lib/ovn/ovn{}_db.db", self.short())
+    }
+
     /// The file of its member on a host, seen from outside.
     pub fn file(self, host: &Host) -> PathBuf {
-        host.dir().join(format!("fs/var/lib/ovn/ovn{}_db.db", self.short()))
+        host.dir().join(format!("fs{}", self.path()))
     }
 
     /// All members as a client takes them: `tcp:172.30.0.1:6641,tcp:…`.
@@ -129,7 +134,7 @@ pub fn up(phase: &Phase) -> Result<()> {
 
 fn member(host: &Host, database: Database) -> Result<()> {
     let (short, name, raft) = (database.short(), database.name(), database.raft_port());
-    let file = format!("/var/lib/ovn/ovn{short}_db.db");
+    let file = database.path();
     let local = format!("tcp:{}:{raft}", host.mgmt);
     let first = format!("tcp:{}:{raft}", hosts::host(1).mgmt);
     if host.index == 1 {
@@ -284,10 +289,7 @@ fn controller(host: &Host) -> Result<()> {
 /// # Errors
 /// When it doesn't end or start.
 pub fn restart_vswitchd(host: &Host, signal: &str) -> Result<()> {
-    host.kill_daemon("ovs-vswitchd", signal)?;
-    exec::wait_until("ovs-vswitchd to end", UP, || {
-        Ok(host.daemon_pid("ovs-vswitchd").is_none().then_some(()))
-    })?;
+    host.end_daemon("ovs-vswitchd", signal)?;
     host.start_again("ovs-vswitchd")?;
     tunnels(host)
 }
@@ -393,14 +395,8 @@ pub fn rejoin(host: &Host, database: Database) -> Result<()> {
         at.exec([&["ovs-appctl", "--timeout=20", "-t", &control], words].concat())
     };
     let id = appctl(host, &["cluster/sid", database.name()])?;
-    host.kill_daemon(database.daemon(), "KILL")?;
-    exec::wait_until("the server to end", UP, || {
-        Ok(host.daemon_pid(database.daemon()).is_none().then_some(()))
-    })?;
-    host.script(&format!(
-        "rm -f /var/lib/ovn/ovn{0}_db.db /var/lib/ovn/.ovn{0}_db.db.~lock~",
-        database.short()
-    ))?;
+    host.end_daemon(database.daemon(), "KILL")?;
+    host.script(&format!("rm -f {} /var/lib/ovn/.ovn{}_db.db.~lock~", database.path(), database.short()))?;
     let short: String = id.trim().chars().take(4).collect();
     exec::wait_ok("the lost server to be out of the cluster", UP, || {
         let status = appctl(&leader(database)?, &["cluster/status", database.name()])?;
@@ -411,7 +407,7 @@ pub fn rejoin(host: &Host, database: Database) -> Result<()> {
         bail!("server {short} is a member still")
     })?;
     let (name, raft) = (database.name(), database.raft_port());
-    let file = format!("/var/lib/ovn/ovn{}_db.db", database.short());
+    let file = database.path();
     let members: Vec<String> = hosts::all()
         .iter()
         .filter(|other| other.index != host.index)

@@ -9,6 +9,16 @@ use tombolo_sandbox::{exec, hosts, ovn};
 
 use crate::SOON;
 
+/// `kubectl ko ipam check`, once.
+///
+/// # Errors
+/// With what it finds.
+pub fn ipam_check() -> Result<()> {
+    let output = exec::run(kubectl_command().args(["ko", "ipam", "check"]), exec::SHORT, None)?;
+    ensure!(output.status.success(), "kubectl ko ipam check:\n{}{}", output.stdout, output.stderr);
+    Ok(())
+}
+
 /// Waits until IP objects, annotations and rows agree (`kubectl ko ipam check`), and each host has just the interfaces
 /// of its pods: in Open vSwitch, and as links.
 ///
@@ -16,8 +26,7 @@ use crate::SOON;
 /// With what leaks.
 pub fn none() -> Result<()> {
     exec::wait_ok("nothing to leak", SOON, || {
-        let output = exec::run(kubectl_command().args(["ko", "ipam", "check"]), exec::SHORT, None)?;
-        ensure!(output.status.success(), "kubectl ko ipam check:\n{}{}", output.stdout, output.stderr);
+        ipam_check()?;
         let pods: Value = serde_json::from_str(&kubectl(["get", "pods", "-A", "-o", "json"])?)?;
         for host in hosts::all() {
             let (mut there, mut running) = (BTreeSet::new(), BTreeSet::new());

@@ -10,8 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tombolo_sandbox::canon::{self, Dump};
 use tombolo_sandbox::demo::watch::Watch;
-use tombolo_sandbox::kubernetes::{control_plane, kubectl, kubectl_command};
+use tombolo_sandbox::kubernetes::{control_plane, kubectl};
 use tombolo_sandbox::{exec, neutron};
+use tombolo_tests_acceptance::leaks;
 use tombolo_tests_acceptance::router::Router;
 use tombolo_tests_acceptance::{
     LATER, SOON, apply_subnet, bed, condition, delete, event, get, history, namespaces, space,
@@ -66,6 +67,15 @@ fn nothing_foreign_was_touched_since_the_databases_were_made() -> Result<()> {
     Ok(())
 }
 
+/// Waits until what `read` shows is as it was.
+fn as_before(what: &str, before: &Dump, read: impl Fn() -> Result<Dump>) -> Result<()> {
+    exec::wait_ok(&format!("{what} to be as before"), SOON, || {
+        let difference = before.difference(&read()?);
+        ensure!(difference.is_empty(), "{}", difference.join("\n"));
+        Ok(())
+    })
+}
+
 #[test]
 fn neutrons_rows_stay_as_they_are_whatever_is_done_to_ours() -> Result<()> {
     // invariants 1 and 3
@@ -91,11 +101,7 @@ fn neutrons_rows_stay_as_they_are_whatever_is_done_to_ours() -> Result<()> {
         ensure!(foreign()? == before, "foreign rows changed when the Vpc was deleted");
         condition("subnets.kubeovn.io", "acc-foreign", "Ready", "True ReconcileLogicalSwitchSuccess")?;
     }
-    exec::wait_ok("the northbound database to be as before", SOON, || {
-        let difference = everything.difference(&canon::nb()?);
-        ensure!(difference.is_empty(), "{}", difference.join("\n"));
-        Ok(())
-    })
+    as_before("the northbound database", &everything, canon::nb)
 }
 
 #[test]
@@ -110,11 +116,7 @@ fn what_neutrons_repair_takes_of_ours_comes_back() -> Result<()> {
         Ok(said) => println!("repair reports {} inconsistencies", said.len()),
         Err(error) => println!("repair ended in an error: {error:#}"),
     }
-    exec::wait_ok("our rows to be as before", SOON, || {
-        let difference = before.difference(&our_rows()?);
-        ensure!(difference.is_empty(), "{}", difference.join("\n"));
-        Ok(())
-    })?;
+    as_before("our rows", &before, our_rows)?;
     pod.reaches("12.9.0.1")
 }
 
@@ -128,11 +130,7 @@ fn rows_of_ours_that_somebody_deletes_come_back() -> Result<()> {
     let peer = format!("{}-{}", bed.objects.logical_router(), net.name);
     for words in [vec!["lsp-del", "one.acc-deleted"], vec!["lrp-del", &peer], vec!["ls-del", "join"]] {
         tombolo_sandbox::ovn::nbctl(&words)?;
-        exec::wait_ok(&format!("our rows to be as before `{}`", words.join(" ")), SOON, || {
-            let difference = before.difference(&our_rows()?);
-            ensure!(difference.is_empty(), "{}", difference.join("\n"));
-            Ok(())
-        })?;
+        as_before(&format!("our rows after `{}`", words.join(" ")), &before, our_rows)?;
     }
     pod.reaches("12.9.0.1")
 }
@@ -276,8 +274,7 @@ fn many_pods_at_once_all_get_an_address_of_their_own() -> Result<()> {
         let pod = space.ready(name, LATER)?;
         ensure!(addresses.insert(pod.address.clone()), "{name} and another one have {}", pod.address);
     }
-    let output = exec::run(kubectl_command().args(["ko", "ipam", "check"]), exec::SHORT, None)?;
-    ensure!(output.status.success(), "kubectl ko ipam check:\n{}{}", output.stdout, output.stderr);
+    leaks::ipam_check()?;
     let used = get("subnets.kubeovn.io", "", "acc-many")?["status"]["v4usingIPs"].clone();
     ensure!(used == 30 || used == 30.0, "the Subnet's status counts {used}");
     Ok(())

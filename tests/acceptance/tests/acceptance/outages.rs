@@ -92,18 +92,6 @@ fn all(action: impl Fn(&Host) -> Result<()>) -> Result<()> {
     hosts::all().iter().try_for_each(action)
 }
 
-fn gone(host: &Host, daemon: &str) -> Result<()> {
-    exec::wait_until(&format!("{daemon} on {host} to end"), SOON, || {
-        Ok(host.daemon_pid(daemon).is_none().then_some(()))
-    })
-}
-
-/// Kills a daemon and starts it again at the end.
-fn killed(host: &Host, daemon: &str) -> Result<()> {
-    host.kill_daemon(daemon, "KILL")?;
-    gone(host, daemon)
-}
-
 #[test]
 fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
     // invariants 5, 6 and 8
@@ -113,7 +101,7 @@ fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
         let (name, daemon) = (database.name(), database.daemon());
         let leader = ovn::leader(database)?;
         let again = || leader.start_again(daemon).map(drop);
-        site.unmoved(&format!("leader of {name} killed"), || killed(&leader, daemon), again)?;
+        site.unmoved(&format!("leader of {name} killed"), || leader.end_daemon(daemon, "KILL"), again)?;
         let leader = ovn::leader(database)?;
         let (stop, go) = (|| leader.kill_daemon(daemon, "STOP"), || leader.kill_daemon(daemon, "CONT"));
         site.unmoved(&format!("leader of {name} stopped (SIGSTOP) and woken"), stop, go)?;
@@ -135,7 +123,7 @@ fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
     let daemons = [Database::Nb.daemon(), Database::Sb.daemon()];
     site.unmoved(
         "all servers of both databases killed",
-        || all(|host| daemons.iter().try_for_each(|daemon| killed(host, daemon))),
+        || all(|host| daemons.iter().try_for_each(|daemon| host.end_daemon(daemon, "KILL"))),
         || all(|host| daemons.iter().try_for_each(|daemon| host.start_again(daemon).map(drop))),
     )?;
     let member = ovn::leader(Database::Nb)?;
@@ -158,7 +146,7 @@ fn agents_and_what_they_need_killed_while_pods_come_and_go() -> Result<()> {
         ("agent", &|| ours::kill(&host, "kube-ovn-daemon", "KILL").map(drop)),
         ("ovs-vswitchd", &|| ovn::restart_vswitchd(&host, "KILL")),
         ("containerd", &|| {
-            killed(&host, "containerd")?;
+            host.end_daemon("containerd", "KILL")?;
             host.start_again("containerd")?;
             exec::wait_ok("containerd to answer", SOON, || host.exec(["ctr", "version"])).map(drop)
         }),
