@@ -153,20 +153,19 @@ impl Engine {
             Err(Refusal::InUse { .. }) => return false,
             Err(refusal) => {
                 let reason = match refusal {
-                    Refusal::NameTaken { uuid, .. } => {
-                        // Until that row goes or is renamed there is nothing to try.
-                        self.taken.entry(uuid).or_default().insert(owner.clone());
-                        "NameTaken"
-                    }
+                    Refusal::NameTaken { .. } => "NameTaken",
                     Refusal::NotOurs { .. } => "RowNotOurs",
                     _ => "HoldsForeignRows",
                 };
                 let problem = Problem { reason: reason.to_owned(), message: refusal.to_string() };
                 self.report_refusal(owner, &problem);
-                if problem.reason != "NameTaken" {
+                problems.push(problem);
+                if let Refusal::NameTaken { uuid, .. } = refusal {
+                    // Until that row goes or is renamed there is nothing to try.
+                    self.taken.entry(uuid).or_default().insert(owner.clone());
+                } else {
                     self.work.add_at(owner.clone(), now + REFUSED_PAUSE);
                 }
-                problems.push(problem);
                 return false;
             }
         };
