@@ -108,6 +108,8 @@ async fn two_pods_are_attached_talk_and_go() {
         assert!(Netlink::open_in(&sandbox.netns).await.unwrap().link("eth0").await.unwrap().is_none());
     }
     assert!(ports::our_ports(&agent.ovs.snapshot().replica).is_empty());
+    let seen = bed.guard.check().unwrap();
+    assert!(seen.ours >= 4 && seen.others > 0, "the guard judged two ADDs and two DELs: {seen:?}");
     assert_eq!(bed.foreign(), before);
 }
 

@@ -35,7 +35,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
         info!("{flag}: accepted, has no effect in this version");
     }
     // Read early, so that a wrong value is an error at once and not when the API server answers.
-    settings::config(&flags, flags.acting.cluster_id.as_deref().unwrap_or("not known yet"))?;
+    settings::config(&flags, flags.acting.cluster_id.as_deref().unwrap_or("not-known-yet"))?;
 
     let observer = Observer::new("kube-ovn-controller", env!("CARGO_PKG_VERSION"));
     observer.health().fail(Probe::Ready, "kubernetes", "not synced yet");

@@ -14,11 +14,10 @@ fn uuid(cluster: &ClusterId) -> Uuid {
     cluster.row_uuid(table::ADDRESS_SET, &Owner::cluster(), "epoch")
 }
 
-/// Name of the row. Only characters that an address set's name may have.
+/// Name of the row, another for each cluster. Only characters that an address set's name may have.
 #[must_use]
 pub fn name(cluster: &ClusterId) -> String {
-    let id: String = cluster.as_str().chars().filter(char::is_ascii_alphanumeric).collect();
-    format!("tombolo.epoch.{id}")
+    format!("tombolo.epoch.{}", cluster.as_str().replace('-', "_"))
 }
 
 /// The epoch in the database; `None` when there is no row or it holds no number.
@@ -106,7 +105,7 @@ mod tests {
         assert_eq!(epoch, 1);
         let [Op::Insert { row, .. }] = &txn.ops[..] else { panic!("{txn:?}") };
         // Only characters that ovn-nb(5) allows in the name of an address set.
-        assert_eq!(row.str("name"), Some("tombolo.epoch.18d4c654f5114defa3a0a6434d237c1e"));
+        assert_eq!(row.str("name"), Some("tombolo.epoch.18d4c654_f511_4def_a3a0_a6434d237c1e"));
         assert_eq!(row.key("external_ids", EPOCH_KEY), Some("1"));
         assert_eq!(nb::ownership(&cluster(), row), nb::Ownership::Ours(Owner::cluster()));
         // If another one is faster, the insert of the same uuid fails: no guard is needed.

@@ -135,14 +135,15 @@ impl fmt::Display for Owner {
 pub struct ClusterId(Arc<str>);
 
 impl ClusterId {
-    /// Takes any non-empty text without control characters; the program uses the uid of the namespace
-    /// `kube-system`.
+    /// Takes 1 to 63 letters, digits and `-`, so that names in OVN can hold it and no two ids share one; the program uses
+    /// the uid of the namespace `kube-system`.
     ///
     /// # Errors
     /// The reason when the text cannot be an id.
     pub fn new(text: &str) -> Result<Self, String> {
-        if text.is_empty() || text.len() > 63 || text.chars().any(|c| c.is_control() || c == '/') {
-            return Err(format!("{text:?} is no cluster id: 1 to 63 printable characters, no '/'"));
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if text.is_empty() || text.len() > 63 || !text.chars().all(fits) {
+            return Err(format!("{text:?} is no cluster id: 1 to 63 letters, digits and '-'"));
         }
         Ok(ClusterId(Arc::from(text)))
     }
@@ -211,7 +212,9 @@ mod tests {
     #[test]
     fn cluster_ids_are_checked() {
         assert!(ClusterId::new("").is_err());
-        assert!(ClusterId::new("a\nb").is_err());
+        for id in ["a\nb", "a/b", "a.b", "a_b", "ä", &"a".repeat(64)] {
+            assert!(ClusterId::new(id).is_err(), "{id:?}");
+        }
         assert!(ClusterId::new("18d4c654-f511-4def-a3a0-a6434d237c1e").is_ok());
     }
 }

@@ -346,7 +346,15 @@ pub fn vsctl<S: AsRef<str>>(host: &Host, words: impl IntoIterator<Item = S>) -> 
 /// # Errors
 /// When no server does.
 pub fn leader(database: Database) -> Result<Host> {
-    for host in hosts::all() {
+    leader_among(&hosts::all(), database)
+}
+
+/// The same of some of the servers: one that is cut off from the others may still believe that it leads.
+///
+/// # Errors
+/// When none of them does.
+pub fn leader_among(hosts: &[Host], database: Database) -> Result<Host> {
+    for host in hosts {
         let control = database.control();
         let Ok(status) =
             host.exec(["ovs-appctl", "--timeout=5", "-t", &control, "cluster/status", database.name()])
@@ -354,7 +362,7 @@ pub fn leader(database: Database) -> Result<Host> {
             continue;
         };
         if status.lines().any(|line| line.trim() == "Role: leader") {
-            return Ok(host);
+            return Ok(host.clone());
         }
     }
     bail!("no server leads {}", database.name())
@@ -368,6 +376,24 @@ pub fn transfer(database: Database) -> Result<()> {
     let control = database.control();
     let words = ["ovs-appctl", "--timeout=20", "-t", &control, "cluster/failure-test", "transfer-leadership"];
     leader(database)?.exec(words).map(drop)
+}
+
+/// Cuts a member off from the other members, or mends it. Clients still reach it.
+///
+/// # Errors
+/// When the host isn't up.
+pub fn cut_off_member(host: &Host, database: Database, cut: bool) -> Result<()> {
+    let (table, port) = (format!("inet cut_{}", database.short()), database.raft_port());
+    // nft(8): a table that is named before it is deleted need not exist.
+    let mut rules = format!("table {table}\ndelete table {table}\n");
+    if cut {
+        for (chain, hook) in [("in", "input"), ("out", "output")] {
+            rules += &format!(
+                "table {table} {{ chain {chain} {{ type filter hook {hook} priority -300; tcp sport {port} drop; tcp dport {port} drop; }} }}\n"
+            );
+        }
+    }
+    host.script(&format!("nft -f - <<'RULES'\n{rules}RULES")).map(drop)
 }
 
 /// Compacts a member's file. Without changes since the last time there is nothing to compact.

@@ -1,5 +1,5 @@
 //! An NB as production has it: three servers in a RAFT cluster, each of which can be killed, stopped, cut off
-//! from its file, and brought back.
+//! from its file, left without room on its disk, and brought back.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,12 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::disk::Disk;
 use crate::eventually;
 use crate::nb::{SCHEMA, are_there};
 use crate::process::{Process, free_port};
 
 const DATABASE: &str = "OVN_Northbound";
 const PATIENCE: Duration = Duration::from_secs(60);
+/// More than any run's log; it costs no memory until it is used.
+const DISK_MEBIBYTES: u32 = 128;
 
 /// A RAFT cluster of three.
 #[derive(Debug)]
@@ -25,8 +28,9 @@ pub struct Cluster {
 #[derive(Debug)]
 struct Member {
     server: Option<Process>,
-    /// Of which generation its file is: a member that lost its file joins with a new one.
-    generation: u32,
+    /// Its own, where one may be mounted.
+    disk: Option<Disk>,
+    dir: PathBuf,
     port: u16,
     raft: String,
 }
@@ -38,11 +42,16 @@ impl Cluster {
             return Ok(None);
         }
         let dir = TempDir::new().context("making a directory for the NB")?;
-        let member = || -> Result<Member> {
+        let member = |n: usize| -> Result<Member> {
             let (port, raft) = (free_port()?, format!("tcp:127.0.0.1:{}", free_port()?));
-            Ok(Member { server: None, generation: 0, port, raft })
+            let at = dir.path().join(format!("nb{n}"));
+            std::fs::create_dir(&at).context("making a directory for a member of the NB")?;
+            let disk = Disk::new(&at, DISK_MEBIBYTES)?;
+            let dir = disk.as_ref().map_or(at, Disk::path);
+            Ok(Member { server: None, disk, dir, port, raft })
         };
-        let mut this = Self { members: vec![member()?, member()?, member()?], dir };
+        let members = vec![member(0)?, member(1)?, member(2)?];
+        let mut this = Self { members, dir };
         tool(&["create-cluster", &this.file(0), SCHEMA, &this.members[0].raft])?;
         this.start_member(0)?;
         for n in 1..this.members.len() {
@@ -54,7 +63,28 @@ impl Cluster {
     }
 
     fn file(&self, n: usize) -> String {
-        self.dir.path().join(format!("nb{n}-{}.db", self.members[n].generation)).display().to_string()
+        self.members[n].dir.join("nb.db").display().to_string()
+    }
+
+    /// The files of all members.
+    pub fn files(&self) -> Vec<PathBuf> {
+        (0..self.members.len()).map(|n| self.file(n).into()).collect()
+    }
+
+    /// Whether each member has a disk that can be filled.
+    pub fn has_disks(&self) -> bool {
+        self.members.iter().all(|member| member.disk.is_some())
+    }
+
+    /// Leaves a member no room on its disk.
+    pub fn fill_disk(&self, n: usize) -> Result<()> {
+        self.members[n].disk.as_ref().context("it has no disk of its own")?.fill()
+    }
+
+    /// Makes room on a member's disk. What it wrote last may be broken (docs/troubleshooting.md), so it joins anew.
+    pub fn free_disk(&mut self, n: usize) -> Result<()> {
+        self.members[n].disk.as_ref().context("it has no disk of its own")?.free()?;
+        self.lose(n)
     }
 
     fn socket(&self, n: usize) -> PathBuf {
@@ -105,11 +135,6 @@ impl Cluster {
         let line = status.lines().find_map(|l| l.strip_prefix("Log: [")).context("no line \"Log:\"")?;
         let end = line.trim_end_matches(']').rsplit(", ").next().unwrap_or_default();
         end.parse().with_context(|| format!("the end of the log in {line:?}"))
-    }
-
-    /// Whether a member was started and not killed.
-    pub fn runs(&self, n: usize) -> bool {
-        self.members[n].server.is_some()
     }
 
     /// Kills a member; its file stays.
@@ -192,7 +217,7 @@ impl Cluster {
             let servers = self.status(leader)?;
             Ok((kicked.is_err() && !servers.contains(&format!("{id} ("))).then_some(()))
         })?;
-        self.members[n].generation += 1;
+        let _ = std::fs::remove_file(self.members[n].dir.join(".nb.db.~lock~")); // of the server that was killed
         // Its place in the cluster is another one: the old address belongs to a server that is gone.
         self.members[n].raft = format!("tcp:127.0.0.1:{}", free_port()?);
         self.join(n)

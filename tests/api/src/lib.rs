@@ -8,6 +8,7 @@
 mod api_server;
 mod cluster;
 mod controller;
+mod disk;
 mod nb;
 pub mod neutron;
 mod process;

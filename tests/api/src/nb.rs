@@ -36,6 +36,7 @@ pub struct Nb {
     program: PathBuf,
     args: Vec<String>,
     address: String,
+    file: PathBuf,
     dir: TempDir,
 }
 
@@ -80,10 +81,23 @@ impl Nb {
             file.display().to_string(),
         ];
         let program = which("ovsdb-server").unwrap_or_default();
-        let mut nb = Self { server: None, program, args, address: format!("tcp:127.0.0.1:{port}"), dir };
+        let mut nb =
+            Self { server: None, program, args, address: format!("tcp:127.0.0.1:{port}"), file, dir };
         nb.resume()?;
         nb.ctl(&["init"])?;
         Ok(Some(nb))
+    }
+
+    /// Another name for the same database; the server is the first one's.
+    pub fn beside(&self) -> Result<Self> {
+        Ok(Self {
+            server: None,
+            program: self.program.clone(),
+            args: self.args.clone(),
+            address: self.address.clone(),
+            file: self.file.clone(),
+            dir: TempDir::new().context("making a directory")?,
+        })
     }
 
     /// Starts the server again after [`Self::pause`].
@@ -105,7 +119,7 @@ impl Nb {
 
     /// The database's file.
     pub fn file(&self) -> PathBuf {
-        self.dir.path().join("nb.db")
+        self.file.clone()
     }
 
     /// The server's process, to be stopped and continued.
@@ -116,7 +130,7 @@ impl Nb {
     /// How many transactions a standalone database has committed since it was created: the records of its file
     /// (the server compacts it by itself only after a day, or when it has become very large).
     pub fn transactions(&self) -> Result<u64> {
-        let file = std::fs::read(self.dir.path().join("nb.db")).context("reading the NB's file")?;
+        let file = std::fs::read(&self.file).context("reading the NB's file")?;
         let records = file.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"OVSDB JSON "));
         Ok(records.count() as u64)
     }

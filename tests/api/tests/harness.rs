@@ -46,6 +46,17 @@ fn cluster() -> anyhow::Result<()> {
     nb.settle()?;
     nb.lose(second)?;
     nb.settle()?;
+    if nb.has_disks() {
+        let full = nb.leader()?;
+        nb.fill_disk(full)?;
+        nb.ctl(&["ls-add", "four"])?;
+        nb.ctl(&["ls-add", "five"])?;
+        assert_ne!(nb.leader()?, full, "another one leads, that has room");
+        nb.free_disk(full)?;
+        nb.settle()?;
+    } else {
+        nb.ctl(&["ls-add", "four", "--", "ls-add", "five"])?;
+    }
     for n in 0..nb.size() {
         nb.kill(n);
     }
@@ -55,6 +66,6 @@ fn cluster() -> anyhow::Result<()> {
     let names = nb.ctl(&["--bare", "--columns=name", "list", "Logical_Switch"])?;
     let mut names: Vec<&str> = names.split_whitespace().collect();
     names.sort_unstable();
-    assert_eq!(names, ["one", "three", "two"]);
+    assert_eq!(names, ["five", "four", "one", "three", "two"]);
     Ok(())
 }

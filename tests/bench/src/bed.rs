@@ -13,7 +13,9 @@ use serde_json::json;
 use tempfile::TempDir;
 use tombolo_kubectl_ko::ipam;
 use tombolo_kubectl_ko::kubectl::Kubectl;
+use tombolo_plan::ClusterId;
 use tombolo_tests_api::{ApiServer, Cluster, Controller, Nb, Program, eventually};
+use tombolo_tests_guard::{Database, Guard};
 
 /// Requests under way at once, for whoever makes load: as many as the controller has.
 pub const AT_ONCE: usize = 32;
@@ -93,6 +95,14 @@ impl<D: Northbound> Bed<D> {
         let object = json!({ "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": { "name": "kube-ovn-controller", "namespace": "kube-system" }, "spec": spec });
         self.api.apply(&object.to_string())
+    }
+
+    /// The guard of foreign rows around the NB, from now on (invariant 1).
+    pub fn guarded(&self, files: &[PathBuf]) -> Result<Guard> {
+        let namespace = self.api.json(&["get", "namespace", "kube-system"])?;
+        let uid = namespace["metadata"]["uid"].as_str().context("a uid")?;
+        let cluster = ClusterId::new(uid).map_err(anyhow::Error::msg)?;
+        Guard::of(cluster).watch(Database::Northbound, "NB", files).start()
     }
 
     /// How the controller is started here.

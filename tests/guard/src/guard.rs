@@ -90,7 +90,7 @@ pub struct Guard {
 
 #[derive(Debug)]
 struct Shared {
-    cluster: ClusterId,
+    clusters: Vec<ClusterId>,
     watched: Mutex<Vec<Watched>>,
     stop: AtomicBool,
 }
@@ -98,12 +98,20 @@ struct Shared {
 /// A guard to be.
 #[derive(Debug)]
 pub struct Builder {
-    cluster: ClusterId,
+    clusters: Vec<ClusterId>,
     history: bool,
     watched: Vec<Watched>,
 }
 
 impl Builder {
+    /// Another cluster of ours writes to the same databases. Each transaction must be right for one of them: what is the
+    /// other's is foreign to it.
+    #[must_use]
+    pub fn and(mut self, cluster: ClusterId) -> Builder {
+        self.clusters.push(cluster);
+        self
+    }
+
     /// Adds a database by its file, or by the files of all members of its cluster.
     #[must_use]
     pub fn watch(mut self, database: Database, label: &str, files: &[impl AsRef<Path>]) -> Builder {
@@ -141,13 +149,13 @@ impl Builder {
     pub fn start(mut self) -> Result<Guard> {
         for watched in &mut self.watched {
             watched.armed = self.history;
-            watched.look(&self.cluster);
+            watched.look(&self.clusters);
             ensure!(watched.violations.is_empty(), "{}", watched.violations.join("\n"));
             ensure!(watched.rows.is_some(), "{}: there is no database in its files", watched.label);
             watched.armed = true;
         }
         let shared = Arc::new(Shared {
-            cluster: self.cluster,
+            clusters: self.clusters,
             watched: Mutex::new(self.watched),
             stop: AtomicBool::new(false),
         });
@@ -166,7 +174,7 @@ impl Shared {
     fn look(&self) -> MutexGuard<'_, Vec<Watched>> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         for one in watched.iter_mut() {
-            one.look(&self.cluster);
+            one.look(&self.clusters);
         }
         watched
     }
@@ -176,7 +184,7 @@ impl Guard {
     /// A guard of a cluster's rows; the id is the uid of the namespace `kube-system`.
     #[must_use]
     pub fn of(cluster: ClusterId) -> Builder {
-        Builder { cluster, history: false, watched: Vec::new() }
+        Builder { clusters: vec![cluster], history: false, watched: Vec::new() }
     }
 
     /// Judges all that is committed by now.
@@ -207,7 +215,8 @@ impl Guard {
     }
 
     /// All foreign rows of the database with this label, as text by table and uuid, without what the reviewed list
-    /// leaves out and without our edges: equal at two moments, unless somebody changed one in between.
+    /// leaves out and without our edges: equal at two moments, unless somebody changed one in between. Of several
+    /// clusters, what is foreign to the first.
     ///
     /// # Errors
     /// As [`Guard::check`], or when there is no such database.
@@ -215,7 +224,7 @@ impl Guard {
         self.check()?;
         let watched = self.shared.look();
         match watched.iter().find(|one| one.label == label).and_then(|one| Some((one, one.rows.as_ref()?))) {
-            Some((one, rows)) => Ok(foreign(one.database, &self.shared.cluster, rows)),
+            Some((one, rows)) => Ok(foreign(one.database, &self.shared.clusters[0], rows)),
             None => bail!("nothing is guarded that is called {label}"),
         }
     }
@@ -259,12 +268,12 @@ fn foreign(database: Database, cluster: &ClusterId, rows: &Rows) -> BTreeMap<Str
 
 impl Watched {
     /// Reads on and judges.
-    fn look(&mut self, cluster: &ClusterId) {
+    fn look(&mut self, clusters: &[ClusterId]) {
         for member in 0..self.members.len() {
             match self.members[member].follower.poll() {
                 Ok(records) => {
                     for record in records {
-                        if let Err(error) = self.take(cluster, member, record) {
+                        if let Err(error) = self.take(clusters, member, record) {
                             self.fault(format!("the file was misread: {error}"));
                         }
                     }
@@ -272,7 +281,7 @@ impl Watched {
                 Err(error) => self.fault(error.to_string()),
             }
         }
-        if let Err(error) = self.advance(cluster) {
+        if let Err(error) = self.advance(clusters) {
             self.fault(format!("the file was misread: {error}"));
         }
     }
@@ -285,7 +294,7 @@ impl Watched {
         }
     }
 
-    fn take(&mut self, cluster: &ClusterId, member: usize, record: Record) -> Result<()> {
+    fn take(&mut self, clusters: &[ClusterId], member: usize, record: Record) -> Result<()> {
         let its = &mut self.members[member];
         match record {
             Record::Snapshot { schema, rows, index } => {
@@ -322,7 +331,7 @@ impl Watched {
                     }
                     self.rows = Some(rows);
                 } else {
-                    self.judge(cluster, &txn)?;
+                    self.judge(clusters, &txn)?;
                 }
             }
             Record::Other => {}
@@ -331,7 +340,7 @@ impl Watched {
     }
 
     /// Applies entries of a cluster that are committed, each once, in their order, whichever member has them.
-    fn advance(&mut self, cluster: &ClusterId) -> Result<()> {
+    fn advance(&mut self, clusters: &[ClusterId]) -> Result<()> {
         loop {
             let next = self.next;
             let has = |member: &&mut Member| member.committed >= next && member.entries.contains_key(&next);
@@ -341,7 +350,7 @@ impl Watched {
             };
             if let Some((_, change)) = entry {
                 match change.map(|change| *change) {
-                    Some(Change::Transaction(txn)) => self.judge(cluster, &txn)?,
+                    Some(Change::Transaction(txn)) => self.judge(clusters, &txn)?,
                     Some(Change::Converted(schema, rows)) => {
                         let mut new = Rows::new(&schema);
                         new.apply(&rows)?;
@@ -376,17 +385,20 @@ impl Watched {
         }
     }
 
-    fn judge(&mut self, cluster: &ClusterId, txn: &Transaction) -> Result<()> {
+    fn judge(&mut self, clusters: &[ClusterId], txn: &Transaction) -> Result<()> {
         let Some(rows) = &mut self.rows else { bail!("a transaction before the rows") };
         let touched = rows.apply(txn)?;
         if !self.armed {
             return Ok(());
         }
-        let case = Case { cluster, database: self.database, touched: &touched, rows };
+        let database = self.database;
+        let cases = clusters.iter().map(|cluster| Case { cluster, database, touched: &touched, rows });
         let (count, wrong) = if rule::is_signed(&txn.comment) {
-            (&mut self.seen.ours, rule::signed(&case))
+            // The one that has written it is the one to which it does least wrong.
+            let wrong = cases.map(|case| rule::signed(&case)).min_by_key(Vec::len);
+            (&mut self.seen.ours, wrong.unwrap_or_default())
         } else {
-            (&mut self.seen.others, rule::unsigned(&case))
+            (&mut self.seen.others, cases.flat_map(|case| rule::unsigned(&case)).collect())
         };
         *count += 1;
         self.violations.extend(

@@ -22,11 +22,22 @@ use tombolo_agent::server;
 use tombolo_api::annotations as keys;
 use tombolo_linux::Netns;
 use tombolo_observe::Observer;
+use tombolo_plan::ClusterId;
+use tombolo_tests_guard::{Database, Guard};
+
+/// The databases: file, schema, and what the guard knows them by.
+const DATABASES: [(&str, &str, Database); 3] = [
+    ("conf", "/usr/share/openvswitch/vswitch.ovsschema", Database::Vswitch),
+    ("nb", "/usr/share/ovn/ovn-nb.ovsschema", Database::Northbound),
+    ("sb", "/usr/share/ovn/ovn-sb.ovsschema", Database::Southbound),
+];
 
 /// One bed at a time: each is seven processes.
 static ONE: Mutex<()> = Mutex::const_new(());
 
 pub struct Bed {
+    /// Around all three databases (invariant 1): it fails the test at its end if a row was touched that isn't ours.
+    pub guard: Guard,
     pub host: Arc<Host>,
     pub dir: tempfile::TempDir,
     children: Vec<Child>,
@@ -74,13 +85,17 @@ impl Bed {
         let one = ONE.lock().await;
         let host = Arc::new(Host::of(Netns::create().await.unwrap()).await.unwrap());
         let dir = tempfile::Builder::new().prefix("tombolo-").tempdir().unwrap();
-        let mut bed = Bed { host, dir, children: Vec::new(), vswitchd: None, _one: one };
-        for (db, schema) in [
-            ("conf", "/usr/share/openvswitch/vswitch.ovsschema"),
-            ("nb", "/usr/share/ovn/ovn-nb.ovsschema"),
-            ("sb", "/usr/share/ovn/ovn-sb.ovsschema"),
-        ] {
-            bed.run("ovsdb-tool", &["create", &bed.at(&format!("{db}.db")), schema]);
+        let path = |db: &str| dir.path().join(format!("{db}.db"));
+        // The agent writes no row with a cluster's id: any will do.
+        let mut guard = Guard::of(ClusterId::new("4c2f2c5e-5d0f-4a51-9a0d-9d4e0f0b7c11").unwrap());
+        for (db, schema, database) in DATABASES {
+            let made = Command::new("ovsdb-tool").arg("create").arg(path(db)).arg(schema).status().unwrap();
+            assert!(made.success(), "making the database {db}");
+            guard = guard.watch(database, db, &[path(db)]);
+        }
+        let guard = guard.start().unwrap();
+        let mut bed = Bed { guard, host, dir, children: Vec::new(), vswitchd: None, _one: one };
+        for (db, ..) in DATABASES {
             let child = bed
                 .start(
                     "ovsdb-server",

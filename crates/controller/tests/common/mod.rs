@@ -45,12 +45,30 @@ impl Bed {
         Ok(Some(bed))
     }
 
+    /// Two clusters on one NB; the guards judge what either writes, and to each the other's rows are foreign.
+    pub fn start_pair() -> Result<Option<[Self; 2]>> {
+        let (Some(one), Some(two), Some(nb)) =
+            (ApiServer::start()?, ApiServer::start()?, Nb::start_clustered()?)
+        else {
+            return Ok(None);
+        };
+        let ids = [cluster(&one)?, cluster(&two)?];
+        let guard = |own: usize| {
+            let both = Guard::of(ids[own].clone()).and(ids[1 - own].clone());
+            both.watch(Database::Northbound, "NB", &[nb.file()]).start()
+        };
+        let (first, second) = (guard(0)?, guard(1)?);
+        let second = Self { guard: second, api: two, nb: nb.beside()?, sb: None, dir: TempDir::new()? };
+        let first = Self { guard: first, api: one, nb, sb: None, dir: TempDir::new()? };
+        for bed in [&first, &second] {
+            bed.api.apply_crds()?;
+        }
+        Ok(Some([first, second]))
+    }
+
     fn of(api: ApiServer, nb: Nb, sb: Option<Server>) -> Result<Self> {
-        let namespace = api.json(&["get", "namespace", "kube-system"])?;
-        let uid = namespace["metadata"]["uid"].as_str().context("a uid")?;
-        let cluster = ClusterId::new(uid).map_err(anyhow::Error::msg)?;
         // invariant 1
-        let mut guard = Guard::of(cluster).watch(Database::Northbound, "NB", &[nb.file()]);
+        let mut guard = Guard::of(cluster(&api)?).watch(Database::Northbound, "NB", &[nb.file()]);
         if let Some(sb) = &sb {
             guard = guard.watch(Database::Southbound, "SB", &[&sb.file]);
         }
@@ -115,6 +133,13 @@ impl Bed {
             Ok(address.filter(|_| routed).map(str::to_owned))
         })
     }
+}
+
+/// The id of an API server's cluster.
+fn cluster(api: &ApiServer) -> Result<ClusterId> {
+    let namespace = api.json(&["get", "namespace", "kube-system"])?;
+    let uid = namespace["metadata"]["uid"].as_str().context("a uid")?;
+    ClusterId::new(uid).map_err(anyhow::Error::msg)
 }
 
 /// The program.

@@ -106,6 +106,21 @@ fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
         let (stop, go) = (|| leader.kill_daemon(daemon, "STOP"), || leader.kill_daemon(daemon, "CONT"));
         site.unmoved(&format!("leader of {name} stopped (SIGSTOP) and woken"), stop, go)?;
     }
+    for database in [Database::Nb, Database::Sb] {
+        let leader = ovn::leader(database)?;
+        let others: Vec<Host> = hosts::all().into_iter().filter(|host| host.index != leader.index).collect();
+        // Its clients still reach it: whoever doesn't ask whether it has the others behind it is stuck with it.
+        site.unmoved(
+            &format!("leader of {} cut off from its peers", database.name()),
+            || ovn::cut_off_member(&leader, database, true),
+            || {
+                let done = exec::wait_ok("another leader", LATER, || ovn::leader_among(&others, database))
+                    .and_then(|_| site.space.ready("new-2", LATER));
+                ovn::cut_off_member(&leader, database, false)?;
+                done.map(drop)
+            },
+        )?;
+    }
     site.unmoved(
         "both databases compacted every second, the leadership handed over each time",
         || {
@@ -115,6 +130,25 @@ fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
                     ovn::transfer(database)?;
                 }
                 thread::sleep(Duration::from_secs(1));
+            }
+            Ok(())
+        },
+        nothing,
+    )?;
+    site.unmoved(
+        "both databases compacted every 5 s for two minutes",
+        || {
+            for round in 0..24 {
+                let began = Instant::now();
+                for database in [Database::Nb, Database::Sb] {
+                    all(|host| ovn::compact(host, database))?;
+                }
+                // So that there is something new to compact, and ours writes all the while.
+                let pod = format!("round-{round}");
+                site.space.create(&pod, Some("host2"), &[])?;
+                site.space.ready(&pod, SOON)?;
+                kubectl(["-n", &site.space.name, "delete", "pod", &pod, "--wait=false"])?;
+                thread::sleep(Duration::from_secs(5).saturating_sub(began.elapsed()));
             }
             Ok(())
         },

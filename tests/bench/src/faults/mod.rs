@@ -9,8 +9,9 @@ pub mod silent;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tombolo_tests_api::{Cluster, Controller};
+use tombolo_tests_guard::Guard;
 
 use crate::bed::{Bed, PATIENCE, create_pod};
 use crate::pods::{Name, Pods};
@@ -125,6 +126,8 @@ const NAMESPACES: [&str; 2] = ["net2", "plain"];
 
 /// Two controllers on an NB of three.
 pub struct Stage {
+    /// Around the NB; it fails the run at its end if a row was touched that isn't ours.
+    pub guard: Guard,
     /// The servers.
     pub bed: Bed<Cluster>,
     /// The controllers.
@@ -137,6 +140,7 @@ impl Stage {
     /// Everything up, with nodes, a router of Neutron's and a Subnet on it. `None` if a program is missing.
     pub async fn start(controller: &Path) -> Result<Option<Self>> {
         let Some(bed) = Bed::start(controller, Cluster::start).await? else { return Ok(None) };
+        let guard = bed.guarded(&bed.nb.files())?;
         bed.nodes(NODES).await?;
         let (router, _) = bed.nb.neutron_router(1, "router0", "192.168.1.0/24")?;
         let pair = [bed.controller("a", &[])?, bed.controller("b", &[])?];
@@ -145,7 +149,7 @@ impl Stage {
         bed.namespace(NAMESPACES[1]).await?;
         bed.nodes_served().await?;
         let pods = Pods::watch(&bed.client);
-        Ok(Some(Self { bed, pair, pods }))
+        Ok(Some(Self { guard, bed, pair, pods }))
     }
 
     /// Which of the controllers leads, if one does.
@@ -161,7 +165,7 @@ impl Stage {
             if let Some(n) = self.leader() {
                 return Ok(n);
             }
-            anyhow::ensure!(Instant::now() < until, "no controller leads:\n{}", self.logs());
+            ensure!(Instant::now() < until, "no controller leads:\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -195,7 +199,10 @@ impl Stage {
                 "--wait=false",
             ])?;
         }
-        self.bed.agree(0, NODES).with_context(|| self.logs())
+        self.bed.agree(0, NODES).with_context(|| self.logs())?;
+        let seen = self.guard.check()?;
+        ensure!(seen.ours > 0, "the guard saw none of our transactions: {seen:?}");
+        Ok(())
     }
 
     /// What both controllers say, for a run that failed: the last lines of each.

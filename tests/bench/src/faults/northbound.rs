@@ -17,10 +17,11 @@ enum Fault {
     AllRestarted,
     FollowerLost,
     LeaderLost,
+    DiskFull,
     ApiServer,
 }
 
-const FAULTS: [Fault; 8] = [
+const FAULTS: [Fault; 9] = [
     Fault::Killed,
     Fault::Hangs,
     Fault::Transferred,
@@ -28,6 +29,7 @@ const FAULTS: [Fault; 8] = [
     Fault::AllRestarted,
     Fault::FollowerLost,
     Fault::LeaderLost,
+    Fault::DiskFull,
     Fault::ApiServer,
 ];
 
@@ -41,6 +43,7 @@ impl Fault {
             Fault::AllRestarted => "all servers of the NB killed and started".to_owned(),
             Fault::FollowerLost => "a follower's file lost, joined anew".to_owned(),
             Fault::LeaderLost => "the leader's file lost, joined anew".to_owned(),
+            Fault::DiskFull => "the leader's disk full".to_owned(),
             Fault::ApiServer => format!("API server away for {} s", sizes.api_away.as_secs()),
         }
     }
@@ -57,14 +60,19 @@ pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
     let mut probes = 0;
     for _ in 0..sizes.nb_rounds {
         let mut faults = FAULTS.to_vec();
+        if !stage.bed.nb.has_disks() {
+            eprintln!("left out: a full disk (mounting a tmpfs isn't allowed)");
+            faults.retain(|fault| *fault != Fault::DiskFull);
+        }
         while !faults.is_empty() {
             let fault = faults.swap_remove(rng.below(faults.len()));
             tokio::time::sleep(rng.millis(200, 2000)).await;
             let since = Instant::now();
-            let came_back = strike(&mut stage, fault, &sizes, &mut rng).await?;
+            let leader = stage.bed.nb.leader()?;
+            let came_back = strike(&mut stage, fault, leader, &sizes, &mut rng).await?;
             // What can be served while it lasts is counted from its beginning, else from when it is over.
             let seconds = stage.probe(&format!("probe{probes}"), came_back.unwrap_or(since)).await?;
-            recover(&mut stage, fault).await?;
+            recover(&mut stage, fault, leader).await?;
             eprintln!("{}: {seconds:.1} s", fault.words(&sizes));
             times.entry(fault).or_default().push(seconds);
             probes += 1;
@@ -94,9 +102,14 @@ pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
 }
 
 /// Lets it happen. The moment from which serving is possible again, if that is not the beginning.
-async fn strike(stage: &mut Stage, fault: Fault, sizes: &Sizes, rng: &mut Rng) -> Result<Option<Instant>> {
+async fn strike(
+    stage: &mut Stage,
+    fault: Fault,
+    leader: usize,
+    sizes: &Sizes,
+    rng: &mut Rng,
+) -> Result<Option<Instant>> {
     let nb = &mut stage.bed.nb;
-    let leader = nb.leader()?;
     match fault {
         Fault::Killed => nb.kill(leader),
         Fault::Hangs => {
@@ -120,6 +133,7 @@ async fn strike(stage: &mut Stage, fault: Fault, sizes: &Sizes, rng: &mut Rng) -
         }
         Fault::FollowerLost => nb.lose((leader + 1 + rng.below(2)) % 3)?,
         Fault::LeaderLost => nb.lose(leader)?,
+        Fault::DiskFull => nb.fill_disk(leader)?,
         Fault::ApiServer => {
             stage.bed.api.pause();
             tokio::time::sleep(sizes.api_away).await;
@@ -131,14 +145,12 @@ async fn strike(stage: &mut Stage, fault: Fault, sizes: &Sizes, rng: &mut Rng) -
 }
 
 /// Brings back what was killed, so that the next fault meets a whole cluster.
-async fn recover(stage: &mut Stage, fault: Fault) -> Result<()> {
+async fn recover(stage: &mut Stage, fault: Fault, leader: usize) -> Result<()> {
     let nb = &mut stage.bed.nb;
-    if fault == Fault::Killed {
-        for n in 0..nb.size() {
-            if !nb.runs(n) {
-                nb.start_member(n)?;
-            }
-        }
+    match fault {
+        Fault::Killed => nb.start_member(leader)?,
+        Fault::DiskFull => nb.free_disk(leader)?,
+        _ => {}
     }
     nb.settle()
 }

@@ -174,6 +174,8 @@ fn at_rest(bed: &Bed<Cluster>, controller: &Controller, count: usize) -> Result<
 /// First with a twentieth of it, then with all, then nothing.
 pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
     let Some(bed) = Bed::start(controller, Cluster::start).await? else { return Ok(None) };
+    // invariant 1
+    let _guard = bed.guarded(&bed.nb.files())?;
     bed.nodes(1).await?;
     // Production times of the lease: its renewal is all that an idle controller may do.
     let lease = [
