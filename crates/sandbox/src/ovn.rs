@@ -389,7 +389,7 @@ pub fn cut_off_member(host: &Host, database: Database, cut: bool) -> Result<()> 
     if cut {
         for (chain, hook) in [("in", "input"), ("out", "output")] {
             rules += &format!(
-                "table {table} {{ chain {chain} {{ type filter hook {hook} priority -300; tcp sport {port} drop; tcp dport {port} drop; }} }}\n"
+                "table {table} {{\nchain {chain} {{\ntype filter hook {hook} priority -300\ntcp sport {port} drop\ntcp dport {port} drop\n}}\n}}\n"
             );
         }
     }

@@ -50,9 +50,10 @@ impl Site {
             kubectl(["-n", &self.space.name, "delete", "pod", "old", "--wait=false"]).map(drop)
         });
         thread::sleep(AWAY.saturating_sub(broken.elapsed()));
-        mend()?;
+        let whole = mend();
         let mended = Instant::now();
         done?;
+        whole?;
         let new = [self.space.ready("new-2", LATER)?, self.space.ready("new-3", LATER)?];
         let ready = mended.elapsed();
         new[0].reaches(&new[1].address)?;
