@@ -106,7 +106,9 @@ pub fn up(phase: &Phase) -> Result<()> {
         for database in [Database::Nb, Database::Sb] {
             member(&host, database)?;
         }
-        if host.index == 1 {
+        // The first makes the clusters that the others join. Of members that were there already it needs the others.
+        let others = hosts::all().into_iter().skip(1);
+        if host.index == 1 && others.map(|host| Database::Sb.file(&host)).all(|file| !file.exists()) {
             joined(&host)?;
         }
     }

@@ -20,6 +20,12 @@ fn guard(server: &Server) -> Result<Guard> {
     Guard::of(cluster()).watch(server.database, "db", &[&server.file]).start()
 }
 
+/// A standalone northbound and one of a cluster; none where the programs are missing.
+fn northbounds() -> Result<Vec<Server>> {
+    let start = |clustered| Server::start(Database::Northbound, tombolo_ovn::nb::SCHEMA, clustered);
+    Ok([start(false)?, start(true)?].into_iter().flatten().collect())
+}
+
 const OURS: &str = "tombolo-controller: epoch 1: subnet/net2";
 
 fn insert(table: &str, name: &str, row: Value) -> Value {
@@ -154,6 +160,51 @@ fn rows_of_ours_pass_and_edges_on_neutrons_router_are_for_them_only() -> Result<
     Ok(())
 }
 
+// invariants 1 and 2
+#[test]
+fn of_two_clusters_neither_may_touch_the_others_rows() -> Result<()> {
+    let another = ClusterId::new("another").expect("an id");
+    let marks = [cluster(), another.clone()]
+        .map(|id| json!(["map", id.marks(&Owner::subnet("s")).into_iter().collect::<Vec<_>>()]));
+    let [first, second] = &marks;
+    let switch = |name: &str, ids: &Value, ports: Value| {
+        insert("Logical_Switch", "s", json!({"name": name, "external_ids": ids, "ports": ports}))
+    };
+    let none = json!(["set", []]);
+    let port = |ids: &Value| insert("Logical_Switch_Port", "p", json!({"name": "p", "external_ids": ids}));
+    for server in northbounds()? {
+        let guard = Guard::of(cluster()).and(another.clone());
+        let guard = guard.watch(server.database, "db", &[&server.file]).start()?;
+        // What each does to its own, one transaction after the other.
+        server.transact(OURS, &[switch("a", first, none.clone())])?;
+        server.transact(OURS, &[switch("b", second, none.clone())])?;
+        let ids = |name: &str| {
+            edge("Logical_Switch", name, "other_config", "insert", &json!(["map", [["x", name]]]))
+        };
+        server.transact(OURS, &[ids("a")])?;
+        server.transact(OURS, &[ids("b")])?;
+        ensure!(guard.check()?.ours == 4);
+        // What only both together could have done, and what neither could.
+        server.transact(
+            OURS,
+            &[
+                switch("c", first, none.clone()),
+                edge("Logical_Switch", "b", "other_config", "delete", &json!(["set", ["x"]])),
+            ],
+        )?;
+        caught(&guard, "a row of each in one transaction")?;
+        server.transact(
+            OURS,
+            &[port(first), edge("Logical_Switch", "b", "ports", "insert", &json!(["named-uuid", "p"]))],
+        )?;
+        caught(&guard, "a port of the one on the switch of the other")?;
+        server.transact("user", &[switch("theirs", &json!(["map", []]), none.clone())])?;
+        server.transact(OURS, &[ids("theirs")])?;
+        caught(&guard, "a row of a third")?;
+    }
+    Ok(())
+}
+
 // invariant 1
 #[test]
 fn the_agents_ports_pass_and_nothing_else_on_the_node() -> Result<()> {
@@ -229,11 +280,7 @@ fn the_agents_ports_pass_and_nothing_else_on_the_node() -> Result<()> {
 
 #[test]
 fn files_are_followed_through_compaction_and_restarts() -> Result<()> {
-    for clustered in [false, true] {
-        let Some(mut server) = Server::start(Database::Northbound, tombolo_ovn::nb::SCHEMA, clustered)?
-        else {
-            return Ok(());
-        };
+    for mut server in northbounds()? {
         neutron(&server)?;
         let guard = guard(&server)?;
         let touch = |n: i32| {
@@ -270,10 +317,7 @@ fn files_are_followed_through_compaction_and_restarts() -> Result<()> {
 
 #[test]
 fn what_was_before_the_guard_is_judged_where_it_is_asked_for() -> Result<()> {
-    for clustered in [false, true] {
-        let Some(server) = Server::start(Database::Northbound, tombolo_ovn::nb::SCHEMA, clustered)? else {
-            return Ok(());
-        };
+    for server in northbounds()? {
         neutron(&server)?;
         let touch = json!(["map", [["x", "y"]]]);
         server.transact(OURS, &[edge("Logical_Router", "neutron-1", "options", "insert", &touch)])?;
@@ -287,11 +331,7 @@ fn what_was_before_the_guard_is_judged_where_it_is_asked_for() -> Result<()> {
 
 #[test]
 fn what_went_by_unseen_is_said() -> Result<()> {
-    for clustered in [false, true] {
-        let Some(mut server) = Server::start(Database::Northbound, tombolo_ovn::nb::SCHEMA, clustered)?
-        else {
-            return Ok(());
-        };
+    for mut server in northbounds()? {
         neutron(&server)?;
         let guard = guard(&server)?;
         // Another file under the same name, written and compacted where nobody saw it.
