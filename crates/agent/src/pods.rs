@@ -199,6 +199,11 @@ mod tests {
         Instant::now() + Duration::from_secs(5)
     }
 
+    /// For what never comes.
+    fn at_once() -> Instant {
+        Instant::now() + Duration::from_millis(20)
+    }
+
     #[tokio::test]
     async fn a_waiter_is_woken_by_the_annotations() {
         let pods = Arc::new(Pods::new());
@@ -210,11 +215,11 @@ mod tests {
         assert_eq!(task.await.unwrap().unwrap().ip_text(), "12.0.1.2");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_predecessor_of_the_same_name_is_not_taken() {
         let pods = Pods::new();
         pods.put(meta("old", true));
-        let err = pods.network(&pod("new"), "ovn", soon()).await.unwrap_err().to_string();
+        let err = pods.network(&pod("new"), "ovn", at_once()).await.unwrap_err().to_string();
         assert!(err.contains("UID old") && err.contains("new"), "{err}");
         assert!(pods.network(&pod("old"), "ovn", soon()).await.is_ok());
         assert!(pods.network(&pod(""), "ovn", soon()).await.is_ok(), "a runtime that doesn't say");
@@ -225,14 +230,14 @@ mod tests {
         assert!(pods.network(&pod("hash"), "ovn", soon()).await.is_ok(), "a static pod");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_deadline_says_what_was_missing_and_leaves_nothing_behind() {
         let pods = Pods::new();
-        let err = pods.network(&pod("u1"), "ovn", soon()).await.unwrap_err().to_string();
+        let err = pods.network(&pod("u1"), "ovn", at_once()).await.unwrap_err().to_string();
         assert!(err.contains("net2/ubuntu") && err.contains("has not told"), "{err}");
         assert!(pods.lock().is_empty());
         pods.put(meta("u1", false));
-        let err = pods.network(&pod("u1"), "ovn", soon()).await.unwrap_err().to_string();
+        let err = pods.network(&pod("u1"), "ovn", at_once()).await.unwrap_err().to_string();
         assert!(err.contains("not in OVN"), "{err}");
         assert_eq!(pods.len(), 1);
         pods.replace(vec![]);

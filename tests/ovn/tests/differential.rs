@@ -1,12 +1,12 @@
 //! Our replica against the one of Open vSwitch's Python IDL, under churn, leader changes and crashes.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
 use tombolo_ovn::nb;
 use tombolo_ovsdb::{
     Atom, Client, Datum, IndexSpec, Mutation, Name, Op, Replica, Retry, Row, Schema, Txn, TxnErrorKind, Uuid,
@@ -17,9 +17,17 @@ const MARKER: Uuid = Uuid::from_u128(0xA);
 
 /// The reference: `idl.py` as a process.
 struct Reference {
-    _child: Child,
+    child: Child,
     stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
+    /// Its lines, read by a thread of their own that ends with it.
+    lines: mpsc::UnboundedReceiver<std::io::Result<String>>,
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Reference {
@@ -31,21 +39,21 @@ impl Reference {
             .arg(servers.dir().join("schema"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .context("starting python3 (Debian package python3-openvswitch)")?;
         let stdin = child.stdin.take().context("piped")?;
         let stdout = BufReader::new(child.stdout.take().context("piped")?);
-        Ok(Reference { _child: child, stdin, stdout })
+        let (to, lines) = mpsc::unbounded_channel();
+        std::thread::spawn(move || stdout.lines().try_for_each(|line| to.send(line)));
+        Ok(Reference { child, stdin, lines })
     }
 
     /// What the reference holds once it has seen the marker.
     async fn dump(&mut self, marker: &str) -> Result<Dump> {
-        self.stdin.write_all(format!("{marker}\n").as_bytes()).await?;
-        let mut line = String::new();
-        tokio::time::timeout(LIMIT, self.stdout.read_line(&mut line))
-            .await
-            .context("the Python IDL never saw the marker")??;
+        self.stdin.write_all(format!("{marker}\n").as_bytes())?;
+        let line = tokio::time::timeout(LIMIT, self.lines.recv()).await;
+        let line =
+            line.context("the Python IDL never saw the marker")?.context("the Python IDL has ended")??;
         serde_json::from_str(&line).context("reading the Python IDL's replica")
     }
 }
