@@ -63,10 +63,7 @@ fn hostile_rows_are_skipped_and_nothing_else_happens() -> Result<()> {
 
     let seed = asked("HOSTILE_SEED", 1);
     println!("HOSTILE_SEED={seed}");
-    let uid = bed.api.json(&["get", "namespace", "kube-system"])?["metadata"]["uid"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    let uid = bed.api.cluster_uid()?;
     let taken = ["ovn-cluster", "ovn-default", "join", "net2"];
     let mut generator = Generator::new(seed, &uid, &taken, &router);
     let mut random = Random::new(seed);

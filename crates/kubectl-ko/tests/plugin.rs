@@ -100,10 +100,7 @@ fn commands_reach_both_sides() -> Result<()> {
 #[test]
 fn ipam_check_finds_what_differs() -> Result<()> {
     let Some(bed) = Bed::start()? else { return Ok(()) };
-    let uid = bed.api.json(&["get", "namespace", "kube-system"])?["metadata"]["uid"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    let uid = bed.api.cluster_uid()?;
     let mac = "00:00:00:AA:BB:CC";
     bed.api.apply(&format!(
         "apiVersion: kubeovn.io/v1\nkind: IP\nmetadata: {{name: u.default}}\nspec: {{podName: u, namespace: default, subnet: ovn-default, nodeName: host1, ipAddress: 10.16.0.2, v4IpAddress: 10.16.0.2, v6IpAddress: '', macAddress: '{mac}', containerID: '', podType: '', attachSubnets: [], attachIps: [], attachMacs: []}}\n"

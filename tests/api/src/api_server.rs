@@ -143,6 +143,12 @@ impl ApiServer {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// The uid of the namespace `kube-system`: by it a cluster's rows in OVN are known.
+    pub fn cluster_uid(&self) -> Result<String> {
+        let namespace = self.json(&["get", "namespace", "kube-system"])?;
+        namespace["metadata"]["uid"].as_str().map(str::to_owned).context("kube-system has no uid")
+    }
+
     /// An object, or a list, as `kubectl ARGS -o json` prints it.
     pub fn json(&self, args: &[&str]) -> Result<Value> {
         let args: Vec<&str> = args.iter().copied().chain(["-o", "json"]).collect();

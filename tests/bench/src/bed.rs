@@ -99,9 +99,7 @@ impl<D: Northbound> Bed<D> {
 
     /// The guard of foreign rows around the NB, from now on (invariant 1).
     pub fn guarded(&self, files: &[PathBuf]) -> Result<Guard> {
-        let namespace = self.api.json(&["get", "namespace", "kube-system"])?;
-        let uid = namespace["metadata"]["uid"].as_str().context("a uid")?;
-        let cluster = ClusterId::new(uid).map_err(anyhow::Error::msg)?;
+        let cluster = ClusterId::new(&self.api.cluster_uid()?).map_err(anyhow::Error::msg)?;
         Guard::of(cluster).watch(Database::Northbound, "NB", files).start()
     }
 

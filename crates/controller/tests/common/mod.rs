@@ -4,7 +4,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tempfile::TempDir;
 use tombolo_plan::ClusterId;
 use tombolo_tests_api::{ApiServer, Nb, Program, eventually};
@@ -137,9 +137,7 @@ impl Bed {
 
 /// The id of an API server's cluster.
 fn cluster(api: &ApiServer) -> Result<ClusterId> {
-    let namespace = api.json(&["get", "namespace", "kube-system"])?;
-    let uid = namespace["metadata"]["uid"].as_str().context("a uid")?;
-    ClusterId::new(uid).map_err(anyhow::Error::msg)
+    ClusterId::new(&api.cluster_uid()?).map_err(anyhow::Error::msg)
 }
 
 /// The program.
