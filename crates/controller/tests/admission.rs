@@ -51,17 +51,9 @@ fn in_force(bed: &Bed, router: &str) -> Result<()> {
     })
 }
 
-fn condition(bed: &Bed, kind: &str, name: &str) -> Result<(String, String)> {
-    let object = bed.api.json(&["get", kind, name])?;
-    let all = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let ready = all.into_iter().find(|it| it["type"] == "Ready").unwrap_or_default();
-    let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
-    Ok((text("status"), text("reason")))
-}
-
 fn ready(bed: &Bed, name: &str) -> Result<()> {
     eventually(&format!("Subnet {name} to be ready"), SOON, || {
-        Ok((condition(bed, "subnet", name)?.0 == "True").then_some(()))
+        Ok((bed.ready("subnet", name)?.status == "True").then_some(()))
     })
 }
 
@@ -122,7 +114,8 @@ fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
     // Neutron comes later: whoever is in trouble can still be changed, step by step, and deleted.
     bed.nb.ctl(&["lrp-add", &router, "lrp-late", "fa:16:3e:00:00:77", "12.0.3.129/25"])?;
     eventually("the late network to be seen", SOON, || {
-        Ok((condition(&bed, "subnet", "net3")? == ("False".into(), "CidrConflict".into())).then_some(()))
+        let ready = bed.ready("subnet", "net3")?;
+        Ok((ready.status == "False" && ready.reason == "CidrConflict").then_some(()))
     })?;
     bed.api.kubectl(&["patch", "subnet", "net3", "--type=merge", "-p", r#"{"spec":{"enableLb":false}}"#])?;
     bed.api.kubectl(&["delete", "subnet", "net3", "--wait=true", "--timeout=20s"])?;
@@ -175,7 +168,8 @@ fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
     standby.kill();
     bed.api.apply(&subnet("net2", &router, "192.168.1.128/25"))?;
     eventually("the reconciler to refuse it", SOON, || {
-        Ok((condition(&bed, "subnet", "net2")? == ("False".into(), "CidrConflict".into())).then_some(()))
+        let ready = bed.ready("subnet", "net2")?;
+        Ok((ready.status == "False" && ready.reason == "CidrConflict").then_some(()))
     })?;
     bed.api.kubectl(&["delete", "subnet", "net2", "--wait=true", "--timeout=20s"])?;
 

@@ -48,14 +48,7 @@ fn the_scenario_without_a_node() -> Result<()> {
 
     // The user's part of the document.
     bed.api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: net2}\n")?;
-    bed.api.kubectl(&[
-        "patch",
-        "vpc",
-        &router,
-        "--type=merge",
-        "-p",
-        r#"{"spec":{"namespaces":["net2"]}}"#,
-    ])?;
+    bed.give_net2(&router)?;
     bed.api.apply(&format!(
         "apiVersion: kubeovn.io/v1\nkind: Subnet\nmetadata: {{name: net2}}\nspec:\n  vpc: {router}\n  namespaces: [net2]\n  cidrBlock: 12.0.1.0/24\n  natOutgoing: false\n"
     ))?;
@@ -147,9 +140,8 @@ fn refusals_are_seen_and_idle_is_silent() -> Result<()> {
     }
     let described = bed.api.kubectl(&["describe", "subnet", "overlapping"])?;
     assert!(described.contains("Events:") && described.contains("Warning"), "{described}");
-    let ready = bed.api.json(&["get", "subnet", "overlapping"])?;
-    let conditions = ready["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    assert!(conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "False"), "{ready}");
+    let ready = bed.ready("subnet", "overlapping")?;
+    assert_eq!(ready.status, "False", "{ready:?}");
 
     // The lease aside, which isn't counted here, nothing is written when nothing happens.
     std::thread::sleep(Duration::from_secs(3));

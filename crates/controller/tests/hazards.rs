@@ -322,9 +322,8 @@ fn leads(controller: &Controller, epoch: u32) -> Result<()> {
 
 fn ready(bed: &Bed, name: &str) -> Result<()> {
     eventually(&format!("Subnet {name} to be Ready"), SOON, || {
-        let subnet = bed.api.json(&["get", "subnet", name])?;
-        let conditions = subnet["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        ensure!(conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"), "{conditions:?}");
+        let ready = bed.ready("subnet", name)?;
+        ensure!(ready.status == "True", "{ready:?}");
         Ok(Some(()))
     })
 }
@@ -345,13 +344,8 @@ fn hazards_h1_to_h13() -> Result<()> {
     bed.api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: net2}\n")?;
     for (vpc, name, cidr) in [(router.as_str(), "net2", "12.0.1.0/24"), ("neutron-r1", "net3", "12.0.3.0/24")]
     {
-        eventually(&format!("the Vpc {vpc}"), SOON, || {
-            let patch = r#"{"spec":{"namespaces":["net2"]}}"#;
-            bed.api.kubectl(&["patch", "vpc", vpc, "--type=merge", "-p", patch]).map(Some)
-        })?;
-        bed.api.apply(&format!(
-            "apiVersion: kubeovn.io/v1\nkind: Subnet\nmetadata: {{name: {name}}}\nspec: {{vpc: {vpc}, namespaces: [net2], cidrBlock: {cidr}}}\n"
-        ))?;
+        bed.give_net2(vpc)?;
+        bed.subnet_of_net2(name, vpc, cidr)?;
         ready(&bed, name)?;
     }
     bed.pod_with("net2", "ubuntu", "host1", &json!({ "ovn.kubernetes.io/logical_switch": "net2" }))?;

@@ -50,14 +50,8 @@ fn hostile_rows_are_skipped_and_nothing_else_happens() -> Result<()> {
     let mut controller = Controller::start(&bed, "a", &[])?;
     bed.defaults()?;
     bed.api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: net2}\n")?;
-    eventually("the Vpc", SOON, || {
-        bed.api
-            .kubectl(&["patch", "vpc", &router, "--type=merge", "-p", r#"{"spec":{"namespaces":["net2"]}}"#])
-            .map(Some)
-    })?;
-    bed.api.apply(&format!(
-        "apiVersion: kubeovn.io/v1\nkind: Subnet\nmetadata: {{name: net2}}\nspec: {{vpc: {router}, namespaces: [net2], cidrBlock: 12.0.1.0/24}}\n"
-    ))?;
+    bed.give_net2(&router)?;
+    bed.subnet_of_net2("net2", &router, "12.0.1.0/24")?;
     serves(&bed, &controller, "before")?;
     let (before, vpcs_before) = (bed.guard.foreign("NB")?, vpcs(&bed)?);
 

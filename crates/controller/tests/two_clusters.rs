@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use common::{Bed, Controller};
-use serde_json::json;
 use tombolo_tests_api::eventually;
 
 const SOON: Duration = Duration::from_secs(40);
@@ -20,21 +19,12 @@ const SECOND: [&str; 5] = [
     "--node-switch-cidr=100.65.0.0/16",
 ];
 
-/// A Subnet of the namespace `net2` on a router.
-fn subnet(bed: &Bed, name: &str, router: &str, cidr: &str) -> Result<()> {
-    bed.api.apply(&format!(
-        "apiVersion: kubeovn.io/v1\nkind: Subnet\nmetadata: {{name: {name}}}\nspec: {{vpc: {router}, namespaces: [net2], cidrBlock: {cidr}}}\n"
-    ))
-}
-
-/// Waits until the object's condition `Ready` is `status` for `reason`; its message.
+/// Waits until the object's condition `Ready` is `status` for `reason` (any if empty); its message.
 fn ready(bed: &Bed, kind: &str, name: &str, status: &str, reason: &str) -> Result<String> {
     eventually(&format!("{kind} {name} to be Ready={status} ({reason})"), SOON, || {
-        let object = bed.api.json(&["get", kind, name])?;
-        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let found = conditions.into_iter().find(|c| c["type"] == "Ready" && c["status"] == status);
-        let found = found.filter(|c| reason.is_empty() || c["reason"] == reason);
-        Ok(found.map(|c| c["message"].as_str().unwrap_or_default().to_owned()))
+        let ready = bed.ready(kind, name)?;
+        let found = ready.status == status && (reason.is_empty() || ready.reason == reason);
+        Ok(found.then_some(ready.message))
     })
 }
 
@@ -67,10 +57,7 @@ fn names_clash_and_nothing_else() -> Result<()> {
     ensure!(message.contains("the cluster "), "{message}");
     ensure!(untold.stop()?.success());
     let mut of_b = Controller::start(&b, "b", &SECOND)?;
-    eventually("the default Vpc of the second cluster", SOON, || {
-        let vpc = b.api.json(&["get", "vpc", "ovn-cluster-b"])?;
-        Ok((vpc["status"]["subnets"] == json!(["join-b", "ovn-default-b"])).then_some(()))
-    })?;
+    b.shows("ovn-cluster-b", &["join-b", "ovn-default-b"])?;
     // What the untold one has left is deleted by hand, and takes nothing of the first one's with it.
     for (kind, name) in [("subnet", "join"), ("subnet", "ovn-default"), ("vpc", "ovn-cluster")] {
         b.api.kubectl(&["delete", kind, name, "--timeout=20s"])?;
@@ -78,32 +65,24 @@ fn names_clash_and_nothing_else() -> Result<()> {
 
     // One router of Neutron's for both, shown in both.
     let (router, _) = a.nb.neutron_router(1, "router0", "192.168.1.0/24")?;
-    for bed in [&a, &b] {
-        bed.node(if std::ptr::eq(bed, &a) { "host-a" } else { "host-b" }, "172.30.0.1")?;
+    for (bed, node) in [(&a, "host-a"), (&b, "host-b")] {
+        bed.node(node, "172.30.0.1")?;
         bed.api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: net2}\n")?;
-        eventually("the router's Vpc", SOON, || bed.api.json(&["get", "vpc", &router]).map(Some))?;
-        bed.api.kubectl(&[
-            "patch",
-            "vpc",
-            &router,
-            "--type=merge",
-            "-p",
-            r#"{"spec":{"namespaces":["net2"]}}"#,
-        ])?;
+        bed.give_net2(&router)?;
     }
-    subnet(&a, "net2", &router, "12.0.1.0/24")?;
+    a.subnet_of_net2("net2", &router, "12.0.1.0/24")?;
     a.pod("net2", "ubuntu", "host-a")?;
     let first = a.routed("net2", "ubuntu")?;
 
     // The second one's Subnet of that name; one whose network is the first one's; and one that is neither.
-    subnet(&b, "net2", &router, "12.0.2.0/24")?;
+    b.subnet_of_net2("net2", &router, "12.0.2.0/24")?;
     let message = ready(&b, "subnet", "net2", "False", "NameTaken")?;
     ensure!(message.contains("net2") && message.contains("the cluster "), "{message}");
     b.api.kubectl(&["delete", "subnet", "net2", "--timeout=20s"])?;
-    subnet(&b, "net2-b", &router, "12.0.1.128/25")?;
+    b.subnet_of_net2("net2-b", &router, "12.0.1.128/25")?;
     let message = ready(&b, "subnet", "net2-b", "False", "")?;
     ensure!(message.contains("12.0.1."), "the network that it overlaps: {message}");
-    subnet(&b, "net2-b", &router, "12.0.2.0/24")?;
+    b.subnet_of_net2("net2-b", &router, "12.0.2.0/24")?;
     ready(&b, "subnet", "net2-b", "True", "")?;
 
     // A pod whose port's name is taken says so and waits; any other is served.
@@ -119,8 +98,8 @@ fn names_clash_and_nothing_else() -> Result<()> {
     ensure!(of_a.stop()?.success() && of_b.stop()?.success());
     let _of_a = Controller::start(&a, "a2", &[])?;
     let _of_b = Controller::start(&b, "b2", &SECOND)?;
-    for (bed, name) in [(&a, "more-a"), (&b, "more-b")] {
-        bed.pod("net2", name, if std::ptr::eq(bed, &a) { "host-a" } else { "host-b" })?;
+    for (bed, name, node) in [(&a, "more-a", "host-a"), (&b, "more-b", "host-b")] {
+        bed.pod("net2", name, node)?;
         bed.routed("net2", name)?;
     }
     ensure!(before == neutrons(&a)? && before.len() > 3, "Neutron's rows have changed: {before:?}");

@@ -119,6 +119,11 @@ impl fmt::Display for Host {
 }
 
 impl Host {
+    /// All hosts but this one.
+    pub fn others(&self) -> Vec<Host> {
+        all().into_iter().filter(|other| other.index != self.index).collect()
+    }
+
     /// The host's directory in the state, the same path inside and outside.
     pub fn dir(&self) -> PathBuf {
         paths::state().join(&self.name)

@@ -107,8 +107,8 @@ pub fn up(phase: &Phase) -> Result<()> {
             member(&host, database)?;
         }
         // The first makes the clusters that the others join. Of members that were there already it needs the others.
-        let others = hosts::all().into_iter().skip(1);
-        if host.index == 1 && others.map(|host| Database::Sb.file(&host)).all(|file| !file.exists()) {
+        let is_there = |other: Host| Database::Sb.file(&other).exists();
+        if host.index == 1 && !host.others().into_iter().any(is_there) {
             joined(&host)?;
         }
     }
@@ -244,7 +244,7 @@ fn tunnels(host: &Host) -> Result<()> {
         phy_mac(i)
     );
     // It drops the first packet to a peer while it resolves the peer's address: known from the start, none is lost.
-    for peer in hosts::all().iter().filter(|peer| peer.index != i) {
+    for peer in host.others() {
         script.push_str(&format!("neigh br-phy {} {}\n", peer.encap, phy_mac(peer.index)));
     }
     host.script(&script)?;
@@ -375,9 +375,12 @@ pub fn leader_among(hosts: &[Host], database: Database) -> Result<Host> {
 /// # Errors
 /// When no server leads, or it doesn't answer.
 pub fn transfer(database: Database) -> Result<()> {
-    let control = database.control();
-    let words = ["ovs-appctl", "--timeout=20", "-t", &control, "cluster/failure-test", "transfer-leadership"];
-    leader(database)?.exec(words).map(drop)
+    appctl(&leader(database)?, database, &["cluster/failure-test", "transfer-leadership"]).map(drop)
+}
+
+/// Tells a member something.
+fn appctl(host: &Host, database: Database, words: &[&str]) -> Result<String> {
+    host.exec([&["ovs-appctl", "--timeout=20", "-t", &database.control()], words].concat())
 }
 
 /// Cuts a member off from the other members, or mends it. Clients still reach it.
@@ -418,29 +421,22 @@ pub fn compact(host: &Host, database: Database) -> Result<()> {
 /// # Errors
 /// When the cluster doesn't answer or the member doesn't join.
 pub fn rejoin(host: &Host, database: Database) -> Result<()> {
-    let control = database.control();
-    let appctl = |at: &Host, words: &[&str]| {
-        at.exec([&["ovs-appctl", "--timeout=20", "-t", &control], words].concat())
-    };
-    let id = appctl(host, &["cluster/sid", database.name()])?;
+    let id = appctl(host, database, &["cluster/sid", database.name()])?;
     host.end_daemon(database.daemon(), "KILL")?;
     host.script(&format!("rm -f {} /var/lib/ovn/.ovn{}_db.db.~lock~", database.path(), database.short()))?;
     let short: String = id.trim().chars().take(4).collect();
     exec::wait_ok("the lost server to be out of the cluster", UP, || {
-        let status = appctl(&leader(database)?, &["cluster/status", database.name()])?;
+        let status = appctl(&leader(database)?, database, &["cluster/status", database.name()])?;
         if !status.contains(&short) {
             return Ok(());
         }
-        appctl(&leader(database)?, &["cluster/kick", database.name(), id.trim()])?;
+        appctl(&leader(database)?, database, &["cluster/kick", database.name(), id.trim()])?;
         bail!("server {short} is a member still")
     })?;
     let (name, raft) = (database.name(), database.raft_port());
     let file = database.path();
-    let members: Vec<String> = hosts::all()
-        .iter()
-        .filter(|other| other.index != host.index)
-        .map(|other| format!("tcp:{}:{raft}", other.mgmt))
-        .collect();
+    let members: Vec<String> =
+        host.others().iter().map(|other| format!("tcp:{}:{raft}", other.mgmt)).collect();
     let local = format!("tcp:{}:{raft}", host.mgmt);
     host.script(&format!("ovsdb-tool join-cluster {file} {name} {local} {}", members.join(" ")))?;
     host.start_again(database.daemon())?;

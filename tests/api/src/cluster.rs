@@ -76,14 +76,18 @@ impl Cluster {
         self.members.iter().all(|member| member.disk.is_some())
     }
 
+    fn disk(&self, n: usize) -> Result<&Disk> {
+        self.members[n].disk.as_ref().context("it has no disk of its own")
+    }
+
     /// Leaves a member no room on its disk.
     pub fn fill_disk(&self, n: usize) -> Result<()> {
-        self.members[n].disk.as_ref().context("it has no disk of its own")?.fill()
+        self.disk(n)?.fill()
     }
 
     /// Makes room on a member's disk. What it wrote last may be broken (docs/troubleshooting.md), so it joins anew.
     pub fn free_disk(&mut self, n: usize) -> Result<()> {
-        self.members[n].disk.as_ref().context("it has no disk of its own")?.free()?;
+        self.disk(n)?.free()?;
         self.lose(n)
     }
 

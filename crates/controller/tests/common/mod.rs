@@ -9,7 +9,9 @@ use tempfile::TempDir;
 use tombolo_plan::ClusterId;
 use tombolo_tests_api::{ApiServer, Nb, Program, eventually};
 use tombolo_tests_guard::server::Server;
-use tombolo_tests_guard::{Database, Guard};
+use tombolo_tests_guard::{Builder, Database, Guard};
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// Both servers, with our kinds installed, and the guard of foreign rows, which fails the test at its end if one was
 /// touched.
@@ -31,7 +33,7 @@ impl Bed {
 
     pub fn start_without_crds() -> Result<Option<Self>> {
         let (Some(api), Some(nb)) = (ApiServer::start()?, Nb::start_clustered()?) else { return Ok(None) };
-        Self::of(api, nb, None).map(Some)
+        Self::of(api, nb, None, &[]).map(Some)
     }
 
     /// With OVN 25.03's NB, and an SB, which is guarded too.
@@ -40,7 +42,7 @@ impl Bed {
         let (Some(api), Some(nb), Some(sb)) = (ApiServer::start()?, Nb::start_newer()?, sb) else {
             return Ok(None);
         };
-        let bed = Self::of(api, nb, Some(sb))?;
+        let bed = Self::of(api, nb, Some(sb), &[])?;
         bed.api.apply_crds()?;
         Ok(Some(bed))
     }
@@ -53,22 +55,17 @@ impl Bed {
             return Ok(None);
         };
         let ids = [cluster(&one)?, cluster(&two)?];
-        let guard = |own: usize| {
-            let both = Guard::of(ids[own].clone()).and(ids[1 - own].clone());
-            both.watch(Database::Northbound, "NB", &[nb.file()]).start()
-        };
-        let (first, second) = (guard(0)?, guard(1)?);
-        let second = Self { guard: second, api: two, nb: nb.beside()?, sb: None, dir: TempDir::new()? };
-        let first = Self { guard: first, api: one, nb, sb: None, dir: TempDir::new()? };
-        for bed in [&first, &second] {
-            bed.api.apply_crds()?;
-        }
-        Ok(Some([first, second]))
+        let second = Self::of(two, nb.beside()?, None, &ids[..1])?;
+        let pair = [Self::of(one, nb, None, &ids[1..])?, second];
+        pair.iter().try_for_each(|bed| bed.api.apply_crds())?;
+        Ok(Some(pair))
     }
 
-    fn of(api: ApiServer, nb: Nb, sb: Option<Server>) -> Result<Self> {
+    /// `others` are the clusters whose controllers write to the same NB.
+    fn of(api: ApiServer, nb: Nb, sb: Option<Server>, others: &[ClusterId]) -> Result<Self> {
         // invariant 1
-        let mut guard = Guard::of(cluster(&api)?).watch(Database::Northbound, "NB", &[nb.file()]);
+        let guard = others.iter().cloned().fold(Guard::of(cluster(&api)?), Builder::and);
+        let mut guard = guard.watch(Database::Northbound, "NB", &[nb.file()]);
         if let Some(sb) = &sb {
             guard = guard.watch(Database::Southbound, "SB", &[&sb.file]);
         }
@@ -78,10 +75,39 @@ impl Bed {
     /// Waits for the default Vpc with its two Subnets. (An API server lets the first object of a new kind wait
     /// for two seconds.)
     pub fn defaults(&self) -> Result<()> {
-        eventually("the default Vpc and its Subnets", Duration::from_secs(20), || {
-            let vpc = self.api.json(&["get", "vpc", "ovn-cluster"])?;
-            Ok((vpc["status"]["subnets"] == serde_json::json!(["join", "ovn-default"])).then_some(()))
+        self.shows("ovn-cluster", &["join", "ovn-default"])
+    }
+
+    /// Waits until a Vpc shows these Subnets.
+    pub fn shows(&self, vpc: &str, subnets: &[&str]) -> Result<()> {
+        eventually(&format!("the Vpc {vpc} with the Subnets {subnets:?}"), SOON, || {
+            let vpc = self.api.json(&["get", "vpc", vpc])?;
+            Ok((vpc["status"]["subnets"] == serde_json::json!(subnets)).then_some(()))
         })
+    }
+
+    /// Gives the namespace `net2`, as the document's user does, to a router's Vpc once that is there.
+    pub fn give_net2(&self, vpc: &str) -> Result<()> {
+        let patch = r#"{"spec":{"namespaces":["net2"]}}"#;
+        eventually(&format!("the Vpc {vpc}"), SOON, || {
+            self.api.kubectl(&["patch", "vpc", vpc, "--type=merge", "-p", patch]).map(drop).map(Some)
+        })
+    }
+
+    /// A Subnet of the namespace `net2`.
+    pub fn subnet_of_net2(&self, name: &str, vpc: &str, cidr: &str) -> Result<()> {
+        self.api.apply(&format!(
+            "apiVersion: kubeovn.io/v1\nkind: Subnet\nmetadata: {{name: {name}}}\nspec: {{vpc: {vpc}, namespaces: [net2], cidrBlock: {cidr}}}\n"
+        ))
+    }
+
+    /// The condition `Ready` of an object as it is.
+    pub fn ready(&self, kind: &str, name: &str) -> Result<Ready> {
+        let object = self.api.json(&["get", kind, name])?;
+        let all = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = all.into_iter().find(|it| it["type"] == "Ready").unwrap_or_default();
+        let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
+        Ok(Ready { status: text("status"), reason: text("reason"), message: text("message") })
     }
 
     /// A node as kubelet registers it.
@@ -125,7 +151,7 @@ impl Bed {
 
     /// Waits until a pod is told that its network is ready; its address.
     pub fn routed(&self, namespace: &str, name: &str) -> Result<String> {
-        eventually(&format!("pod {namespace}/{name} to be routed"), Duration::from_secs(20), || {
+        eventually(&format!("pod {namespace}/{name} to be routed"), SOON, || {
             let pod = self.api.json(&["get", "pod", "-n", namespace, name])?;
             let annotations = &pod["metadata"]["annotations"];
             let routed = annotations["ovn.kubernetes.io/routed"] == "true";
@@ -133,6 +159,14 @@ impl Bed {
             Ok(address.filter(|_| routed).map(str::to_owned))
         })
     }
+}
+
+/// A condition `Ready`; empty where an object has none.
+#[derive(Debug)]
+pub struct Ready {
+    pub status: String,
+    pub reason: String,
+    pub message: String,
 }
 
 /// The id of an API server's cluster.

@@ -109,7 +109,7 @@ fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
     }
     for database in [Database::Nb, Database::Sb] {
         let leader = ovn::leader(database)?;
-        let others: Vec<Host> = hosts::all().into_iter().filter(|host| host.index != leader.index).collect();
+        let others = leader.others();
         // Its clients still reach it: whoever doesn't ask whether it has the others behind it is stuck with it.
         site.unmoved(
             &format!("leader of {} cut off from its peers", database.name()),
