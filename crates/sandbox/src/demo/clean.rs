@@ -60,6 +60,8 @@ fn openstack() -> Result<()> {
         }
     }
     for router in ids(&format!("routers?name={}", neutron::ROUTER), "routers")? {
+        // Without the settings of the scenario's user its Vpc goes with the router; with them it would stay, and warn.
+        delete(&["vpcs.kubeovn.io", &format!("neutron-{router}")])?;
         let query = format!("ports?device_id={router}&device_owner=network:router_interface");
         for port in ids(&query, "ports")? {
             let body = json!({ "port_id": port });
