@@ -30,8 +30,8 @@ pub use subnet::{
     SubnetStatus, U2oFeatures,
 };
 pub use vpc::{
-    BfdPort, BfdPortStatus, NeutronNetworkStatus, NeutronRouterStatus, PolicyRoute, StaticRoute, Vpc,
-    VpcDynamicRouting, VpcPeering, VpcSpec, VpcStatus,
+    BfdPort, BfdPortStatus, JoinNetwork, NeutronNetworkStatus, NeutronRouterStatus, NodeNetwork,
+    NodeNetworks, PolicyRoute, StaticRoute, Vpc, VpcDynamicRouting, VpcPeering, VpcSpec, VpcStatus,
 };
 
 /// API group of all custom resources.

@@ -224,6 +224,45 @@ pub struct VpcStatus {
     /// What Neutron says about its router; absent for routers of our own. An addition to Kube-OVN's API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub neutron: Option<NeutronRouterStatus>,
+    /// On the default VPC: the established networks that every node has routes to. Agents configure nodes from
+    /// this and from nothing that a user writes. An addition to Kube-OVN's API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_networks: Option<NodeNetworks>,
+}
+
+/// The networks that nodes reach through `ovn0`, as they stand in OVN.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeNetworks {
+    /// The join subnet; absent until it is established.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join: Option<JoinNetwork>,
+    /// The established overlay subnets of the default VPC but the join subnet, by name.
+    pub subnets: Vec<NodeNetwork>,
+}
+
+/// The network in which nodes have their own port.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JoinNetwork {
+    /// Name of the subnet.
+    pub name: String,
+    /// One or two networks: `100.64.0.0/16,fd00:100:64::/112`.
+    pub cidr_block: String,
+    /// A gateway for each: `100.64.0.1,fd00:100:64::1`.
+    pub gateway: String,
+}
+
+/// A network that nodes have a route to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeNetwork {
+    /// Name of the subnet.
+    pub name: String,
+    /// One or two networks: `10.16.0.0/16,fd00:10:16::/112`.
+    pub cidr_block: String,
+    /// Traffic from it that leaves the cluster gets the node's address.
+    pub nat_outgoing: bool,
 }
 
 /// The router's port for BFD.

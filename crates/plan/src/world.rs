@@ -5,6 +5,7 @@
 //! what was chosen and isn't persisted yet.
 
 mod apply;
+mod established;
 mod pools;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,8 @@ use tombolo_ovsdb::Replica;
 use crate::config::Config;
 use crate::desired::Problem;
 use crate::owner::Owner;
+
+pub use self::established::Established;
 
 /// Owners to plan again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,6 +106,7 @@ pub struct World {
     /// Owners whose object was seen to be deleted: that explains the deletion of their rows.
     pub seen_deleted: BTreeSet<Owner>,
     seen_deleted_limit: usize,
+    established: BTreeMap<String, Established>,
     pools: BTreeMap<String, SubnetPool>,
     contested: BTreeMap<String, String>,
     /// Ports without an IP object (any more), with their subnets: what they bear isn't free.
@@ -133,6 +137,7 @@ impl World {
             namespaces: BTreeMap::new(),
             seen_deleted: BTreeSet::new(),
             seen_deleted_limit: apply::SEEN_DELETED,
+            established: BTreeMap::new(),
             pools: BTreeMap::new(),
             contested: BTreeMap::new(),
             borne: BTreeMap::new(),

@@ -102,6 +102,7 @@ impl World {
         } else {
             self.selecting_subnets.remove(name);
         }
+        self.establish_wish(name);
         self.refresh_pool(name, dirty);
         let both: Vec<&SubnetEntry> = old.iter().chain(&entry).collect();
         for entry in &both {
