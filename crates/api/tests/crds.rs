@@ -167,7 +167,9 @@ fn nothing_of_kube_ovns_is_pruned() {
             assert!(have.contains(field), "{plural}: {field} is missing");
         }
         for field in &have {
-            let ours = field.starts_with("status.neutron") || field.starts_with("spec.dynamicRouting");
+            let ours = field.starts_with("status.neutron")
+                || field.starts_with("status.nodeNetworks")
+                || field.starts_with("spec.dynamicRouting");
             let parent = fields.split_whitespace().any(|f| f.starts_with(field.as_str()));
             assert!(
                 parent

@@ -93,7 +93,7 @@ fn reasons(problems: &[Problem]) -> Vec<(&str, &'static str)> {
 fn context() -> SubnetContext {
     SubnetContext {
         default_vpc: "ovn-cluster".into(),
-        api_server: Some("10.96.0.1".parse().unwrap()),
+        services: vec!["10.96.0.0/12".parse().unwrap()],
         nodes: vec![("n1".into(), "172.30.0.1".parse().unwrap())],
     }
 }

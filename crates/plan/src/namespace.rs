@@ -36,12 +36,12 @@ pub fn plan(world: &World, name: &str) -> Plan {
         return plan;
     };
     let subnets = subnets(world, name);
-    let known: Vec<_> = subnets.iter().filter_map(|subnet| world.subnets.get(subnet)).collect();
+    let known: Vec<_> = subnets.iter().filter_map(|subnet| world.established(subnet)).collect();
     if known.len() != subnets.len() {
         return plan; // its Subnet is yet to come, and makes this owner dirty
     }
-    let cidrs: Vec<&str> = known.iter().map(|subnet| subnet.spec.cidr_block.as_str()).collect();
-    let excluded: Vec<String> = known.iter().map(|subnet| subnet.spec.exclude_ips.join(",")).collect();
+    let cidrs: Vec<&str> = known.iter().map(|it| it.spec.cidr_block.as_str()).collect();
+    let excluded: Vec<String> = known.iter().map(|it| it.spec.exclude_ips.join(",")).collect();
     let wanted = BTreeMap::from([
         (LOGICAL_SWITCH, Some(subnets.join(","))),
         (CIDR, Some(cidrs.join(";"))),

@@ -49,7 +49,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     };
     let join = world.config.join_subnet.as_str();
     let mut plan = Plan::default();
-    let Some(entry) = world.subnets.get(join).filter(|_| is_established(world, join)) else {
+    let Some(entry) = world.established(join).filter(|_| is_established(world, join)) else {
         plan.waits_for = Some(Owner::subnet(join));
         return plan;
     };

@@ -21,7 +21,7 @@ use crate::node::group_uuid;
 use crate::owner::Owner;
 use crate::row::{child_ids, string, strings};
 use crate::subnet::{is_established, switch_uuid};
-use crate::world::{SubnetEntry, World};
+use crate::world::{Established, SubnetEntry, World};
 use crate::write;
 
 /// Name of a pod's port, and of its IP object.
@@ -195,7 +195,7 @@ fn refusal<'a>(world: &'a World, subnet: &str) -> Option<&'a str> {
 }
 
 fn place(world: &World, subnet: &str) -> Place {
-    let vpc = world.subnets.get(subnet).map(|entry| entry.spec.vpc.as_str()).unwrap_or_default();
+    let vpc = world.established(subnet).map(|it| it.spec.vpc.as_str()).unwrap_or_default();
     if vpc == world.config.cluster_router {
         Place::DefaultVpc
     } else if world.is_external(vpc) {
@@ -221,7 +221,7 @@ fn outside(world: &World, wanted: &PodRequest, subnets: &[String]) -> Option<Str
         !subnets.iter().filter_map(|subnet| world.pool(subnet)).any(|pool| pool.cidr().contains(**address))
     })?;
     let cidrs: Vec<&str> =
-        subnets.iter().filter_map(|s| world.subnets.get(s)).map(|e| e.spec.cidr_block.as_str()).collect();
+        subnets.iter().filter_map(|s| world.established(s)).map(|e| e.spec.cidr_block.as_str()).collect();
     Some(format!(
         "the address {address} asked for by {IP_ADDRESS} is outside of {} ({}); choose one inside, or another subnet",
         subnets.join(", "),
@@ -233,10 +233,10 @@ fn outside(world: &World, wanted: &PodRequest, subnets: &[String]) -> Option<Str
 fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
     let mut plan = Plan::default();
     let subnet = ip.spec.subnet.as_str();
-    let Some(entry) = world.subnets.get(subnet) else {
+    if !world.subnets.contains_key(subnet) {
         plan.problem("SubnetNotFound", format!("the Subnet {subnet} of the pod's address is gone"));
         return plan;
-    };
+    }
     let cluster = &world.config.cluster;
     let uuid = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
     if let Some(why) = world.contested(&ip.metadata.name.clone().unwrap_or_default()) {
@@ -247,10 +247,10 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
         }
         return plan;
     }
-    if !is_established(world, subnet) {
+    let Some(entry) = world.established(subnet).filter(|_| is_established(world, subnet)) else {
         plan.waits_for = Some(Owner::subnet(subnet));
         return plan;
-    }
+    };
     if other_bears(world, owner, ip, &mut plan) {
         return plan;
     }
@@ -279,7 +279,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
     plan
 }
 
-fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, entry: &SubnetEntry) -> Rows {
+fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, entry: &Established) -> Rows {
     let cluster = &world.config.cluster;
     let (namespace, name) = owner.namespaced();
     let subnet = ip.spec.subnet.as_str();

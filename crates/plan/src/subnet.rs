@@ -1,14 +1,15 @@
 //! Subnets: a switch, and a pair of ports that connects it to its Vpc's router. On a router of Neutron's that
 //! port is all there is (invariant 3).
 
+mod in_use;
+
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tombolo_api::defaults::{Defaults, subnet_defaults};
 use tombolo_api::validate::{self, Place, SubnetContext};
-use tombolo_api::{Condition, IpCount, Subnet, SubnetStatus, condition};
-use tombolo_net::{AddrRange, Cidr, DualCidr, Family, IfAddr, Mac, parse_addr_pair};
+use tombolo_api::{Condition, IpCount, Subnet, SubnetSpec, SubnetStatus, condition};
+use tombolo_net::{Cidr, Family, IfAddr, Mac};
 use tombolo_neutron::{self as neutron, Router};
 use tombolo_ovsdb::Uuid;
 
@@ -17,7 +18,7 @@ use crate::desired::{DesiredRow, Edge, Kind, Managed, Plan, Problem, Rows};
 use crate::nb::{self, table};
 use crate::owner::{ClusterId, Owner, OwnerKind};
 use crate::row::{child_ids, external_ids, keys, string, strings};
-use crate::world::{Net, SubnetEntry, World};
+use crate::world::{Established, Net, SPEC_KEY, SubnetEntry, World, net_of};
 use crate::write;
 
 /// Name of the router's port to a subnet, as Kube-OVN names it.
@@ -64,11 +65,7 @@ pub(crate) fn read(config: &Config, object: Arc<Subnet>) -> SubnetEntry {
         enable_lb: config.enable_lb,
     };
     let spec = subnet_defaults(&name, &object.spec, &defaults);
-    let net = spec.cidr_block.parse::<DualCidr>().ok().and_then(|cidr| {
-        let gateways: Vec<IpAddr> = parse_addr_pair(&spec.gateway).ok()?;
-        let excluded = spec.exclude_ips.iter().flat_map(|text| AddrRange::parse_exclude(text)).collect();
-        Some(Net { cidr, gateways, excluded })
-    });
+    let net = net_of(&spec);
     SubnetEntry { object, spec, net, problems: Vec::new() }
 }
 
@@ -85,9 +82,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     }
     let mut plan = Plan::default();
     let meta = &entry.object.metadata;
-    let external = world.is_external(&entry.spec.vpc);
-    let router = if external { neutron::router(&world.nb, &entry.spec.vpc) } else { None };
-    let mut problems = problems(world, name, entry, external, router.as_ref(), false);
+    let mut problems = problems(world, name, &entry.spec, entry.net.as_ref(), entry, false);
     let refused = validate::refused(&problems);
     // Nothing is written back into a spec that is refused: its user is to change it, and a default of the old
     // network (its gateway) would be in the way of the new one.
@@ -97,27 +92,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
             write::finalizer(Kind::Subnet, meta, true),
         ]));
     }
-    match (&entry.net, refused) {
-        (Some(_), _) if external && router.is_none() => {
-            // The router was deleted under us: its port went with it, ours would dangle. Pods keep their
-            // addresses and their switch. One that stands elsewhere stays there until it can move.
-            let stands_elsewhere = nb::owns(&world.nb, &world.config.cluster, table::ROUTER_PORT, &owner);
-            if is_established(world, name) && !stands_elsewhere {
-                plan.explained = true; // what the port led to is gone
-                plan.rows = Some(Rows { rows: vec![switch_row(world, name)], ..Rows::default() });
-            }
-        }
-        (Some(net), false) => match router_uuid(world, &entry.spec.vpc, router.as_ref()) {
-            Some(uuid) => {
-                // The object is there and says itself where its port is to be: many may move at once.
-                plan.explained = true;
-                plan.rows = Some(rows(world, name, entry, net, uuid, external));
-            }
-            None => plan.waits_for = Some(Owner::vpc(&entry.spec.vpc)),
-        },
-        // What stands stays as it is: taking the port away would cut pods off for a typo.
-        _ => plan.rows = None,
-    }
+    place(world, name, entry, refused, &mut plan);
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     for problem in problems {
         plan.problem(problem.reason.as_str(), problem.message);
@@ -126,6 +101,45 @@ pub fn plan(world: &World, name: &str) -> Plan {
         plan.after.extend(report(world, name, entry, &plan.problems, refused));
     }
     plan
+}
+
+/// The rows: of the wish, or, where that is refused, of what is in effect (invariant 11). Without either, and where
+/// what is in effect has come into a conflict, what stands stays as it is: taking the port away would cut pods off
+/// for a typo, and putting it back could cut off somebody else.
+fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &mut Plan) {
+    let established = world.established(name);
+    let accepted = match (&entry.net, refused) {
+        (Some(net), false) => Some((&entry.spec, net)),
+        _ => established
+            .filter(|it| it.spec != entry.spec)
+            .map(|it| (&it.spec, &it.net))
+            .filter(|(spec, net)| !validate::refused(&problems(world, name, spec, Some(net), entry, false))),
+    };
+    let candidate = accepted.map(|(spec, _)| spec).or(established.map(|it| &it.spec));
+    let Some(spec) = candidate else { return };
+    let external = world.is_external(&spec.vpc);
+    let router = if external { neutron::router(&world.nb, &spec.vpc) } else { None };
+    if external && router.is_none() {
+        // The router was deleted under us: its port went with it, ours would dangle. Pods keep their
+        // addresses and their switch. One that stands elsewhere stays there until it can move.
+        let owner = Owner::subnet(name);
+        let stands_elsewhere = nb::owns(&world.nb, &world.config.cluster, table::ROUTER_PORT, &owner);
+        if let Some(established) = established.filter(|_| is_established(world, name) && !stands_elsewhere) {
+            plan.explained = true; // what the port led to is gone
+            plan.rows =
+                Some(Rows { rows: vec![switch_row(world, name, &established.spec)], ..Rows::default() });
+        }
+        return;
+    }
+    let Some((spec, net)) = accepted else { return };
+    match router_uuid(world, &spec.vpc, router.as_ref()) {
+        Some(uuid) => {
+            // The object is there and says itself where its port is to be: many may move at once.
+            plan.explained = true;
+            plan.rows = Some(rows(world, name, spec, net, uuid, external));
+        }
+        None => plan.waits_for = Some(Owner::vpc(&spec.vpc)),
+    }
 }
 
 fn terminating(world: &World, name: &str, entry: &SubnetEntry) -> Plan {
@@ -148,26 +162,22 @@ fn terminating(world: &World, name: &str, entry: &SubnetEntry) -> Plan {
 
 /// What is wrong with a Subnet that is to be stored. Other Subnets come first, whoever is older.
 pub(crate) fn problems_of_newcomer(world: &World, name: &str, entry: &SubnetEntry) -> Vec<validate::Problem> {
-    let external = world.is_external(&entry.spec.vpc);
-    let router = if external { neutron::router(&world.nb, &entry.spec.vpc) } else { None };
-    problems(world, name, entry, external, router.as_ref(), true)
+    problems(world, name, &entry.spec, entry.net.as_ref(), entry, true)
 }
 
-/// Everything that is wrong, with what it means.
-fn problems(
+/// What is wrong with a spec by itself and in its Vpc, whatever other Subnets have.
+fn problems_alone(
     world: &World,
     name: &str,
-    entry: &SubnetEntry,
+    spec: &SubnetSpec,
     external: bool,
     router: Option<&Router>,
-    newcomer: bool,
 ) -> Vec<validate::Problem> {
     let config = &world.config;
-    let spec = &entry.spec;
     let in_default = spec.vpc == config.cluster_router;
     let context = SubnetContext {
         default_vpc: config.cluster_router.clone(),
-        api_server: None,
+        services: config.service_cidr.iter().flat_map(|all| all.iter()).collect(),
         nodes: match in_default {
             true => {
                 world.nodes.iter().flat_map(|(n, o)| o.internal_ips().map(|ip| (n.clone(), ip))).collect()
@@ -204,9 +214,25 @@ fn problems(
             found.extend(validate::subnet_in_vpc(spec, known.as_ref().or(vpc), &config.cluster_router));
         }
     }
-    if let Some(net) = &entry.net {
-        let taken = taken(world, name, entry, router, newcomer);
+    found
+}
+
+/// Everything that is wrong with a spec of this Subnet (its wish, or what is in effect), with what it means.
+fn problems(
+    world: &World,
+    name: &str,
+    spec: &SubnetSpec,
+    net: Option<&Net>,
+    entry: &SubnetEntry,
+    newcomer: bool,
+) -> Vec<validate::Problem> {
+    let external = world.is_external(&spec.vpc);
+    let router = if external { neutron::router(&world.nb, &spec.vpc) } else { None };
+    let mut found = problems_alone(world, name, spec, external, router.as_ref());
+    if let Some(net) = net {
+        let taken = taken(world, name, spec, net, entry, router.as_ref(), newcomer);
         found.extend(validate::overlaps(net.cidr, taken.iter().map(|(whose, cidr)| (whose.as_str(), *cidr))));
+        found.extend(in_use::problems(world, name, net));
     }
     found
 }
@@ -217,33 +243,35 @@ fn problems(
 fn taken(
     world: &World,
     name: &str,
+    spec: &SubnetSpec,
+    net: &Net,
     entry: &SubnetEntry,
     router: Option<&Router>,
     newcomer: bool,
 ) -> Vec<(String, Cidr)> {
     let mut taken = Vec::new();
-    let standing = standing(world, &entry.spec.vpc, router);
-    let holds = |name: &str, entry: &SubnetEntry| {
+    let standing = standing(world, &spec.vpc, router);
+    let holds = |name: &str, net: Option<&Net>| {
         let cidrs = standing.get(name);
-        entry.net.iter().flat_map(|net| net.cidr.iter()).all(|it| cidrs.is_some_and(|all| all.contains(&it)))
+        net.iter().flat_map(|net| net.cidr.iter()).all(|it| cidrs.is_some_and(|all| all.contains(&it)))
     };
     let age = |entry: &SubnetEntry, name: &str| {
         (entry.object.metadata.creation_timestamp.as_ref().map(|t| t.0), name.to_owned())
     };
-    let (holds_own, stands) = (!newcomer && holds(name, entry), is_established(world, name));
+    let (holds_own, stands) = (!newcomer && holds(name, Some(net)), is_established(world, name));
     for (other, cidrs) in standing.iter().filter(|(other, _)| *other != name) {
         let older = || world.subnets.get(other).is_some_and(|it| age(it, other) < age(entry, name));
         if !holds_own || older() {
             taken.extend(cidrs.iter().map(|cidr| (format!("Subnet {other}"), *cidr)));
         }
     }
-    for other in world.subnets_of_vpc(&entry.spec.vpc).filter(|other| *other != name) {
-        let Some((other_entry, net)) = world.subnets.get(other).and_then(|e| Some((e, e.net.as_ref()?)))
+    for other in world.subnets_of_vpc(&spec.vpc).filter(|other| *other != name) {
+        let Some((other_entry, theirs)) = world.subnets.get(other).and_then(|e| Some((e, e.net.as_ref()?)))
         else {
             continue;
         };
-        if holds(other, other_entry) {
-            continue; // its port has been looked at
+        if !theirs.cidr.overlaps(net.cidr) || holds(other, Some(theirs)) {
+            continue; // not in the way, or its port has been looked at
         }
         let first = match (is_established(world, other), stands) {
             _ if newcomer => true,
@@ -252,8 +280,19 @@ fn taken(
             (false, true) => false,
             _ => age(other_entry, other) < age(entry, name),
         };
-        if first {
-            taken.extend(net.cidr.iter().map(|cidr| (format!("Subnet {other}"), cidr)));
+        // A wish that is refused by itself, or for what stands, is in nobody's way.
+        let vain = || {
+            let external = world.is_external(&other_entry.spec.vpc);
+            validate::refused(&problems_alone(world, other, &other_entry.spec, external, router))
+                || standing.iter().any(|(third, cidrs)| {
+                    third != other
+                        && third != name
+                        && cidrs.iter().any(|c| theirs.cidr.iter().any(|t| t.overlaps(*c)))
+                })
+                || !in_use::problems(world, other, theirs).is_empty()
+        };
+        if first && !vain() {
+            taken.extend(theirs.cidr.iter().map(|cidr| (format!("Subnet {other}"), cidr)));
         }
     }
     for port in router.into_iter().flat_map(|router| &router.ports) {
@@ -305,26 +344,33 @@ fn router_uuid(world: &World, vpc: &str, router: Option<&Router>) -> Option<Uuid
     }
 }
 
-fn switch_row(world: &World, name: &str) -> DesiredRow {
+fn switch_row(world: &World, name: &str, spec: &SubnetSpec) -> DesiredRow {
     let cluster = &world.config.cluster;
     DesiredRow {
         table: table::SWITCH,
         uuid: switch_uuid(cluster, name),
         columns: [
             ("name", string(name)),
-            ("external_ids", Managed::Keys(external_ids(cluster, &Owner::subnet(name), []))),
+            (
+                "external_ids",
+                Managed::Keys(external_ids(
+                    cluster,
+                    &Owner::subnet(name),
+                    [(SPEC_KEY, Established::text(spec).as_str())],
+                )),
+            ),
         ]
         .into(),
         edge: None,
     }
 }
 
-fn rows(world: &World, name: &str, entry: &SubnetEntry, net: &Net, router: Uuid, external: bool) -> Rows {
+fn rows(world: &World, name: &str, spec: &SubnetSpec, net: &Net, router: Uuid, external: bool) -> Rows {
     let cluster = &world.config.cluster;
     let owner = Owner::subnet(name);
-    let vpc = entry.spec.vpc.as_str();
+    let vpc = spec.vpc.as_str();
     let mac = gateway_mac(cluster, name).to_kube_ovn();
-    let switch = switch_row(world, name);
+    let switch = switch_row(world, name, spec);
     let switch_uuid = switch.uuid;
     let mut rows = vec![switch];
     let port = router_port_name(vpc, name);

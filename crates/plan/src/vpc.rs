@@ -3,8 +3,10 @@
 
 use serde_json::json;
 use tombolo_api::annotations::VPC_EXTERNAL;
+use tombolo_api::defaults::is_ovn_provider;
 use tombolo_api::{
-    Condition, NeutronNetworkStatus, NeutronRouterStatus, Vpc, VpcSpec, VpcStatus, condition, validate,
+    Condition, JoinNetwork, NeutronNetworkStatus, NeutronRouterStatus, NodeNetwork, NodeNetworks, Vpc,
+    VpcSpec, VpcStatus, condition, validate,
 };
 use tombolo_neutron::{self as neutron, Router};
 use tombolo_ovsdb::Uuid;
@@ -303,6 +305,7 @@ fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) 
         default_logical_switch: world.config.default_subnet.clone(),
         router: name.to_owned(),
         subnets: attached(world, uuid, Vec::new()),
+        node_networks: Some(node_networks(world, name)),
         ..VpcStatus::default()
     };
     report(
@@ -313,6 +316,30 @@ fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) 
         vec![Condition::new(condition::READY, true, "RouterFound", ""), checked],
     );
     plan
+}
+
+/// The networks that nodes have routes to: what is in effect in the default Vpc, and nothing that is only wished
+/// (invariant 11). Underlay networks and those of other providers aren't reached through `ovn0`.
+fn node_networks(world: &World, name: &str) -> NodeNetworks {
+    let join = world.config.join_subnet.as_str();
+    let mut networks = NodeNetworks::default();
+    for (subnet, established) in world.established_in(name) {
+        let spec = &established.spec;
+        if subnet == join {
+            networks.join = Some(JoinNetwork {
+                name: subnet.to_owned(),
+                cidr_block: spec.cidr_block.clone(),
+                gateway: spec.gateway.clone(),
+            });
+        } else if (spec.vlan.is_empty() || spec.logical_gateway) && is_ovn_provider(&spec.provider) {
+            networks.subnets.push(NodeNetwork {
+                name: subnet.to_owned(),
+                cidr_block: spec.cidr_block.clone(),
+                nat_outgoing: spec.nat_outgoing,
+            });
+        }
+    }
+    networks
 }
 
 /// The report that the rows are refused: by what stands in the database, or by the database itself.

@@ -21,7 +21,8 @@ use crate::config::Config;
 use crate::desired::Problem;
 use crate::owner::Owner;
 
-pub use self::established::Established;
+pub(crate) use self::established::net_of;
+pub use self::established::{Established, SPEC_KEY};
 
 /// Owners to plan again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,6 +108,9 @@ pub struct World {
     pub seen_deleted: BTreeSet<Owner>,
     seen_deleted_limit: usize,
     established: BTreeMap<String, Established>,
+    established_of_vpc: BTreeMap<String, BTreeSet<String>>,
+    /// What the indexes of namespaces hold of each Subnet: namespaces by name, and whether it selects by labels.
+    serves: BTreeMap<String, (Vec<String>, bool)>,
     pools: BTreeMap<String, SubnetPool>,
     contested: BTreeMap<String, String>,
     /// Ports without an IP object (any more), with their subnets: what they bear isn't free.
@@ -138,6 +142,8 @@ impl World {
             seen_deleted: BTreeSet::new(),
             seen_deleted_limit: apply::SEEN_DELETED,
             established: BTreeMap::new(),
+            established_of_vpc: BTreeMap::new(),
+            serves: BTreeMap::new(),
             pools: BTreeMap::new(),
             contested: BTreeMap::new(),
             borne: BTreeMap::new(),
@@ -156,16 +162,16 @@ impl World {
     }
 
     /// Names of the Subnets for pods of this namespace, ascending, by `spec.namespaces` and by
-    /// `spec.namespaceSelectors`.
+    /// `spec.namespaceSelectors` of what is in effect; of the wish while nothing is.
     #[must_use]
     pub fn subnets_of_namespace(&self, namespace: &str) -> Vec<&str> {
         let mut names: BTreeSet<&str> =
             self.subnets_of_namespace.get(namespace).into_iter().flatten().map(String::as_str).collect();
         let labels = self.namespaces.get(namespace).and_then(|object| object.metadata.labels.as_ref());
         for name in &self.selecting_subnets {
-            let selects = self.subnets.get(name).is_some_and(|subnet| {
+            let selects = self.effective(name).is_some_and(|spec| {
                 let none = BTreeMap::new();
-                subnet.spec.namespace_selectors.iter().any(|s| s.matches(labels.unwrap_or(&none)))
+                spec.namespace_selectors.iter().any(|s| s.matches(labels.unwrap_or(&none)))
             });
             if selects {
                 names.insert(name);

@@ -51,6 +51,9 @@ fn a_subnet_that_changes_its_network_does_not_take_that_of_a_younger_one() {
     sim.subnet("third", &json!({ "vpc": VPC, "cidrBlock": "12.0.1.0/24" }));
     sim.converge();
     assert_eq!(ready(&sim, "third"), ("False".to_owned(), "CidrConflict".to_owned()));
+    // Nobody may be cut off by it.
+    sim.delete(Kind::Pod, "net2", "ubuntu");
+    sim.converge();
     sim.subnet("net2", &json!({ "cidrBlock": "12.0.9.0/24", "gateway": "12.0.9.1", "excludeIps": [] }));
     sim.converge();
     assert_eq!(networks(&sim, &format!("{VPC}-net2")), ["12.0.9.1/24"]);

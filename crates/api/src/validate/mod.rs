@@ -61,6 +61,8 @@ pub enum Reason {
     AddressOutsideSubnet,
     /// The network overlaps another one on the same router, or an address of the cluster.
     CidrConflict,
+    /// The field can't change while addresses are in use.
+    InUse,
     /// There is no Vpc of that name.
     UnknownVpc,
     /// The Vpc has no router yet.
@@ -87,6 +89,7 @@ impl Reason {
             Self::ForbiddenRange => "ForbiddenRange",
             Self::AddressOutsideSubnet => "AddressOutsideSubnet",
             Self::CidrConflict => "CidrConflict",
+            Self::InUse => "InUse",
             Self::UnknownVpc => "UnknownVpc",
             Self::VpcNotReady => "VpcNotReady",
             Self::NamespaceNotInVpc => "NamespaceNotInVpc",

@@ -26,8 +26,8 @@ const FORBIDDEN: [&str; 9] = [
 pub struct SubnetContext {
     /// Name of the default VPC (`--cluster-router`).
     pub default_vpc: String,
-    /// Address of the API server's Service, if known.
-    pub api_server: Option<IpAddr>,
+    /// The networks of Services (`--service-cluster-ip-range`).
+    pub services: Vec<Cidr>,
     /// Internal addresses of the nodes, with the nodes' names.
     pub nodes: Vec<(String, IpAddr)>,
 }
@@ -146,13 +146,18 @@ fn with_cidr(spec: &SubnetSpec, cidr: DualCidr, context: &SubnetContext, out: &m
         }
     }
     if spec.vpc == context.default_vpc && spec.vlan.is_empty() {
-        let api = context.api_server.map(|a| ("the API server's Service".to_owned(), a));
-        let nodes = context.nodes.iter().map(|(n, a)| (format!("node {n}"), *a));
-        for (whose, addr) in api.into_iter().chain(nodes).filter(|(_, a)| cidr.contains(*a)) {
+        for services in context.services.iter().filter(|it| cidr.iter().any(|own| own.overlaps(**it))) {
             out.push(Problem::refuse(
                 "spec.cidrBlock",
                 Reason::CidrConflict,
-                format!("{cidr} holds {addr}, the address of {whose}; choose another network"),
+                format!("{cidr} overlaps {services}, the network of Services; choose another network"),
+            ));
+        }
+        for (node, addr) in context.nodes.iter().filter(|(_, addr)| cidr.contains(*addr)) {
+            out.push(Problem::refuse(
+                "spec.cidrBlock",
+                Reason::CidrConflict,
+                format!("{cidr} holds {addr}, the address of node {node}; choose another network"),
             ));
         }
     }

@@ -19,7 +19,7 @@ fn name_of(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) ->
     meta.name.clone().unwrap_or_default()
 }
 
-fn index(map: &mut BTreeMap<String, BTreeSet<String>>, key: &str, name: &str, present: bool) {
+pub(super) fn index(map: &mut BTreeMap<String, BTreeSet<String>>, key: &str, name: &str, present: bool) {
     if present {
         map.entry(key.to_owned()).or_default().insert(name.to_owned());
     } else if let Some(names) = map.get_mut(key) {
@@ -84,48 +84,28 @@ impl World {
                 Some((ready.status, ready.message.clone()))
             };
             if ready(&old) != ready(&entry) {
-                for namespace in entry.iter().flat_map(|entry| &entry.spec.namespaces) {
-                    self.namespace_dirty(namespace, dirty);
-                }
+                self.serves_changed(name, dirty);
             }
             return;
         }
         dirty.insert(Owner::subnet(name));
         for (entry, present) in old.iter().map(|e| (e, false)).chain(entry.iter().map(|e| (e, true))) {
             index(&mut self.subnets_of_vpc, &entry.spec.vpc, name, present);
-            for namespace in &entry.spec.namespaces {
-                index(&mut self.subnets_of_namespace, namespace, name, present);
-            }
         }
-        if entry.as_ref().is_some_and(|entry| !entry.spec.namespace_selectors.is_empty()) {
-            self.selecting_subnets.insert(name.to_owned());
-        } else {
-            self.selecting_subnets.remove(name);
+        self.refresh_established(name, dirty);
+        if !self.established.contains_key(name) {
+            // Its pods wait for it by its wish, or have lost it.
+            self.serves_changed(name, dirty);
         }
-        self.establish_wish(name);
-        self.refresh_pool(name, dirty);
-        let both: Vec<&SubnetEntry> = old.iter().chain(&entry).collect();
-        for entry in &both {
+        for entry in old.iter().chain(&entry) {
             dirty.insert(Owner::vpc(&entry.spec.vpc));
             self.rivals_dirty(name, entry, dirty);
-            for namespace in &entry.spec.namespaces {
-                self.namespace_dirty(namespace, dirty);
-            }
         }
-        if both.iter().any(|entry| !entry.spec.namespace_selectors.is_empty())
-            || name == self.config.default_subnet
-        {
-            let all: Vec<String> = self.namespaces.keys().cloned().collect();
-            for namespace in all {
-                self.namespace_dirty(&namespace, dirty);
-            }
+        if old.is_none() || entry.is_none() {
+            // Pods that hold an address in it are served, or told that it is gone.
+            let users = self.ips_of_subnet(name).filter_map(|ip| self.ips.get(ip));
+            dirty.extend(users.map(|ip| World::owner_of_ip(ip)));
         }
-        if name == self.config.join_subnet {
-            dirty.extend(self.nodes.keys().map(|node| Owner::node(node)));
-        }
-        // What pods were told of the subnet may be out of date.
-        let users = self.ips_of_subnet(name).filter_map(|ip| self.ips.get(ip));
-        dirty.extend(users.map(|ip| World::owner_of_ip(ip)));
         if entry.is_none() && (name == self.config.join_subnet || name == self.config.default_subnet) {
             dirty.insert(Owner::cluster());
         }
@@ -143,7 +123,7 @@ impl World {
     }
 
     /// The namespace's own annotations, and its pods that wait for an address.
-    fn namespace_dirty(&self, namespace: &str, dirty: &mut Dirty) {
+    pub(super) fn namespace_dirty(&self, namespace: &str, dirty: &mut Dirty) {
         dirty.insert(Owner::namespace(namespace));
         for name in self.pods_of_namespace(namespace) {
             let waits = self.pods.get(name).is_some_and(|pod| !self.ips.contains_key(&pod.port_name()));
@@ -212,11 +192,26 @@ impl World {
 
     /// A node was added, changed or (`None`) is gone.
     pub fn apply_node(&mut self, name: &str, node: Option<Arc<NodeView>>, dirty: &mut Dirty) {
+        let addresses = |node: Option<&Arc<NodeView>>| -> Vec<std::net::IpAddr> {
+            node.into_iter().flat_map(|node| node.internal_ips()).collect()
+        };
+        let (before, after) = (addresses(self.nodes.get(name)), addresses(node.as_ref()));
         match node {
             Some(node) => self.nodes.insert(name.to_owned(), node),
             None => self.nodes.remove(name),
         };
         dirty.insert(Owner::node(name));
+        if before != after {
+            // Subnets must not hold the address of a node, whichever of both came first.
+            let moved: Vec<_> =
+                before.iter().chain(&after).filter(|ip| before.contains(ip) != after.contains(ip)).collect();
+            let holds = |subnet: &&str| {
+                let wish = self.subnets.get(*subnet).and_then(|entry| entry.net.as_ref());
+                let nets = wish.into_iter().chain(self.established.get(*subnet).map(|it| &it.net));
+                nets.into_iter().any(|net| moved.iter().any(|ip| net.cidr.contains(**ip)))
+            };
+            dirty.extend(self.subnets_of_vpc(&self.config.cluster_router).filter(holds).map(Owner::subnet));
+        }
     }
 
     /// A namespace was added, changed or (`None`) is gone.
@@ -237,6 +232,7 @@ impl World {
     /// The replica changed.
     pub fn apply_nb(&mut self, replica: Replica, changes: &ChangeSet, dirty: &mut Dirty) {
         let before = std::mem::replace(&mut self.nb, replica);
+        self.rows_of_subnets_changed(changes, dirty);
         for table in nb::OWNED {
             for (_, change) in changes.of_table(table) {
                 for row in change.old.iter().chain(&change.new) {
@@ -282,7 +278,7 @@ impl World {
             };
             if mtu(&before) != mtu(&self.nb) {
                 // Its pods were told the old one.
-                for subnet in self.subnets_of_vpc(&router) {
+                for (subnet, _) in self.established_in(&router) {
                     let users = self.ips_of_subnet(subnet).filter_map(|ip| self.ips.get(ip));
                     dirty.extend(users.map(|ip| World::owner_of_ip(ip)));
                 }

@@ -1,11 +1,23 @@
-//! What stands of a Subnet, as against what its user wishes (invariant 11).
+//! What is in effect of a Subnet, as against what its user wishes (invariant 11).
 //!
-//! A spec counts once its rows are in the database. A wish that is refused leaves no trace: pools, pods, namespaces,
-//! nodes and reports read what is here, and only the plan of the Subnet itself reads the wish.
+//! A spec is accepted as a whole when the plan of the Subnet finds nothing in it to refuse. It counts once it stands in
+//! the database: the switch bears it ([`SPEC_KEY`]), so a controller that starts anew knows it, whatever the
+//! object says by then. A wish that is refused leaves no trace: pools, pods, namespaces, nodes and reports read what is
+//! here, and only the plan of the Subnet itself reads the wish.
+
+use std::net::IpAddr;
 
 use tombolo_api::SubnetSpec;
+use tombolo_net::{AddrRange, DualCidr, IfAddr, parse_addr_pair};
+use tombolo_ovsdb::Row;
 
-use super::{Net, World};
+use super::{Dirty, Net, World};
+use crate::nb::{self, table};
+use crate::owner::{Owner, OwnerKind};
+use crate::subnet::switch_uuid;
+
+/// `external_ids` key of a Subnet's switch: the accepted spec with all defaults, as JSON.
+pub const SPEC_KEY: &str = "tombolo.io/spec";
 
 /// A Subnet as it is in effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +28,26 @@ pub struct Established {
     pub net: Net,
 }
 
+impl Established {
+    fn of(spec: SubnetSpec) -> Option<Self> {
+        let net = net_of(&spec)?;
+        Some(Established { spec, net })
+    }
+
+    /// The value of [`SPEC_KEY`].
+    pub(crate) fn text(spec: &SubnetSpec) -> String {
+        serde_json::to_string(spec).unwrap_or_default()
+    }
+}
+
+/// The network of a spec, if it reads.
+pub(crate) fn net_of(spec: &SubnetSpec) -> Option<Net> {
+    let cidr = spec.cidr_block.parse::<DualCidr>().ok()?;
+    let gateways: Vec<IpAddr> = parse_addr_pair(&spec.gateway).ok()?;
+    let excluded = spec.exclude_ips.iter().flat_map(|text| AddrRange::parse_exclude(text)).collect();
+    Some(Net { cidr, gateways, excluded })
+}
+
 impl World {
     /// What is in effect of a Subnet; `None` while its switch has never stood.
     #[must_use]
@@ -23,16 +55,143 @@ impl World {
         self.established.get(subnet)
     }
 
-    /// Takes the wish for what is established.
-    pub(super) fn establish_wish(&mut self, subnet: &str) {
-        let wish = self
-            .subnets
-            .get(subnet)
-            .and_then(|entry| Some(Established { spec: entry.spec.clone(), net: entry.net.clone()? }));
-        match wish {
-            Some(wish) => drop(self.established.insert(subnet.to_owned(), wish)),
-            None if !self.subnets.contains_key(subnet) => drop(self.established.remove(subnet)),
-            None => {}
+    /// What counts of a Subnet for whom it serves: what is in effect, or the wish while nothing is.
+    #[must_use]
+    pub fn effective(&self, subnet: &str) -> Option<&SubnetSpec> {
+        let wish = || self.subnets.get(subnet).map(|entry| &entry.spec);
+        self.established.get(subnet).map(|it| &it.spec).or_else(wish)
+    }
+
+    /// Names of the Subnets that are in effect in a Vpc, ascending.
+    pub fn established_in(&self, vpc: &str) -> impl Iterator<Item = (&str, &Established)> {
+        let names = self.established_of_vpc.get(vpc).into_iter().flatten();
+        names.filter_map(|name| Some((name.as_str(), self.established.get(name)?)))
+    }
+
+    /// Reads again what is in effect of a Subnet. Its switch says it; one that was made before the switches did is
+    /// as its router port has it. Where the switch is lost, the last known counts until the Subnet itself is gone, so
+    /// that the same comes back.
+    pub(super) fn refresh_established(&mut self, name: &str, dirty: &mut Dirty) {
+        let uuid = switch_uuid(&self.config.cluster, name);
+        let row = self.nb.row(table::SWITCH, &uuid).filter(|row| {
+            nb::ownership(&self.config.cluster, row) == nb::Ownership::Ours(Owner::subnet(name))
+        });
+        let new = match row {
+            Some(row) => self.written(name, row).or_else(|| self.established.get(name).cloned()),
+            None if self.subnets.contains_key(name) => self.established.get(name).cloned(),
+            None => None,
+        };
+        let old = self.established.get(name);
+        if old == new.as_ref() {
+            return;
+        }
+        let old = match new.clone() {
+            Some(new) => self.established.insert(name.to_owned(), new),
+            None => self.established.remove(name),
+        };
+        for (it, present) in old.iter().map(|it| (it, false)).chain(new.iter().map(|it| (it, true))) {
+            super::apply::index(&mut self.established_of_vpc, &it.spec.vpc, name, present);
+        }
+        self.refresh_pool(name, dirty);
+        self.serves_changed(name, dirty);
+        dirty.insert(Owner::subnet(name));
+        for it in old.iter().chain(&new) {
+            dirty.insert(Owner::vpc(&it.spec.vpc));
+        }
+        if name == self.config.join_subnet {
+            dirty.extend(self.nodes.keys().map(|node| Owner::node(node)));
+        }
+        let users = self.ips_of_subnet(name).filter_map(|ip| self.ips.get(ip));
+        dirty.extend(users.map(|ip| World::owner_of_ip(ip)));
+    }
+
+    /// What the rows of a Subnet say.
+    fn written(&self, name: &str, switch: &Row) -> Option<Established> {
+        if let Some(text) = switch.key("external_ids", SPEC_KEY) {
+            return serde_json::from_str(text).ok().and_then(Established::of);
+        }
+        let wish = self.subnets.get(name).map(|entry| entry.spec.clone())?;
+        let ports = nb::owned(&self.nb, &self.config.cluster, table::ROUTER_PORT, &Owner::subnet(name));
+        let Some((_, port)) = ports.first() else { return Established::of(wish) };
+        let networks: Vec<IfAddr> = port
+            .get("networks")
+            .into_iter()
+            .flat_map(|networks| networks.strings())
+            .filter_map(|network| network.parse().ok())
+            .collect();
+        let join = |texts: Vec<String>| texts.join(",");
+        let mut spec = SubnetSpec {
+            cidr_block: join(networks.iter().map(|it| it.cidr().to_string()).collect()),
+            gateway: join(networks.iter().map(|it| it.addr().to_string()).collect()),
+            ..wish
+        };
+        if let Some(vpc) = port.key("external_ids", "lr") {
+            vpc.clone_into(&mut spec.vpc);
+        }
+        if let Ok(cidr) = spec.cidr_block.parse::<DualCidr>() {
+            spec.cidr_block = cidr.to_string();
+            spec.protocol = cidr.protocol().into();
+        }
+        if let Ok(all) = parse_addr_pair(&spec.gateway) {
+            spec.gateway = join(all.iter().map(ToString::to_string).collect());
+        }
+        Established::of(spec)
+    }
+
+    /// Whom a Subnet serves may have changed: the indexes, the namespaces' annotations, pods that wait.
+    pub(super) fn serves_changed(&mut self, name: &str, dirty: &mut Dirty) {
+        let new =
+            self.effective(name).map(|spec| (spec.namespaces.clone(), !spec.namespace_selectors.is_empty()));
+        let old = self.serves.remove(name);
+        let (namespaces, selects) = new.clone().unwrap_or_default();
+        let (before, selected) = old.unwrap_or_default();
+        for namespace in &before {
+            super::apply::index(&mut self.subnets_of_namespace, namespace, name, false);
+        }
+        for namespace in &namespaces {
+            super::apply::index(&mut self.subnets_of_namespace, namespace, name, true);
+        }
+        if selects {
+            self.selecting_subnets.insert(name.to_owned());
+        } else {
+            self.selecting_subnets.remove(name);
+        }
+        if new.is_some() {
+            self.serves.insert(name.to_owned(), (namespaces.clone(), selects));
+        }
+        if selects || selected || name == self.config.default_subnet {
+            let all: Vec<String> = self.namespaces.keys().cloned().collect();
+            for namespace in all {
+                self.namespace_dirty(&namespace, dirty);
+            }
+        } else {
+            for namespace in before.iter().chain(&namespaces) {
+                self.namespace_dirty(namespace, dirty);
+            }
+        }
+    }
+
+    /// Subnets whose switch or router port changed in more than its children.
+    pub(super) fn rows_of_subnets_changed(&mut self, changes: &tombolo_ovsdb::ChangeSet, dirty: &mut Dirty) {
+        let mut names: Vec<String> = Vec::new();
+        for table in [table::SWITCH, table::ROUTER_PORT] {
+            for (_, change) in changes.of_table(table) {
+                if nb::only_edges(table, change) {
+                    continue;
+                }
+                for row in change.old.iter().chain(&change.new) {
+                    if let nb::Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row)
+                        && owner.kind == OwnerKind::Subnet
+                    {
+                        names.push(owner.name.to_string());
+                    }
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            self.refresh_established(&name, dirty);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tombolo_api::Ip;
-use tombolo_net::{Addresses, Mac, SubnetPool, SubnetPoolError};
+use tombolo_net::{Addresses, Family, Mac, SubnetPool, SubnetPoolError};
 use tombolo_ovsdb::Row;
 
 use super::{Dirty, World};
@@ -95,7 +95,7 @@ impl World {
             port.get("addresses").and_then(|it| it.strings().next()).unwrap_or_default().split(' ');
         let mac = words.next().and_then(|mac| mac.parse::<Mac>().ok());
         let addresses: Vec<_> = words.filter_map(|word| word.parse().ok()).collect();
-        if pool.assign(name, &addresses, mac).is_ok() {
+        if assign_these(pool, name, &addresses, mac).is_ok() {
             self.borne.insert(name.to_owned(), subnet.to_owned());
         }
     }
@@ -116,7 +116,7 @@ impl World {
                     self.unclaim(name, subnet, dirty);
                 }
                 let Some(pool) = self.pools.get_mut(subnet) else { return };
-                match pool.assign(name, &addresses, Some(mac)) {
+                match assign_these(pool, name, &addresses, Some(mac)) {
                     Ok(_) => return,
                     Err(error) => error.to_string(),
                 }
@@ -148,14 +148,11 @@ impl World {
         }
     }
 
-    /// Makes or remakes the pool of a subnet. A changed network starts empty and takes in the IP objects
-    /// anew; what doesn't fit is contested.
+    /// Makes or remakes the pool of a subnet, by what is in effect. What was given in it stays given; a network that
+    /// grew takes it over, with the IP objects that didn't fit before.
     pub(super) fn refresh_pool(&mut self, subnet: &str, dirty: &mut Dirty) {
-        let Some(net) = self.subnets.get(subnet).and_then(|entry| entry.net.clone()) else {
-            // A spec that became unreadable keeps its pool: addresses in use stay in use.
-            if !self.subnets.contains_key(subnet) {
-                self.pools.remove(subnet);
-            }
+        let Some(net) = self.established(subnet).map(|it| it.net.clone()) else {
+            self.pools.remove(subnet);
             return;
         };
         if let Some(pool) = self.pools.get_mut(subnet).filter(|pool| pool.cidr() == net.cidr) {
@@ -168,6 +165,14 @@ impl World {
         if let Err(holder) = pool.claim_mac("gateway", gateway) {
             debug_assert!(false, "an empty pool has no holder, but {holder}");
         }
+        if let Some(old) = self.pools.remove(subnet) {
+            for owner in old.owners() {
+                let Some(has) = old.of_owner(owner) else { continue };
+                let addresses: Vec<_> = has.iter().collect();
+                // One that doesn't fit any more belongs to an IP object, which is contested then.
+                drop(assign_these(&mut pool, owner, &addresses, Some(has.mac)));
+            }
+        }
         self.pools.insert(subnet.to_owned(), pool);
         let names: Vec<String> = self.ips_of_subnet(subnet).map(str::to_owned).collect();
         for name in names {
@@ -176,4 +181,15 @@ impl World {
             }
         }
     }
+}
+
+/// Gives an owner these addresses and no others: one that has a single family in a subnet of both keeps it so.
+fn assign_these(
+    pool: &mut SubnetPool,
+    owner: &str,
+    addresses: &[std::net::IpAddr],
+    mac: Option<Mac>,
+) -> Result<Addresses, SubnetPoolError> {
+    let families: Vec<Family> = addresses.iter().map(|address| Family::of(*address)).collect();
+    pool.assign_families(owner, addresses, mac, &families)
 }
