@@ -183,7 +183,7 @@ pub fn subnet(data: &[u8]) {
     let name = subnet.metadata.name.clone().unwrap_or_default();
     let context = SubnetContext {
         default_vpc: "ovn-cluster".to_owned(),
-        api_server: Some(IpAddr::from([10, 96, 0, 1])),
+        services: vec!["10.96.0.0/12".parse().expect("invariant: a CIDR")],
         nodes: vec![("host1".to_owned(), IpAddr::from([172, 30, 0, 1]))],
     };
     let problems = validate::subnet(&name, &subnet.spec, &context);

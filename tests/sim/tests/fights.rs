@@ -66,10 +66,10 @@ fn healing_never_fights() {
     sim.pod("net2", "other", "host2");
     sim.advance(1_000);
     assert!(sim.pod_address("net2/other").is_some());
-    sim.subnet("net2", &serde_json::json!({ "gateway": "12.0.1.254" }));
+    sim.subnet("net2", &serde_json::json!({ "cidrBlock": "12.0.0.0/23" }));
     sim.advance(2_000);
     let row = our_port(&sim).and_then(|port| sim.nb().rows().row(table::ROUTER_PORT, &port).cloned());
-    assert_eq!(row.unwrap().get("networks"), Some(&Datum::set_of_strings(["12.0.1.254/24"])));
+    assert_eq!(row.unwrap().get("networks"), Some(&Datum::set_of_strings(["12.0.1.1/23"])));
 
     // It is over: nothing is left to say, and the next accident is mended at once.
     sim.advance(1_000_000);

@@ -35,7 +35,7 @@ fn an_answer_that_comes_after_the_end_brings_nothing_back() {
     assert!(!has_port(&sim, "p.a") && sim.api.get(Kind::Ip, "p.a").is_none());
     assert!(sim.engine(0).world().pods.is_empty());
     // The same for an object that our own write lets go.
-    sim.subnet("s", &json!({ "cidrBlock": "10.99.0.0/24" }));
+    sim.subnet("s", &json!({ "cidrBlock": "10.199.0.0/24" }));
     sim.converge();
     sim.delete(Kind::Subnet, "", "s");
     sim.converge();
@@ -105,7 +105,7 @@ fn a_choice_that_was_never_persisted_is_free_again() {
 fn a_pod_of_the_same_name_on_another_node_begins_with_nothing() {
     let mut sim = installed();
     sim.namespace("a");
-    sim.subnet("s", &json!({ "cidrBlock": "10.99.0.0/24" }));
+    sim.subnet("s", &json!({ "cidrBlock": "10.199.0.0/24" }));
     sim.pod("a", "p", "host1");
     sim.converge();
     assert_eq!(group(&sim, "host1"), ["p.a"]);
@@ -115,10 +115,10 @@ fn a_pod_of_the_same_name_on_another_node_begins_with_nothing() {
         "a",
         "p",
         "host2",
-        &[("ovn.kubernetes.io/logical_switch", "s"), ("ovn.kubernetes.io/ip_address", "10.99.0.7")],
+        &[("ovn.kubernetes.io/logical_switch", "s"), ("ovn.kubernetes.io/ip_address", "10.199.0.7")],
     );
     sim.converge();
-    assert_eq!(sim.pod_address("a/p"), Some("10.99.0.7"));
+    assert_eq!(sim.pod_address("a/p"), Some("10.199.0.7"));
     assert_eq!(group(&sim, "host1"), Vec::<String>::new());
     assert_eq!(group(&sim, "host2"), ["p.a"]);
     assert_eq!(sim.object(Kind::Ip, "p.a")["spec"]["nodeName"], "host2");
