@@ -13,6 +13,7 @@ pub mod lease;
 pub mod metrics;
 pub mod nb;
 pub mod run;
+mod services;
 pub mod settings;
 pub mod trust;
 pub mod watch;

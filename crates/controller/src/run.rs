@@ -20,7 +20,7 @@ use crate::flags::Flags;
 use crate::metrics::Metrics;
 use crate::nb::Commit;
 use crate::watch::ApiServer;
-use crate::{admission, cluster, events, nb, settings, trust, watch as watches, writer};
+use crate::{admission, cluster, events, nb, services, settings, trust, watch as watches, writer};
 
 /// Events on their way to the engine. Watches wait when it is full.
 const INPUTS: usize = 4096;
@@ -75,6 +75,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
         admission::serve(port, &certificate, metrics.clone(), asks.clone(), &tasks, &end).await?;
         tasks.spawn(trust::run(client.clone(), certificate.cert.pem(), end.clone()));
     }
+    tasks.spawn(services::run(client.clone(), to_engine.clone(), end.clone()));
     watches::start(&client, &api_server, &to_engine, &tasks, &end);
     tasks.spawn(writer::run(
         client.clone(),

@@ -85,6 +85,8 @@ pub enum Leadership {
 pub enum Event {
     /// From a Kubernetes watch.
     Watch(WatchEvent),
+    /// The networks of Services by the cluster's `ServiceCIDR` objects, all of them.
+    ServiceNetworks(Vec<tombolo_net::Cidr>),
     /// From the NB session.
     Nb(NbEvent),
     /// From the lease.

@@ -195,6 +195,7 @@ impl Engine {
         let mut dirty = Dirty::default();
         match event {
             Event::Watch(event) => self.watched(event, &mut dirty),
+            Event::ServiceNetworks(networks) => self.world.apply_services(networks, &mut dirty),
             Event::Nb(event) => self.nb(now, event, &mut dirty),
             Event::Leadership(Leadership::Held) => {
                 if self.lead == Lead::Lost {

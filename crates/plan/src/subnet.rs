@@ -177,7 +177,7 @@ fn problems_alone(
     let in_default = spec.vpc == config.cluster_router;
     let context = SubnetContext {
         default_vpc: config.cluster_router.clone(),
-        services: config.service_cidr.iter().flat_map(|all| all.iter()).collect(),
+        services: world.service_networks(),
         nodes: match in_default {
             true => {
                 world.nodes.iter().flat_map(|(n, o)| o.internal_ips().map(|ip| (n.clone(), ip))).collect()

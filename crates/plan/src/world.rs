@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use tombolo_api::views::{NamespaceView, NodeView, PodView};
 use tombolo_api::{Ip, Subnet, SubnetSpec, Vpc};
-use tombolo_net::{AddrRange, DualCidr, SubnetPool};
+use tombolo_net::{AddrRange, Cidr, DualCidr, SubnetPool};
 use tombolo_ovsdb::Replica;
 
 use crate::config::Config;
@@ -104,6 +104,8 @@ pub struct World {
     pub nodes: BTreeMap<String, Arc<NodeView>>,
     /// Namespaces by name.
     pub namespaces: BTreeMap<String, Arc<NamespaceView>>,
+    /// Networks of Services by `ServiceCIDR` objects, beside that of the flag.
+    pub services: Vec<Cidr>,
     /// Owners whose object was seen to be deleted: that explains the deletion of their rows.
     pub seen_deleted: BTreeSet<Owner>,
     seen_deleted_limit: usize,
@@ -139,6 +141,7 @@ impl World {
             pods: BTreeMap::new(),
             nodes: BTreeMap::new(),
             namespaces: BTreeMap::new(),
+            services: Vec::new(),
             seen_deleted: BTreeSet::new(),
             seen_deleted_limit: apply::SEEN_DELETED,
             established: BTreeMap::new(),
@@ -184,6 +187,18 @@ impl World {
     #[must_use]
     pub fn vpc_of_namespace(&self, namespace: &str) -> Option<&Arc<Vpc>> {
         self.vpcs.get(self.vpcs_of_namespace.get(namespace)?.first()?)
+    }
+
+    /// The networks of Services: that of the flag and those of `ServiceCIDR` objects.
+    #[must_use]
+    pub fn service_networks(&self) -> Vec<Cidr> {
+        let mut all: Vec<Cidr> = self.config.service_cidr.iter().flat_map(|it| it.iter()).collect();
+        for network in &self.services {
+            if !all.contains(network) {
+                all.push(*network);
+            }
+        }
+        all
     }
 
     /// Names of the IP objects in this subnet.

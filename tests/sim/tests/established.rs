@@ -1,10 +1,15 @@
 //! What stands is what counts (invariant 11): a wish that is refused leaves no trace, and what is in use is not cut.
 
 use serde_json::{Value, json};
+use std::sync::Arc;
 use tombolo_plan::Kind;
+
+use tombolo_api::Subnet;
 use tombolo_plan::nb::table;
+use tombolo_plan::world::Dirty;
+use tombolo_plan::{Owner, World};
 use tombolo_tests_sim::stage::{VPC, document, installed};
-use tombolo_tests_sim::{Sim, canon};
+use tombolo_tests_sim::{Sim, canon, config};
 
 fn ready(sim: &Sim, subnet: &str) -> (String, String, String) {
     let (status, reason, message) = sim.condition(Kind::Subnet, subnet, "Ready").unwrap_or_default();
@@ -196,4 +201,53 @@ fn a_node_that_comes_into_a_network_is_said_and_what_stands_stays() {
     sim.delete(Kind::Node, "", "host3");
     sim.converge();
     assert_eq!(ready(&sim, "mine").0, "True");
+}
+
+#[test]
+fn admission_refuses_the_same_edits_before_they_are_stored() {
+    // invariant 11
+    let mut sim = document();
+    let old = sim.user(|api| api.get(Kind::Subnet, "net2").cloned()).unwrap();
+    let judge = |sim: &Sim, patch: &Value| {
+        let mut new = old.clone();
+        for (key, value) in patch.as_object().unwrap() {
+            new["spec"][key] = value.clone();
+        }
+        let read = |value: &Value| serde_json::from_value::<Subnet>(value.clone()).unwrap();
+        tombolo_plan::admission::subnet(sim.engine(0).world(), &read(&new), Some(&read(&old)))
+    };
+    for (what, patch) in REFUSED {
+        let verdict = judge(&sim, &serde_json::from_str(patch).unwrap());
+        assert!(!verdict.refused.is_empty(), "{what}");
+    }
+    for allowed in [
+        json!({ "cidrBlock": "12.0.0.0/23" }),
+        json!({ "mtu": 1400 }),
+        json!({ "excludeIps": ["12.0.1.1", "12.0.1.2..12.0.1.9"] }),
+    ] {
+        assert_eq!(judge(&sim, &allowed).refused, [], "{allowed}");
+    }
+}
+
+#[test]
+fn networks_of_services_come_and_go() {
+    let mut world = World::new(config());
+    let mut subnet = Subnet::new("s", tombolo_api::SubnetSpec::default());
+    subnet.spec.cidr_block = "10.70.0.0/16".to_owned();
+    world.apply_subnet("s", Some(Arc::new(subnet)), &mut Dirty::default());
+    let problems = |world: &World| {
+        let plan = tombolo_plan::plan(world, &Owner::subnet("s"));
+        plan.problems.iter().any(|it| it.message.contains("10.70.128.0/20, the network of Services"))
+    };
+    assert!(!problems(&world));
+    for (networks, concerned, refused) in [
+        (&["10.70.128.0/20"][..], true, true),
+        (&["10.70.128.0/20", "10.200.0.0/16"], false, true),
+        (&["10.200.0.0/16"], true, false),
+    ] {
+        let mut dirty = Dirty::default();
+        world.apply_services(networks.iter().map(|it| it.parse().unwrap()).collect(), &mut dirty);
+        assert_eq!(dirty.now.contains(&Owner::subnet("s")), concerned, "{networks:?}");
+        assert_eq!(problems(&world), refused, "{networks:?}");
+    }
 }

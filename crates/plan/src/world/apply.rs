@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tombolo_api::views::{NamespaceView, NodeView, PodView};
 use tombolo_api::{Ip, Subnet, Vpc, condition};
+use tombolo_net::{Cidr, DualCidr};
 use tombolo_neutron as neutron;
 use tombolo_ovsdb::{ChangeSet, Replica};
 
@@ -203,15 +204,36 @@ impl World {
         dirty.insert(Owner::node(name));
         if before != after {
             // Subnets must not hold the address of a node, whichever of both came first.
-            let moved: Vec<_> =
-                before.iter().chain(&after).filter(|ip| before.contains(ip) != after.contains(ip)).collect();
-            let holds = |subnet: &&str| {
-                let wish = self.subnets.get(*subnet).and_then(|entry| entry.net.as_ref());
-                let nets = wish.into_iter().chain(self.established.get(*subnet).map(|it| &it.net));
-                nets.into_iter().any(|net| moved.iter().any(|ip| net.cidr.contains(**ip)))
-            };
-            dirty.extend(self.subnets_of_vpc(&self.config.cluster_router).filter(holds).map(Owner::subnet));
+            let moved: Vec<_> = before
+                .iter()
+                .chain(&after)
+                .filter(|ip| before.contains(ip) != after.contains(ip))
+                .copied()
+                .collect();
+            self.conflicts_dirty(|net| moved.iter().any(|ip| net.contains(*ip)), dirty);
         }
+    }
+
+    /// The networks of Services by the cluster's objects: all there are.
+    pub fn apply_services(&mut self, networks: Vec<Cidr>, dirty: &mut Dirty) {
+        let before = std::mem::replace(&mut self.services, networks);
+        let gone = before.iter().filter(|it| !self.services.contains(it));
+        let new = self.services.iter().filter(|it| !before.contains(it));
+        let changed: Vec<Cidr> = gone.chain(new).copied().collect();
+        self.conflicts_dirty(
+            |net| net.iter().any(|own| changed.iter().any(|services| own.overlaps(*services))),
+            dirty,
+        );
+    }
+
+    /// Subnets of the default Vpc whose network, wished or in effect, is concerned.
+    fn conflicts_dirty(&self, concerns: impl Fn(DualCidr) -> bool, dirty: &mut Dirty) {
+        let concerned = |subnet: &&str| {
+            let wish = self.subnets.get(*subnet).and_then(|entry| entry.net.as_ref());
+            let nets = wish.into_iter().chain(self.established.get(*subnet).map(|it| &it.net));
+            nets.into_iter().any(|net| concerns(net.cidr))
+        };
+        dirty.extend(self.subnets_of_vpc(&self.config.cluster_router).filter(concerned).map(Owner::subnet));
     }
 
     /// A namespace was added, changed or (`None`) is gone.

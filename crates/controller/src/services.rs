@@ -1,0 +1,84 @@
+//! The networks of Services: `ServiceCIDR` objects of Kubernetes 1.33 and newer, as the engine holds Subnets against them.
+//!
+//! An API server that doesn't know the kind answers 404: the flag `--service-cluster-ip-range` is all there is then, and
+//! the kind is asked for again now and then, as the API server may be upgraded under us.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
+use kube::runtime::watcher::{self, Event as Watched, watcher};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tombolo_engine::Event;
+use tombolo_net::Cidr;
+use tracing::{debug, warn};
+
+/// Pause before a watch that ended is begun again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Pause where the API server doesn't know the kind.
+const UNKNOWN: Duration = Duration::from_secs(300);
+
+/// Follows the objects until `stop` is cancelled.
+pub async fn run(client: Client, to: mpsc::Sender<Event>, stop: CancellationToken) {
+    stop.run_until_cancelled(follow(client, to)).await;
+}
+
+async fn follow(client: Client, to: mpsc::Sender<Event>) {
+    let mut said = false;
+    loop {
+        let api: Api<ServiceCIDR> = Api::all(client.clone());
+        let mut stream = std::pin::pin!(watcher(api, watcher::Config::default()));
+        let mut pause = PAUSE;
+        let mut known: BTreeMap<String, Vec<Cidr>> = BTreeMap::new();
+        let mut synced = false;
+        while let Some(item) = stream.next().await {
+            match item {
+                Ok(Watched::Init) => {
+                    known.clear();
+                    synced = false;
+                    continue;
+                }
+                Ok(Watched::InitDone) => synced = true,
+                Ok(Watched::InitApply(object) | Watched::Apply(object)) => {
+                    known.insert(object.metadata.name.clone().unwrap_or_default(), networks(&object));
+                }
+                Ok(Watched::Delete(object)) => {
+                    known.remove(&object.metadata.name.unwrap_or_default());
+                }
+                Err(error) => {
+                    if is_unknown(&error) {
+                        debug!("this API server has no ServiceCIDR objects");
+                        pause = UNKNOWN;
+                    } else if !said {
+                        warn!(%error, "watching ServiceCIDR objects; Subnets are held against those known and the flag until it works");
+                        said = true;
+                    }
+                    break;
+                }
+            }
+            if synced {
+                said = false;
+                let all = known.values().flatten().copied().collect();
+                if to.send(Event::ServiceNetworks(all)).await.is_err() {
+                    return;
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn networks(object: &ServiceCIDR) -> Vec<Cidr> {
+    let cidrs = object.spec.iter().flat_map(|spec| spec.cidrs.iter().flatten());
+    cidrs.filter_map(|text| text.parse().ok()).collect()
+}
+
+fn is_unknown(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
