@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,17 @@ impl Netns {
         let path = path.as_ref();
         let doing = || format!("opening network namespace {}", path.display());
         let file = File::open(path).map_err(|e| Error::new(doing(), e))?;
+        Self::of(file, path)
+    }
+
+    /// An open namespace that was handed over by who could see `path`; here the path serves for words only.
+    /// [`Error::is_not_found`] when the file is no namespace.
+    pub fn from_fd(file: OwnedFd, path: impl AsRef<Path>) -> Result<Self> {
+        Self::of(file.into(), path.as_ref())
+    }
+
+    fn of(file: File, path: &Path) -> Result<Self> {
+        let doing = || format!("opening network namespace {}", path.display());
         let kind = nix::sys::statfs::fstatfs(&file).map_err(|e| Error::errno(doing(), e))?.filesystem_type();
         if kind != nix::sys::statfs::NSFS_MAGIC {
             return Err(Error::errno(

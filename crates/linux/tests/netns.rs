@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use tombolo_linux::{
-    Event, LinkChange, Monitor, Netlink, Netns, Route, Veth, disable_tx_checksum, set_sysctl,
+    Announcer, Event, LinkChange, Monitor, Netlink, Netns, Route, Veth, disable_tx_checksum, set_sysctl,
 };
 use tombolo_net::{IfAddr, Mac};
 
@@ -203,6 +203,42 @@ async fn a_neighbor_is_waited_for_until_it_answers() {
 }
 
 #[tokio::test]
+async fn neighbors_forget_a_former_mac_when_an_address_is_announced() {
+    if !root("neighbors_forget_a_former_mac_when_an_address_is_announced") {
+        return;
+    }
+    let (host, h, pod, p) = two().await;
+    let (outside, inside) = plug(&h, &pod, &p).await;
+    for (address, peer) in [("10.1.0.2/24", "10.1.0.1/24"), ("fd00::2/64", "fd00::1/64")] {
+        p.add_address(inside, addr(address)).await.unwrap();
+        h.add_address(outside, addr(peer)).await.unwrap();
+    }
+    let ip_command = |args: &'static str| {
+        host.run(move || Ok(std::process::Command::new("ip").args(args.split(' ')).output().unwrap()))
+    };
+    for remembered in ["10.1.0.2", "fd00::2"] {
+        let args: &'static str = match remembered {
+            "fd00::2" => "neigh replace fd00::2 lladdr 00:00:00:00:00:01 nud reachable dev 0f3c5f1f2a4b_h",
+            _ => "neigh replace 10.1.0.2 lladdr 00:00:00:00:00:01 nud reachable dev 0f3c5f1f2a4b_h",
+        };
+        let done = ip_command(args).await.unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    let table = || async { String::from_utf8(ip_command("neigh show").await.unwrap().stdout).unwrap() };
+    assert_eq!(table().await.matches("00:00:00:00:00:01").count(), 2, "{}", table().await);
+
+    let announcer = Announcer::open_in(&pod, "eth0").await.unwrap();
+    announcer.send(MAC, &[ip("10.1.0.2"), ip("fd00::2")]).unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+    while table().await.matches("00:00:00:7a:2e:93").count() < 2 {
+        assert!(tokio::time::Instant::now() < deadline, "{}", table().await);
+        tokio::time::sleep(Duration::from_millis(10)).await; // the kernel takes frames in its own time
+    }
+    let err = Announcer::open_in(&pod, "eth9").await.unwrap_err();
+    assert!(err.is_not_found(), "{err}");
+}
+
+#[tokio::test]
 async fn checksum_offload_and_sysctls_are_set_inside() {
     if !root("checksum_offload_and_sysctls_are_set_inside") {
         return;
@@ -250,6 +286,12 @@ async fn namespaces_are_told_apart_and_missed() {
     let err = Netns::open(&file).unwrap_err();
     std::fs::remove_file(&file).unwrap();
     assert!(err.is_not_found(), "an unmounted namespace leaves an empty file: {err}");
+
+    // Handed over as an open file: the same namespace, whatever its path means here.
+    let file = std::fs::File::open(other.path()).unwrap();
+    assert_eq!(Netns::from_fd(file.into(), "/proc/1/ns/net").unwrap().id(), other.id());
+    let plain = std::fs::File::open("/dev/null").unwrap();
+    assert!(Netns::from_fd(plain.into(), "/run/netns/x").unwrap_err().is_not_found());
 
     let err = other.run(|| -> tombolo_linux::Result<()> { panic!("on purpose") }).await.unwrap_err();
     assert!(err.to_string().contains("panicked"), "{err}");
