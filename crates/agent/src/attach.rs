@@ -5,6 +5,7 @@
 //! fails is undone. A DEL ends an ADD of the same container that is still under way.
 
 use std::collections::{BTreeSet, HashMap};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,12 +19,16 @@ use tombolo_linux::{Netns, Veth, set_sysctl};
 use tombolo_net::Family;
 
 use crate::host::Host;
-use crate::inside;
 use crate::metrics::Metrics;
 use crate::network::PodNetwork;
+use crate::notices::{Notice, Notices};
 use crate::ovs::{Ovs, OvsError};
-use crate::pods::{PodRef, Pods};
-use crate::ports::{self, OurPort, PodPort};
+use crate::pods::{Attachment, PodRef, Pods};
+use crate::ports::{self, OurPort, PlanError, PodPort};
+use crate::{announce, inside, namespace};
+
+/// What IPv6 needs of a link (RFC 8200 §5); below it the kernel has no IPv6 on an interface.
+const IPV6_MIN_MTU: u32 = 1280;
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +88,7 @@ pub struct Attacher {
     host: Arc<Host>,
     node: watch::Receiver<NodeState>,
     metrics: Metrics,
+    notices: Notices,
     deadlines: Deadlines,
     slots: Mutex<HashMap<(String, String), Arc<Slot>>>,
 }
@@ -99,19 +105,21 @@ impl Attacher {
         host: Arc<Host>,
         node: watch::Receiver<NodeState>,
         metrics: Metrics,
+        notices: Notices,
         deadlines: Deadlines,
     ) -> Self {
-        Self { ovs, pods, host, node, metrics, deadlines, slots: Mutex::default() }
+        Self { ovs, pods, host, node, metrics, notices, deadlines, slots: Mutex::default() }
     }
 
     /// Attaches a pod. Must run to its end, whether or not somebody still waits for it: run it in a task of its own.
-    pub async fn add(&self, request: &Request) -> Result<Response, CniError> {
+    /// `passed` is the pod's network namespace, when the plugin has handed it over.
+    pub async fn add(&self, request: &Request, passed: Option<OwnedFd>) -> Result<Response, CniError> {
         let deadline = Instant::now() + self.deadlines.add;
         let slot = self.slot(request);
         let token = CancellationToken::new();
         let busy = slot.busy.lock().await;
         *lock(&slot.add) = Some(token.clone());
-        let result = self.add_alone(request, deadline, &token).await;
+        let result = self.add_alone(request, passed, deadline, &token).await;
         *lock(&slot.add) = None;
         drop(busy);
         self.release(request, slot);
@@ -121,6 +129,7 @@ impl Attacher {
     async fn add_alone(
         &self,
         request: &Request,
+        passed: Option<OwnedFd>,
         deadline: Instant,
         token: &CancellationToken,
     ) -> Result<Response, CniError> {
@@ -133,22 +142,19 @@ impl Attacher {
             let msg = "CNI_ARGS names no pod (K8S_POD_NAMESPACE, K8S_POD_NAME): only pods are attached here";
             return Err(CniError::new(Code::InvalidEnvironment, msg));
         }
-        let netns = open_netns(&request.net_ns).map_err(|e| later(e.to_string()))?;
+        let netns = namespace::of_request(&request.net_ns, passed, self.host.netns.id())?;
         let name = ports::host_link(&request.container_id, &request.if_name);
         let cancelled = || later(format!("attaching pod {pod} was ended by a DEL of the same container"));
 
         let since = Instant::now();
-        let network = tokio::select! {
+        let Attachment { network, uid } = tokio::select! {
             network = self.pods.network(&pod, &request.provider, deadline) => {
                 self.metrics.waited_for_address(since.elapsed());
                 network.map_err(|e| later(e.to_string()))?
             }
             () = token.cancelled() => return Err(cancelled()),
         };
-        let mtu = match network.mtu.or_else(|| self.node.borrow().mtu()) {
-            Some(mtu) => mtu,
-            None => return Err(later("the MTU of this node's tunnels is not known yet")),
-        };
+        let mtu = self.mtu(&pod, &uid, &network)?;
         let port = PodPort {
             name: name.clone(),
             iface_id: ports::iface_id(&pod.name, &pod.namespace, &request.provider),
@@ -156,6 +162,7 @@ impl Attacher {
             ifname: request.if_name.clone(),
             pod_name: pod.name.clone(),
             pod_namespace: pod.namespace.clone(),
+            pod_uid: uid,
             netns: request.net_ns.clone(),
             ip: network.ip_text(),
             mac: network.mac,
@@ -172,7 +179,39 @@ impl Attacher {
             }
             return Err(e);
         }
+        announce::start(netns, &port.ifname, &network, pod.to_string());
         Ok(response(request, &network, &name, mtu))
+    }
+
+    /// The pod's MTU: what its network wishes, within what this node's tunnels carry.
+    fn mtu(&self, pod: &PodRef, uid: &str, network: &PodNetwork) -> Result<u32, CniError> {
+        let Some(bound) = self.node.borrow().mtu() else {
+            return Err(later("the MTU of this node's tunnels is not known yet"));
+        };
+        let mtu = network.mtu.map_or(bound, |wish| wish.min(bound));
+        if let Some(wish) = network.mtu.filter(|wish| *wish > bound) {
+            self.notices.say(Notice {
+                namespace: pod.namespace.clone(),
+                name: pod.name.clone(),
+                uid: uid.to_owned(),
+                reason: "MtuBounded",
+                message: format!(
+                    "the network of subnet {} has an MTU of {wish} bytes, the tunnels of this node carry {bound}: \
+                     the pod's interface has {mtu}",
+                    network.subnet
+                ),
+            });
+        }
+        let v6 = network.addresses.iter().any(|a| a.address.family() == Family::V6);
+        if v6 && mtu < IPV6_MIN_MTU {
+            return Err(later(format!(
+                "attaching pod {pod}: it has an IPv6 address, which needs an MTU of {IPV6_MIN_MTU} bytes, and its \
+                 interface would have {mtu} (subnet {}: {}; tunnels of this node: {bound})",
+                network.subnet,
+                network.mtu.map_or("no wish".to_owned(), |m| m.to_string()),
+            )));
+        }
+        Ok(mtu)
     }
 
     /// Makes the link, the port and the inside; waits for the flows.
@@ -189,10 +228,17 @@ impl Attacher {
         let userspace = ports::is_userspace(&replica);
         self.link(port, netns, mtu).await.map_err(|e| later(format!("attaching pod {pod}: {e}")))?;
 
-        let wanted = port.clone();
+        let (wanted, pods) = (port.clone(), self.pods.clone());
         let rows = async {
             self.ovs
                 .apply([port.name.clone(), port.iface_id.clone()], deadline, move |replica, tag| {
+                    // Its successor of the same name must not lose the port to one that ended meanwhile.
+                    if pods.is_superseded(&wanted.pod_namespace, &wanted.pod_name, &wanted.pod_uid) {
+                        return Err(PlanError::Superseded(format!(
+                            "{}/{}",
+                            wanted.pod_namespace, wanted.pod_name
+                        )));
+                    }
                     ports::add(replica, &wanted, tag)
                 })
                 .await
@@ -277,7 +323,7 @@ impl Attacher {
     }
 
     /// Deletes a veth of that name; a link of another kind is not ours.
-    async fn delete_veth(&self, name: &str) -> tombolo_linux::Result<bool> {
+    pub(crate) async fn delete_veth(&self, name: &str) -> tombolo_linux::Result<bool> {
         match self.host.netlink.link(name).await? {
             Some(link) if link.kind == "veth" => self.host.netlink.delete_link(name).await,
             _ => Ok(false),
@@ -285,7 +331,7 @@ impl Attacher {
     }
 
     /// Compares with how ADD left it.
-    pub async fn check(&self, request: &Request) -> Result<(), CniError> {
+    pub async fn check(&self, request: &Request, passed: Option<OwnedFd>) -> Result<(), CniError> {
         let deadline = Instant::now() + self.deadlines.other;
         let name = ports::host_link(&request.container_id, &request.if_name);
         let replica = self.ovs.fresh(deadline).await.map_err(|e| later(e.to_string()))?;
@@ -298,8 +344,8 @@ impl Attacher {
         if !port.is_installed() {
             return Err(differs(format!("ovn-controller has not installed the flows of port {name}")));
         }
-        let netns =
-            Netns::open(&request.net_ns).map_err(|e| CniError::new(Code::UnknownContainer, e.to_string()))?;
+        let netns = namespace::of_request(&request.net_ns, passed, self.host.netns.id())
+            .map_err(|e| CniError { code: Code::UnknownContainer, ..e })?;
         let pod = PodRef {
             namespace: request.pod_namespace.clone(),
             name: request.pod_name.clone(),
@@ -307,7 +353,7 @@ impl Attacher {
         };
         // What the controller says now; it must be there, since the pod runs.
         let network = self.pods.network(&pod, &request.provider, Instant::now()).await;
-        let network = network.map_err(|e| later(e.to_string()))?;
+        let network = network.map_err(|e| later(e.to_string()))?.network;
         let mut found = inside::differences(&netns, &request.if_name, &network)
             .await
             .map_err(|e| later(e.to_string()))?;
@@ -368,34 +414,33 @@ impl Attacher {
         Ok(())
     }
 
-    /// Removes ports whose link is gone: the host was restarted, or the runtime never sent a DEL. Call it once, when
-    /// the replica is fresh; gives how many.
-    pub async fn remove_leftovers(&self) -> anyhow::Result<usize> {
-        let deadline = Instant::now() + self.deadlines.other;
-        let replica = self.ovs.fresh(deadline).await?;
-        // After the replica: a port whose link comes and goes in between is not taken for a leftover.
-        let links: BTreeSet<String> = self.host.netlink.links().await?.into_iter().map(|l| l.name).collect();
-        let mut removed = 0;
-        for port in ports::our_ports(&replica) {
-            let busy = (port.id(ports::ids::CONTAINER).to_owned(), port.id(ports::ids::IFNAME).to_owned());
-            if links.contains(&port.name) || lock(&self.slots).contains_key(&busy) {
-                continue;
-            }
-            tracing::info!(
-                port = port.name,
-                pod = port.id(ports::ids::POD_NAME),
-                "removing a port without a link"
-            );
-            let interface = port.interface;
-            self.ovs
-                .apply([port.name.clone()], deadline, move |replica, _| {
-                    let still = ports::our_ports(replica).into_iter().filter(|p| p.interface == interface);
-                    Ok(still.flat_map(|p| ports::remove(replica, &p)).collect())
-                })
-                .await?;
-            removed += 1;
-        }
-        Ok(removed)
+    pub(crate) fn ovs(&self) -> &Ovs {
+        &self.ovs
+    }
+
+    pub(crate) fn replica(&self) -> tombolo_ovsdb::Replica {
+        self.ovs.snapshot().replica
+    }
+
+    pub(crate) fn pods(&self) -> &Pods {
+        &self.pods
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
+    /// A request for that interface is being served.
+    pub(crate) fn is_busy(&self, container: &str, ifname: &str) -> bool {
+        lock(&self.slots).contains_key(&(container.to_owned(), ifname.to_owned()))
     }
 
     fn slot(&self, request: &Request) -> Arc<Slot> {
@@ -411,14 +456,6 @@ impl Attacher {
         if last {
             slots.remove(&(request.container_id.clone(), request.if_name.clone()));
         }
-    }
-}
-
-/// Opens what `CNI_NETNS` names. On a host `/var/run` is a link to `/run`; an image may lack it.
-fn open_netns(path: &str) -> tombolo_linux::Result<Netns> {
-    match (Netns::open(path), path.strip_prefix("/var/run/")) {
-        (Err(e), Some(rest)) if e.is_not_found() => Netns::open(format!("/run/{rest}")),
-        (result, _) => result,
     }
 }
 

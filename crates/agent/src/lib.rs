@@ -6,18 +6,23 @@
 //!
 //! Pure: [`network`], [`ports`], [`node`]. State without IO: [`pods`]. The rest does things.
 
+pub mod announce;
 pub mod attach;
 pub mod host;
 pub mod inside;
 pub mod install;
 pub mod kube_io;
+pub mod leftovers;
 pub mod metrics;
+pub mod namespace;
 pub mod nat;
 pub mod network;
 pub mod node;
 pub mod node_task;
+pub mod notices;
 pub mod options;
 pub mod ovs;
+pub mod passing;
 pub mod pods;
 pub mod ports;
 pub mod run;

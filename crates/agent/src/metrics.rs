@@ -41,6 +41,8 @@ struct Inner {
     connectivity: Family<Node, Seconds>,
     ports: Gauge,
     ready: Gauge,
+    leftovers: Counter,
+    restored: Counter,
 }
 
 fn histogram() -> Histogram {
@@ -58,6 +60,8 @@ impl Metrics {
             connectivity: Family::default(),
             ports: Gauge::default(),
             ready: Gauge::default(),
+            leftovers: Counter::default(),
+            restored: Counter::default(),
         };
         observer.register(|r| {
             r.register(
@@ -76,6 +80,16 @@ impl Metrics {
                 inner.connectivity.clone(),
             );
             r.register("tombolo_agent_pod_ports", "Pods' ports on this node's bridge", inner.ports.clone());
+            r.register(
+                "tombolo_agent_leftover_ports_removed",
+                "Pods' ports that were removed without a DEL: their link or their pod was gone",
+                inner.leftovers.clone(),
+            );
+            r.register(
+                "tombolo_agent_cni_files_restored",
+                "Times that the plugin or its configuration was put back after somebody removed or changed it",
+                inner.restored.clone(),
+            );
             r.register("tombolo_agent_ready", "1 when pods can be attached", inner.ready.clone());
         });
         Self { inner: Arc::new(inner) }
@@ -101,6 +115,14 @@ impl Metrics {
 
     pub(crate) fn set_ports(&self, ports: usize) {
         self.inner.ports.set(i64::try_from(ports).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn left_over(&self) {
+        self.inner.leftovers.inc();
+    }
+
+    pub(crate) fn restored(&self, files: usize) {
+        self.inner.restored.inc_by(files as u64);
     }
 
     pub(crate) fn set_ready(&self, ready: bool) {

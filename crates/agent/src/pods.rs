@@ -2,11 +2,14 @@
 //! a test) feeds it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use tombolo_api::annotations as keys;
 
 use crate::network::{NotReady, PodNetwork};
 
@@ -33,10 +36,43 @@ const MIRROR_KEYS: [&str; 2] = ["kubernetes.io/config.mirror", "kubernetes.io/co
 
 type Slot = watch::Sender<Option<ObjectMeta>>;
 
+/// What the controller has decided about an interface, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// How the interface should be.
+    pub network: PodNetwork,
+    /// UID of the pod as the API server knows it (a static pod's runtime has another one).
+    pub uid: String,
+}
+
 /// This node's pods.
 #[derive(Debug, Default)]
 pub struct Pods {
     slots: Mutex<HashMap<(String, String), Slot>>,
+    listed: AtomicBool,
+}
+
+/// What is known of a pod by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// The API server has not listed this node's pods yet.
+    Nothing,
+    /// There is no such pod on this node.
+    Gone,
+    /// It is a static pod's mirror, whose UID changes while the pod runs on.
+    Mirror,
+    /// It is there, and the controller has not served it.
+    Waiting {
+        /// Its UID.
+        uid: String,
+    },
+    /// It is there and served.
+    Served {
+        /// Its UID.
+        uid: String,
+        /// Addresses of its first interface, `v4,v6`.
+        ip: String,
+    },
 }
 
 /// Why waiting for a pod ended without its network.
@@ -88,6 +124,36 @@ impl Pods {
         for (key, meta) in now {
             slots.entry(key).or_default().send_replace(Some(meta));
         }
+        self.listed.store(true, Ordering::Release);
+    }
+
+    /// What is known of a pod by its name.
+    pub fn known(&self, namespace: &str, name: &str) -> Known {
+        if !self.listed.load(Ordering::Acquire) {
+            return Known::Nothing;
+        }
+        let Some(meta) = self.meta(namespace, name) else { return Known::Gone };
+        let mirror = |key: &&str| meta.annotations.as_ref().is_some_and(|a| a.contains_key(*key));
+        let uid = meta.uid.clone().unwrap_or_default();
+        let pod = PodRef { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.clone() };
+        if MIRROR_KEYS.iter().any(mirror) {
+            return Known::Mirror;
+        }
+        match look(Some(&meta), &pod, tombolo_api::OVN_PROVIDER) {
+            Ok(attachment) => Known::Served { uid, ip: attachment.network.ip_text() },
+            Err(_) => Known::Waiting { uid },
+        }
+    }
+
+    /// The pod of that name, as the API server shows it.
+    pub fn meta(&self, namespace: &str, name: &str) -> Option<ObjectMeta> {
+        let slots = self.lock();
+        slots.get(&(namespace.to_owned(), name.to_owned())).and_then(|s| s.borrow().clone())
+    }
+
+    /// Whether the pod of that name has another UID by now, or is gone.
+    pub fn is_superseded(&self, namespace: &str, name: &str, uid: &str) -> bool {
+        self.meta(namespace, name).is_none_or(|m| m.uid.as_deref() != Some(uid))
     }
 
     /// How many pods are known.
@@ -106,7 +172,7 @@ impl Pods {
         pod: &PodRef,
         provider: &str,
         deadline: Instant,
-    ) -> Result<PodNetwork, WaitError> {
+    ) -> Result<Attachment, WaitError> {
         let mut events = {
             let mut slots = self.lock();
             slots.entry((pod.namespace.clone(), pod.name.clone())).or_default().subscribe()
@@ -114,7 +180,7 @@ impl Pods {
         let mut reason;
         let found = loop {
             match look(events.borrow_and_update().as_ref(), pod, provider) {
-                Ok(network) => break Ok(network),
+                Ok(attachment) => break Ok(attachment),
                 Err(why) => reason = why,
             }
             match tokio::time::timeout_at(deadline, events.changed()).await {
@@ -146,7 +212,7 @@ fn key(meta: &ObjectMeta) -> Option<(String, String)> {
     Some((meta.namespace.clone()?, meta.name.clone()?))
 }
 
-fn look(meta: Option<&ObjectMeta>, pod: &PodRef, provider: &str) -> Result<PodNetwork, String> {
+fn look(meta: Option<&ObjectMeta>, pod: &PodRef, provider: &str) -> Result<Attachment, String> {
     let Some(meta) = meta else {
         return Err("the API server has not told this node of it".to_owned());
     };
@@ -162,15 +228,23 @@ fn look(meta: Option<&ObjectMeta>, pod: &PodRef, provider: &str) -> Result<PodNe
             pod.uid
         ));
     }
-    PodNetwork::read(provider, annotation).map_err(|e: NotReady| e.to_string())
+    let network = PodNetwork::read(provider, annotation).map_err(|e: NotReady| e.to_string())?;
+    let uid = meta.uid.clone().unwrap_or_default();
+    // A pod may be made with the annotations of another one: a restored backup, a copied manifest.
+    match annotation(keys::POD_UID) {
+        Some(word) if word != uid => Err(format!(
+            "its annotations tell of another pod's network (annotation {} is {word:?}, its UID is {uid:?}): the \
+             controller has not served this pod yet; see the pod's events and kube-ovn-controller",
+            keys::POD_UID,
+        )),
+        _ => Ok(Attachment { network, uid }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;
-
-    use tombolo_api::annotations as keys;
 
     use super::*;
 
@@ -181,6 +255,7 @@ mod tests {
             (keys::IP_ADDRESS, "12.0.1.2"),
             (keys::MAC_ADDRESS, "00:00:00:7A:2E:93"),
             (keys::CIDR, "12.0.1.0/24"),
+            (keys::POD_UID, uid),
         ];
         ObjectMeta {
             name: Some("ubuntu".into()),
@@ -212,7 +287,7 @@ mod tests {
         tokio::task::yield_now().await;
         pods.put(meta("u1", false));
         pods.put(meta("u1", true));
-        assert_eq!(task.await.unwrap().unwrap().ip_text(), "12.0.1.2");
+        assert_eq!(task.await.unwrap().unwrap().network.ip_text(), "12.0.1.2");
     }
 
     #[tokio::test]
@@ -228,6 +303,31 @@ mod tests {
         mirror.annotations.as_mut().unwrap().extend([hash]);
         pods.put(mirror);
         assert!(pods.network(&pod("hash"), "ovn", soon()).await.is_ok(), "a static pod");
+    }
+
+    #[tokio::test]
+    async fn a_pod_made_with_anothers_annotations_waits_until_it_is_served() {
+        let pods = Arc::new(Pods::new());
+        let mut copy = meta("new", true);
+        let word = |copy: &mut ObjectMeta, uid: Option<&str>| {
+            let all = copy.annotations.as_mut().unwrap();
+            all.remove(keys::POD_UID);
+            all.extend(uid.map(|u| (keys::POD_UID.to_owned(), u.to_owned())));
+        };
+        for uid in [Some("old"), Some("")] {
+            word(&mut copy, uid);
+            pods.put(copy.clone());
+            for asked in ["new", ""] {
+                let err = pods.network(&pod(asked), "ovn", at_once()).await.unwrap_err().to_string();
+                assert!(err.contains(keys::POD_UID) && err.contains("not served this pod"), "{err}");
+            }
+        }
+        let waiter = pods.clone();
+        let task = tokio::spawn(async move { waiter.network(&pod("new"), "ovn", soon()).await });
+        tokio::task::yield_now().await;
+        word(&mut copy, Some("new"));
+        pods.put(copy);
+        assert_eq!(task.await.unwrap().unwrap().uid, "new");
     }
 
     #[tokio::test]

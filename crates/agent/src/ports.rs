@@ -20,6 +20,8 @@ pub const VENDOR: &str = "kube-ovn";
 pub mod ids {
     /// OVN: which logical switch port this is.
     pub const IFACE_ID: &str = "iface-id";
+    /// OVN: which pod of that name; ovn-controller binds the port only if the port row says the same.
+    pub const IFACE_ID_VER: &str = "iface-id-ver";
     /// OVN (ovn-controller writes it): all flows for the port are in place.
     pub const INSTALLED: &str = "ovn-installed";
     /// Kube-OVN: whose row.
@@ -94,6 +96,8 @@ pub struct PodPort {
     pub pod_name: String,
     /// Its namespace.
     pub pod_namespace: String,
+    /// Its UID as the API server knows it.
+    pub pod_uid: String,
     /// Path of its network namespace.
     pub netns: String,
     /// Its addresses, `v4,v6`.
@@ -107,6 +111,7 @@ impl PodPort {
         let mac = self.mac.to_string();
         Datum::map_of_strings([
             (ids::IFACE_ID, self.iface_id.as_str()),
+            (ids::IFACE_ID_VER, &self.pod_uid),
             (ids::VENDOR, VENDOR),
             (ids::POD_NAME, &self.pod_name),
             (ids::POD_NAMESPACE, &self.pod_namespace),
@@ -233,6 +238,9 @@ pub enum PlanError {
     /// The name is taken.
     #[error("Open vSwitch has an interface {0} already, which is not ours")]
     Taken(String),
+    /// The pod ended meanwhile.
+    #[error("pod {0} is gone, or another one has its name by now")]
+    Superseded(String),
 }
 
 /// The operations that add a port and its interface to br-int. `tag` makes the names of the new rows unique within
@@ -340,6 +348,7 @@ mod tests {
             ifname: "eth0".into(),
             pod_name: "ubuntu".into(),
             pod_namespace: "net2".into(),
+            pod_uid: "u1".into(),
             netns: "/run/netns/x".into(),
             ip: "12.0.1.2".into(),
             mac: "00:00:00:7a:2e:93".parse().unwrap(),
@@ -369,7 +378,7 @@ mod tests {
             serde_json::json!([
                 {"op": "insert", "table": "Interface", "uuid-name": "interface_1", "row": {
                     "external_ids": ["map", [
-                        ["iface-id", "ubuntu.net2"], ["ip", "12.0.1.2"], ["pod_name", "ubuntu"],
+                        ["iface-id", "ubuntu.net2"], ["iface-id-ver", "u1"], ["ip", "12.0.1.2"], ["pod_name", "ubuntu"],
                         ["pod_namespace", "net2"], ["pod_netns", "/run/netns/x"],
                         ["tombolo.io/container-id", "0f3c5f1f2a4b9d"], ["tombolo.io/ifname", "eth0"],
                         ["tombolo.io/mac", "00:00:00:7a:2e:93"], ["vendor", "kube-ovn"]]],

@@ -13,14 +13,14 @@ use tombolo_observe::{Health, Observer, Probe, init_logs};
 
 use crate::attach::{Attacher, Deadlines, NodeState};
 use crate::host::Host;
-use crate::install::Install;
+use crate::install::{self, Install, Installed, Kept};
 use crate::kube_io;
 use crate::metrics::Metrics;
 use crate::node_task::{Inputs, MtuOptions, NodeTask};
 use crate::options::Options;
 use crate::ovs::Ovs;
 use crate::pods::Pods;
-use crate::{nat, ports, server};
+use crate::{leftovers, nat, notices, ports, server};
 
 /// How long requests under way may take after a SIGTERM; a pod's grace period is 10 s in our manifest.
 const GRACE: Duration = Duration::from_secs(8);
@@ -117,20 +117,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
     };
     spawn(&tasks, &stop, install_when_ready(install, state_seen.clone(), health, metrics.clone()));
 
-    let attacher =
-        Arc::new(Attacher::new(ovs, pods, host, state_seen, metrics.clone(), Deadlines::default()));
+    let (notices, noticed) = notices::channel();
     spawn(&tasks, &stop, {
-        let attacher = attacher.clone();
-        async move {
-            retry("removing ports of pods that are gone", || async {
-                attacher
-                    .remove_leftovers()
-                    .await
-                    .map(|n| tracing::info!(ports = n, "removed what was left over"))
-            })
-            .await;
-        }
+        let (client, node) = (client.clone(), node.clone());
+        async move { notices::post(client, &node, noticed).await }
     });
+    let attacher = Attacher::new(ovs, pods, host, state_seen, metrics.clone(), notices, Deadlines::default());
+    let attacher = Arc::new(attacher);
+    spawn(&tasks, &stop, leftovers::keep(attacher.clone(), leftovers::Pace::default()));
     let listener = server::bind(&options.bind_socket).await?;
     tracing::info!(node, socket = %options.bind_socket.display(), "serving the CNI plugin");
     let served = server::serve(listener, attacher, metrics, stop.clone().cancelled_owned());
@@ -226,14 +220,14 @@ async fn node_network(
     .await;
 }
 
-/// Shows whether the node is ready; installs plugin and configuration when it first is.
+/// Shows whether the node is ready; installs plugin and configuration when it first is, and keeps them from then on.
 async fn install_when_ready(
     install: Install,
     mut state: watch::Receiver<NodeState>,
     health: Health,
     metrics: Metrics,
 ) {
-    let mut installed = false;
+    let mut installed: Option<Installed> = None;
     loop {
         let now = state.borrow_and_update().clone();
         let ready = matches!(now, NodeState::Ready { .. });
@@ -242,11 +236,17 @@ async fn install_when_ready(
             NodeState::Ready { .. } => health.ok(Probe::Ready, "node"),
             NodeState::NotReady { why, .. } => health.fail(Probe::Ready, "node", why),
         }
-        if ready && !installed {
-            retry("installing the CNI plugin and its configuration", || async { install.install() }).await;
-            installed = true;
+        if ready || installed.is_some() {
+            match tokio::task::block_in_place(|| install.keep(installed.as_mut())) {
+                Ok(Kept::First(now)) => installed = Some(now),
+                Ok(Kept::Restored(0)) => {}
+                Ok(Kept::Restored(files)) => metrics.restored(files),
+                Err(e) => {
+                    tracing::warn!("installing the CNI plugin and its configuration: {e:#}; trying again")
+                }
+            }
         }
-        if state.changed().await.is_err() {
+        if let Ok(Err(_)) = tokio::time::timeout(install::LOOK, state.changed()).await {
             return;
         }
     }

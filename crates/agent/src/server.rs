@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response as HttpResponse};
 use axum::routing::post;
@@ -17,6 +17,7 @@ use tombolo_cni::{CniError, Code};
 
 use crate::attach::Attacher;
 use crate::metrics::Metrics;
+use crate::passing::{Passed, PassingListener};
 
 #[derive(Clone)]
 struct Shared {
@@ -64,8 +65,12 @@ pub async fn serve(
         .route(path::CHECK, post(check))
         .route(path::STATUS, post(status))
         .route(path::GC, post(gc))
-        .with_state(Shared { attacher, metrics });
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await.context("serving the CNI plugin")
+        .with_state(Shared { attacher, metrics })
+        .into_make_service_with_connect_info::<Passed>();
+    axum::serve(PassingListener(listener), router)
+        .with_graceful_shutdown(shutdown)
+        .await
+        .context("serving the CNI plugin")
 }
 
 /// Words an answer, counts and logs it.
@@ -111,10 +116,14 @@ async fn to_the_end<T: Send + 'static>(
         .unwrap_or_else(|e| Err(CniError::new(Code::Internal, format!("the agent failed: {e}"))))
 }
 
-async fn add(State(shared): State<Shared>, Json(request): Json<Request>) -> HttpResponse {
+async fn add(
+    State(shared): State<Shared>,
+    ConnectInfo(passed): ConnectInfo<Passed>,
+    Json(request): Json<Request>,
+) -> HttpResponse {
     let since = Instant::now();
     let (attacher, own) = (shared.attacher.clone(), request.clone());
-    let result = to_the_end(async move { attacher.add(&own).await }).await;
+    let result = to_the_end(async move { attacher.add(&own, passed.take()).await }).await;
     answer(&shared, "ADD", &request, since, result.map(Some))
 }
 
@@ -125,9 +134,13 @@ async fn del(State(shared): State<Shared>, Json(request): Json<Request>) -> Http
     answer(&shared, "DEL", &request, since, result.map(|()| None))
 }
 
-async fn check(State(shared): State<Shared>, Json(request): Json<Request>) -> HttpResponse {
+async fn check(
+    State(shared): State<Shared>,
+    ConnectInfo(passed): ConnectInfo<Passed>,
+    Json(request): Json<Request>,
+) -> HttpResponse {
     let since = Instant::now();
-    let result = shared.attacher.check(&request).await;
+    let result = shared.attacher.check(&request, passed.take()).await;
     answer(&shared, "CHECK", &request, since, result.map(|()| None))
 }
 

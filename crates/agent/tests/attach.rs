@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bed::{Bed, SOON, Sandbox};
 use serde_json::json;
-use tombolo_agent::attach::Deadlines;
+use tombolo_agent::attach::{Deadlines, NodeState};
+use tombolo_agent::leftovers::{self, Absent, Pace, Swept};
 use tombolo_agent::ports;
 use tombolo_cni::Code;
 use tombolo_cni::agent::Request;
@@ -17,6 +18,11 @@ use tombolo_linux::{Netlink, Netns};
 
 const MACS: [&str; 2] = ["00:00:00:7A:2E:93", "00:00:00:7A:2E:94"];
 const IPS: [&str; 2] = ["12.0.1.2", "12.0.1.3"];
+
+/// A look for leftover ports, for pods that are gone since ever.
+async fn sweep(agent: &bed::Agent) -> Swept {
+    agent.attacher.sweep(&mut Absent::default(), Duration::ZERO).await.unwrap()
+}
 
 /// Sends a datagram from one namespace to the other and back; gives what came back. The userspace datapath drops a
 /// packet that needs a new flow while its ports change, so one that isn't answered is sent again.
@@ -68,6 +74,7 @@ async fn two_pods_are_attached_talk_and_go() {
     let port = ports::our_port(&agent.ovs.snapshot().replica, &name).unwrap();
     for (key, value) in [
         ("iface-id", "ubuntu.net2"),
+        ("iface-id-ver", "uid-ubuntu"),
         ("vendor", "kube-ovn"),
         ("pod_name", "ubuntu"),
         ("pod_namespace", "net2"),
@@ -111,6 +118,260 @@ async fn two_pods_are_attached_talk_and_go() {
     let seen = bed.guard.check().unwrap();
     assert!(seen.ours >= 4 && seen.others > 0, "the guard judged two ADDs and two DELs: {seen:?}");
     assert_eq!(bed.foreign(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_copied_with_its_annotations_waits_for_its_own() {
+    // invariant 5: the port of the pod that it was copied from is there, and installed at once.
+    let Some(bed) = Bed::up("a_pod_copied_with_its_annotations_waits_for_its_own").await else { return };
+    bed.nbctl(&["ls-add", "net2"]);
+    bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
+    let deadlines = Deadlines { add: Duration::from_secs(1), ..Deadlines::default() };
+    let agent = bed.agent_with(deadlines, "agent.sock").await;
+    let copied = [("tombolo.io/pod-uid", "uid-of-another")];
+    agent.annotate_with("ubuntu", MACS[0], IPS[0], "12.0.1.0/24", "12.0.1.1", &copied);
+    let sandbox = Sandbox::new("ubuntu", 1).await;
+    let refused = agent.add(&sandbox).await;
+    assert_eq!(refused.out["code"], Code::TryAgainLater.number());
+    let msg = refused.out["msg"].as_str().unwrap();
+    assert!(msg.contains("another pod's network") && msg.contains("net2/ubuntu"), "{msg}");
+    assert!(ports::our_ports(&agent.ovs.snapshot().replica).is_empty());
+    agent.annotate("ubuntu", MACS[0], IPS[0]);
+    let added = agent.add(&sandbox).await;
+    assert_eq!(added.code, 0, "{added:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_pod_of_a_name_has_the_port() {
+    let Some(bed) = Bed::up("one_pod_of_a_name_has_the_port").await else { return };
+    bed.nbctl(&["ls-add", "net2"]);
+    bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
+    let version = |uid: &str| {
+        let version = format!("options:iface-id-ver={uid}");
+        bed.nbctl(&["set", "Logical_Switch_Port", "ubuntu.net2", &version]);
+    };
+    version("uid-former");
+    let agent = bed.agent().await;
+    // The former pod of that name, whose DEL never came.
+    bed.vsctl(&[
+        "add-port",
+        "br-int",
+        "former_h",
+        "--",
+        "set",
+        "Interface",
+        "former_h",
+        "type=internal",
+        "external_ids:vendor=kube-ovn",
+        "external_ids:pod_name=ubuntu",
+        "external_ids:pod_namespace=net2",
+        "external_ids:iface-id=ubuntu.net2",
+        "external_ids:iface-id-ver=uid-former",
+    ]);
+    agent.annotate("ubuntu", MACS[0], IPS[0]);
+    let sandbox = Sandbox::new("ubuntu", 1).await;
+    let name = ports::host_link(&sandbox.container, "eth0");
+    let (added, ()) = tokio::join!(agent.add(&sandbox), async {
+        let row = agent.ovs.wait(
+            tokio::time::Instant::now() + SOON,
+            |replica| ports::our_port(replica, &name),
+            || "no row".to_owned(),
+        );
+        assert!(!row.await.unwrap().is_installed());
+        tokio::time::sleep(Duration::from_millis(300)).await; // time to do the wrong thing
+        let port = ports::our_port(&agent.ovs.snapshot().replica, &name).unwrap();
+        assert!(!port.is_installed(), "the port row is the former pod's");
+        version("uid-ubuntu");
+    });
+    assert_eq!(added.code, 0, "{added:?}");
+    let former = ports::our_port(&agent.ovs.snapshot().replica, "former_h").unwrap();
+    assert_eq!(former.id("iface-id"), "", "handed over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neighbors_of_an_address_that_moved_find_it_at_once() {
+    let Some(bed) = Bed::up("neighbors_of_an_address_that_moved_find_it_at_once").await else { return };
+    bed.nbctl(&["ls-add", "net2"]);
+    let agent = bed.agent().await;
+    let mut sandboxes = Vec::new();
+    for (i, pod, v6) in [(0, "ubuntu", "fd00::2"), (1, "debian", "fd00::3")] {
+        bed.lsp("net2", &format!("{pod}.net2"), MACS[i], &format!("{} {v6}", IPS[i]));
+        let both = format!("{},{v6}", IPS[i]);
+        agent.annotate_in(pod, MACS[i], &both, "12.0.1.0/24,fd00::/64", "12.0.1.1,fd00::1");
+        sandboxes.push(Sandbox::new(pod, i as u32).await);
+    }
+    let [moved, peer] = &sandboxes[..] else { unreachable!() };
+    let added = agent.add(peer).await;
+    assert_eq!(added.code, 0, "{added:?}");
+    let ip = |args: String| {
+        let run = move || Ok(std::process::Command::new("ip").args(args.split(' ')).output().unwrap());
+        let output = peer.netns.run(run);
+        async { String::from_utf8(output.await.unwrap().stdout).unwrap() }
+    };
+    // It remembers the MAC of the pod that had these addresses before.
+    for address in ["12.0.1.2", "fd00::2"] {
+        ip(format!("neigh replace {address} lladdr 00:00:00:00:00:01 nud reachable dev eth0")).await;
+    }
+    assert_eq!(ip("neigh show".into()).await.matches("00:00:00:00:00:01").count(), 2);
+    let added = agent.add(moved).await;
+    assert_eq!(added.code, 0, "{added:?}");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+    loop {
+        let table = ip("neigh show".into()).await;
+        if table.matches(&MACS[0].to_lowercase()).count() == 2 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{table}");
+        tokio::time::sleep(Duration::from_millis(20)).await; // frames come in their own time
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_pods_mtu_is_above_what_the_tunnel_carries() {
+    let Some(bed) = Bed::up("no_pods_mtu_is_above_what_the_tunnel_carries").await else { return };
+    bed.nbctl(&["ls-add", "net2"]);
+    let mut agent = bed.agent().await;
+    for (i, wish, got) in [(0, "9000", 1400), (1, "1300", 1300)] {
+        let pod = ["ubuntu", "debian"][i];
+        bed.lsp("net2", &format!("{pod}.net2"), MACS[i], IPS[i]);
+        let mtu = [("tombolo.io/mtu", wish)];
+        agent.annotate_with(pod, MACS[i], IPS[i], "12.0.1.0/24", "12.0.1.1", &mtu);
+        let sandbox = Sandbox::new(pod, i as u32).await;
+        let added = agent.add(&sandbox).await;
+        assert_eq!(added.code, 0, "{added:?}");
+        let inside = Netlink::open_in(&sandbox.netns).await.unwrap();
+        assert_eq!(inside.link("eth0").await.unwrap().unwrap().mtu, got);
+    }
+    let said = agent.noticed.try_recv().unwrap();
+    assert_eq!((said.name.as_str(), said.reason), ("ubuntu", "MtuBounded"));
+    assert!(said.message.contains("9000") && said.message.contains("1400"), "{}", said.message);
+    assert!(agent.noticed.try_recv().is_err(), "a wish that is granted is no news");
+
+    // IPv6 on less than the kernel wants would fail in the kernel's words.
+    let (cidr, gateway) = ("12.0.1.0/24,fd00::/64", "12.0.1.1,fd00::1");
+    let mtu = [("tombolo.io/mtu", "1200")];
+    agent.annotate_with("small", "00:00:00:7A:2E:95", "12.0.1.4,fd00::4", cidr, gateway, &mtu);
+    let refused = agent.add(&Sandbox::new("small", 3).await).await;
+    assert!(refused.out["msg"].as_str().unwrap().contains("1280"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_only_the_plugin_can_see_is_handed_over() {
+    // invariant 13
+    let Some(bed) = Bed::up("a_namespace_that_only_the_plugin_can_see_is_handed_over").await else { return };
+    bed.nbctl(&["ls-add", "net2"]);
+    bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
+    let agent = bed.agent().await;
+    agent.annotate("ubuntu", MACS[0], IPS[0]);
+    let mut sandbox = Sandbox::new("ubuntu", 1).await;
+    // In its mount namespace the path is the pod's namespace, in the agent's it is an empty file.
+    let path = bed.at("netns");
+    std::fs::write(&path, "").unwrap();
+    sandbox.wrap = Some(format!("mount --bind {} {path}", sandbox.netns.path().display()));
+    sandbox.path = path.into();
+    let added = agent.add(&sandbox).await;
+    assert_eq!(added.code, 0, "{added:?}");
+    let inside = Netlink::open_in(&sandbox.netns).await.unwrap();
+    assert!(inside.link("eth0").await.unwrap().is_some());
+    assert_eq!(added.out["interfaces"][0]["sandbox"], sandbox.path.to_str().unwrap());
+
+    // DEL needs no namespace.
+    sandbox.wrap = None;
+    sandbox.path = "/proc/4000000/ns/net".into();
+    let gone = agent.add(&sandbox).await;
+    assert!(gone.out["msg"].as_str().unwrap().contains("/proc/4000000/ns/net"), "{gone:?}");
+    let deleted = agent.del(&sandbox).await;
+    assert_eq!(deleted.code, 0, "{deleted:?}");
+    assert!(inside.link("eth0").await.unwrap().is_none());
+
+    // The host's own is no pod's.
+    sandbox.path = bed.host.netns.path().to_owned();
+    let refused = agent.add(&sandbox).await;
+    assert_eq!(refused.out["code"], Code::InvalidEnvironment.number());
+    assert!(refused.out["msg"].as_str().unwrap().contains("host's own"), "{refused:?}");
+    assert!(bed.host.netlink.link("eth0").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ports_that_no_del_has_removed_go_and_no_others() {
+    let Some(bed) = Bed::up("ports_that_no_del_has_removed_go_and_no_others").await else { return };
+    bed.nbctl(&["ls-add", "net2"]);
+    let agent = bed.agent().await;
+    let mut sandboxes = Vec::new();
+    for i in 0..4 {
+        let (pod, mac, ip) =
+            (format!("p{i}"), format!("00:00:00:00:01:{i:02X}"), format!("12.0.1.{}", 10 + i));
+        bed.lsp("net2", &format!("{pod}.net2"), &mac, &ip);
+        agent.annotate(&pod, &mac, &ip);
+        sandboxes.push(Sandbox::new(&pod, i).await);
+    }
+    for added in futures::future::join_all(sandboxes.iter().map(|s| agent.add(s))).await {
+        assert_eq!(added.code, 0, "{added:?}");
+    }
+    let before = bed.foreign();
+    // A port of an earlier version doesn't say whose it is; another one's is somebody else's business.
+    let name = ports::host_link(&sandboxes[0].container, "eth0");
+    bed.vsctl(&["remove", "Interface", &name, "external_ids", "iface-id-ver"]);
+    let pace =
+        Pace { settle: Duration::from_millis(500), every: Duration::from_secs(3600), ..Pace::default() };
+    let keeper = tokio::spawn(leftovers::keep(agent.attacher.clone(), pace));
+    let names = || -> Vec<String> {
+        let mut all: Vec<String> = ports::our_ports(&agent.ovs.snapshot().replica)
+            .into_iter()
+            .map(|p| p.id("pod_name").to_owned())
+            .collect();
+        all.sort();
+        all
+    };
+    assert_eq!(names(), ["p0", "p1", "p2", "p3"]);
+    // Its namespace ends without a DEL: the kernel tells.
+    drop(sandboxes.pop());
+    let until = |want: &'static [&'static str]| {
+        let (names, ovs) = (&names, &agent.ovs);
+        async move {
+            let look = |_: &_| (names() == want).then_some(());
+            ovs.wait(tokio::time::Instant::now() + SOON, look, || format!("{:?}", names())).await.unwrap();
+        }
+    };
+    until(&["p0", "p1", "p2"]).await;
+    keeper.abort();
+    assert_eq!(sweep(&agent).await, Swept::default(), "nothing is known of pods until they are listed");
+    let version = || {
+        let replica = agent.ovs.snapshot().replica;
+        ports::our_port(&replica, &name).unwrap().id("iface-id-ver").to_owned()
+    };
+    assert_eq!(version(), "");
+
+    // Two pods are left in the API; the third one's runtime has forgotten it.
+    let listed = ["p0", "p1"].map(|pod| agent.pods.meta("net2", pod).unwrap());
+    agent.pods.replace(listed.to_vec());
+    let mut absent = Absent::default();
+    let mut look = async |patience| agent.attacher.sweep(&mut absent, patience).await.unwrap();
+    assert_eq!(look(Duration::from_secs(3600)).await, Swept { removed: 0, adopted: 1 }, "it may be ending");
+    assert_eq!(version(), "uid-p0");
+    assert_eq!(look(Duration::ZERO).await, Swept { removed: 1, adopted: 0 });
+    assert_eq!(names(), ["p0", "p1"]);
+    let inside = Netlink::open_in(&sandboxes[2].netns).await.unwrap();
+    assert!(inside.link("eth0").await.unwrap().is_none(), "with its link");
+    assert_eq!(bed.foreign(), before); // invariant 1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_whether_pods_can_be_attached() {
+    let Some(bed) = Bed::up("status_says_whether_pods_can_be_attached").await else { return };
+    let agent = bed.agent().await;
+    agent.ovs.fresh(tokio::time::Instant::now() + SOON).await.unwrap();
+    let sandbox = Sandbox::new("ubuntu", 1).await;
+    let ready = agent.call("STATUS", &sandbox, agent.conf("1.1.0")).await;
+    assert_eq!(ready.code, 0, "{ready:?}");
+    agent.node.send_replace(NodeState::NotReady { why: "no gateway".into(), mtu: None });
+    let not = agent.call("STATUS", &sandbox, agent.conf("1.1.0")).await;
+    assert_eq!(not.out["code"], Code::Unavailable.number());
+    assert_eq!(not.out["msg"], "no gateway");
+    let old = agent.call("STATUS", &sandbox, agent.conf("1.0.0")).await;
+    assert_eq!(old.out["code"], Code::IncompatibleVersion.number());
+    let version = agent.call("VERSION", &sandbox, agent.conf("1.1.0")).await;
+    assert_eq!(version.out["supportedVersions"], json!(["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,8 +488,8 @@ async fn many_at_once_then_gc_and_a_restart_keep_exactly_what_lives() {
         tokio::time::sleep(Duration::from_millis(20)).await; // it does so in its own time, without telling whom
     }
     let agent = bed.agent_with(Deadlines::default(), "second.sock").await;
-    assert_eq!(agent.attacher.remove_leftovers().await.unwrap(), 3);
-    assert_eq!(agent.attacher.remove_leftovers().await.unwrap(), 0);
+    assert_eq!(sweep(&agent).await.removed, 3);
+    assert_eq!(sweep(&agent).await, Swept::default());
     assert_eq!(names(&agent).len(), half - 3);
     assert_eq!(bed.foreign(), before); // invariant 1
 }
@@ -282,6 +543,6 @@ async fn ovs_vswitchd_may_restart_and_its_database_may_be_away() {
 
     // Requests that make no sense are refused as such.
     let request = Request { container_id: "x".into(), if_name: "eth0".into(), ..Request::default() };
-    let err = agent.attacher.add(&request).await.unwrap_err();
+    let err = agent.attacher.add(&request, None).await.unwrap_err();
     assert_eq!(err.code, Code::InvalidEnvironment);
 }

@@ -78,7 +78,8 @@ fn annotate_node(api: &ApiServer) {
     api.kubectl(&args).unwrap();
 }
 
-fn annotate_pod(api: &ApiServer, pod: &str, mac: &str, ip: &str) {
+fn annotate_pod(api: &ApiServer, pod: &str, uid: &str, mac: &str, ip: &str) {
+    let word = format!("tombolo.io/pod-uid={uid}");
     let annotations = [
         "allocated=true",
         "routed=true",
@@ -92,6 +93,7 @@ fn annotate_pod(api: &ApiServer, pod: &str, mac: &str, ip: &str) {
     let args: Vec<&str> = ["-n", "net2", "annotate", "pod", pod]
         .into_iter()
         .chain(annotations.iter().map(String::as_str))
+        .chain([word.as_str()])
         .collect();
     api.kubectl(&args).unwrap();
 }
@@ -176,6 +178,13 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     eventually("the annotation with the chassis", PATIENCE, chassis).unwrap();
     assert!(get(&bed, port, "/readyz").await.starts_with("HTTP/1.1 200"));
 
+    // What somebody removes comes back within ten seconds (invariant 13).
+    std::fs::remove_file(&conflist).unwrap();
+    eventually("the configuration again", Duration::from_secs(10), || Ok(conflist.exists().then_some(())))
+        .unwrap_or_else(|e| panic!("{e}: {}", program.log()));
+    let restored = get(&bed, port, "/metrics").await;
+    assert!(restored.contains("tombolo_agent_cni_files_restored_total 1"), "{restored}");
+
     // A pod: its annotations come after the runtime's call.
     let socket = PathBuf::from(bed.at("kube-ovn-daemon.sock"));
     let mode = std::os::unix::fs::PermissionsExt::mode(&socket.metadata().unwrap().permissions());
@@ -183,11 +192,32 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     let ubuntu = Sandbox::new("ubuntu", 1).await;
     let uid = pod(&api, "ubuntu");
     let (added, ()) = tokio::join!(ubuntu.call("ADD", &uid, conf(&socket, "1.0.0")), async {
-        annotate_pod(&api, "ubuntu", "00:00:00:7A:2E:93", "10.16.0.5");
+        annotate_pod(&api, "ubuntu", &uid, "00:00:00:7A:2E:93", "10.16.0.5");
     });
     assert_eq!(added.code, 0, "{added:?}: {}", program.log());
     assert_eq!(added.out["ips"][0]["address"], "10.16.0.5/16");
     bed.probe(&ubuntu, "10.16.0.5").await;
+
+    // A wish that the node can't grant is an Event on the pod, once.
+    let wide_uid = pod(&api, "wide");
+    api.kubectl(&["-n", "net2", "annotate", "pod", "wide", "tombolo.io/mtu=9000"]).unwrap();
+    annotate_pod(&api, "wide", &wide_uid, "00:00:00:7A:2E:95", "10.16.0.7");
+    bed.lsp("ovn-default", "wide.net2", "00:00:00:7A:2E:95", "10.16.0.7");
+    for number in [3, 4] {
+        let again = Sandbox::new("wide", number).await;
+        let added = again.call("ADD", &wide_uid, conf(&socket, "1.0.0")).await;
+        assert_eq!(added.code, 0, "{added:?}: {}", program.log());
+        let deleted = again.call("DEL", &wide_uid, conf(&socket, "1.0.0")).await;
+        assert_eq!(deleted.code, 0, "{deleted:?}");
+    }
+    let said = || {
+        let events = api.json(&["-n", "net2", "get", "events", "--field-selector", "reason=MtuBounded"])?;
+        let items = events["items"].as_array().cloned().unwrap_or_default();
+        Ok((!items.is_empty()).then_some(items))
+    };
+    let events = eventually("the Event", PATIENCE, said).unwrap_or_else(|e| panic!("{e}: {}", program.log()));
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["involvedObject"]["uid"], wide_uid.as_str());
 
     // invariant 9: nothing changes, nothing is written.
     let version = || api.json(&["get", "node", "node1"]).unwrap()["metadata"]["resourceVersion"].clone();
@@ -197,7 +227,7 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     assert_eq!(bed.vsctl(&["get", "Open_vSwitch", ".", "next_cfg"]), ovs);
     let metrics = get(&bed, port, "/metrics").await;
     for want in [
-        "cni_op_latency_seconds_count{node_name=\"node1\",method=\"ADD\",status_code=\"200\"} 1",
+        "cni_op_latency_seconds_count{node_name=\"node1\",method=\"ADD\",status_code=\"200\"} 3",
         "cni_wait_address_seconds_total{node_name=\"node1\"}",
         "cni_wait_connectivity_seconds_total{node_name=\"node1\"}",
         "tombolo_agent_pod_ports 1",
@@ -214,7 +244,7 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     api.resume().unwrap();
     let debian = Sandbox::new("debian", 2).await;
     let uid = pod(&api, "debian");
-    annotate_pod(&api, "debian", "00:00:00:7A:2E:94", "10.16.0.6");
+    annotate_pod(&api, "debian", &uid, "00:00:00:7A:2E:94", "10.16.0.6");
     let added = debian.call("ADD", &uid, conf(&socket, "1.0.0")).await;
     assert_eq!(added.code, 0, "{added:?}: {}", program.log());
 

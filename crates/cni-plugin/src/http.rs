@@ -1,9 +1,12 @@
 //! One HTTP/1.1 request over a unix socket (RFC 9112, the little of it that a client with one server needs).
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 /// The agent gives up a pod after about a minute and says why; this is only for an agent that says nothing.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
@@ -20,8 +23,13 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Posts JSON and reads the answer.
-pub(crate) fn post(socket: &Path, path: &str, body: &[u8]) -> io::Result<Answer> {
+/// Posts JSON and reads the answer. `file` goes along as an open file: the server may not see what its path names.
+pub(crate) fn post(
+    socket: &Path,
+    path: &str,
+    body: &[u8],
+    file: Option<BorrowedFd<'_>>,
+) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(READ_TIMEOUT))?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
@@ -32,7 +40,17 @@ pub(crate) fn post(socket: &Path, path: &str, body: &[u8]) -> io::Result<Answer>
     )
     .into_bytes();
     request.extend_from_slice(body);
-    stream.write_all(&request)?;
+    // The file goes with the first bytes; what the socket didn't take of them follows without it.
+    let sent = match file {
+        Some(file) => {
+            let files = [file.as_raw_fd()];
+            let parts = [IoSlice::new(&request)];
+            let rights = [ControlMessage::ScmRights(&files)];
+            sendmsg::<()>(stream.as_raw_fd(), &parts, &rights, MsgFlags::MSG_NOSIGNAL, None)?
+        }
+        None => 0,
+    };
+    stream.write_all(&request[sent..])?;
     let mut text = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut text).map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "no answer in 120 s"),

@@ -6,9 +6,13 @@
 
 mod http;
 
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use nix::libc::O_NONBLOCK;
 use serde_json::Value;
 use tombolo_cni::agent::{Request, Response, path};
 use tombolo_cni::{CniError, Code, Command, Env, NetConf, Version, version_report};
@@ -65,7 +69,8 @@ fn serve(
     match env.command {
         Command::Add => {
             let prev = conf.prev()?;
-            let body = ask(&conf, path::ADD, &request(&env, &conf))?;
+            let netns = open_netns(&env, Code::TryAgainLater)?;
+            let body = ask(&conf, path::ADD, &request(&env, &conf), Some(&netns))?;
             let answer: Response = serde_json::from_slice(&body).map_err(|e| {
                 CniError::new(Code::TryAgainLater, "reading the node agent's answer").details(e.to_string())
             })?;
@@ -77,7 +82,7 @@ fn serve(
             };
             Ok(Some(outcome.to_json(spec)))
         }
-        Command::Del => match ask(&conf, path::DEL, &request(&env, &conf)) {
+        Command::Del => match ask(&conf, path::DEL, &request(&env, &conf), None) {
             Ok(_) => Ok(None),
             // With the namespace, the kernel has removed both ends of the veth pair; the agent drops the port
             // without a link when it starts. Failing would only keep the pod from going.
@@ -100,9 +105,10 @@ fn serve(
                 })
                 .map(|ip| ip.address)
                 .collect();
-            ask(&conf, path::CHECK, &request).map(|_| None)
+            let netns = open_netns(&env, Code::UnknownContainer)?;
+            ask(&conf, path::CHECK, &request, Some(&netns)).map(|_| None)
         }
-        Command::Status => match ask(&conf, path::STATUS, &request(&env, &conf)) {
+        Command::Status => match ask(&conf, path::STATUS, &request(&env, &conf), None) {
             Ok(_) => Ok(None),
             Err(e) if e.code == Code::TryAgainLater => Err(CniError { code: Code::Unavailable, ..e }),
             Err(e) => Err(e),
@@ -113,7 +119,7 @@ fn serve(
             request.valid_attachments = Some(conf.valid_attachments.clone().ok_or_else(|| {
                 CniError::new(Code::InvalidConfig, "GC needs cni.dev/valid-attachments in the configuration")
             })?);
-            ask(&conf, path::GC, &request).map(|_| None)
+            ask(&conf, path::GC, &request, None).map(|_| None)
         }
         Command::Version => Ok(None), // answered above
     }
@@ -135,11 +141,11 @@ fn request(env: &Env, conf: &NetConf) -> Request {
 }
 
 /// Posts `request`; gives the body of a 2xx answer.
-fn ask(conf: &NetConf, path: &str, request: &Request) -> Result<Vec<u8>, CniError> {
+fn ask(conf: &NetConf, path: &str, request: &Request, netns: Option<&File>) -> Result<Vec<u8>, CniError> {
     let socket = conf.socket();
     let body = serde_json::to_vec(request)
         .map_err(|e| CniError::new(Code::Internal, "wording the request").details(e.to_string()))?;
-    let answer = http::post(Path::new(socket), path, &body).map_err(|e| {
+    let answer = http::post(Path::new(socket), path, &body, netns.map(File::as_fd)).map_err(|e| {
         let msg = format!("asking the node agent on {socket}: is the kube-ovn-cni pod of this node running?");
         CniError::new(Code::TryAgainLater, msg).details(e.to_string())
     })?;
@@ -148,6 +154,16 @@ fn ask(conf: &NetConf, path: &str, request: &Request) -> Result<Vec<u8>, CniErro
     }
     let response: Response = serde_json::from_slice(&answer.body).unwrap_or_default();
     Err(response.to_error(answer.status))
+}
+
+/// Opens the namespace that the runtime names, for the agent: a path like /proc/PID/ns/net means another process, or
+/// none, to who has process numbers of its own.
+fn open_netns(env: &Env, code: Code) -> Result<File, CniError> {
+    let path = env.netns.as_deref().unwrap_or(Path::new(""));
+    // Without blocking: a pipe of that name would wait for its writer.
+    OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path).map_err(|e| {
+        CniError::new(code, format!("opening network namespace {}", path.display())).details(e.to_string())
+    })
 }
 
 fn netns_exists(env: &Env) -> bool {

@@ -72,6 +72,9 @@ fn socket(dir: &tempfile::TempDir) -> PathBuf {
     dir.path().join("agent.sock")
 }
 
+/// Some namespace that exists.
+const NETNS: &str = "/proc/self/ns/net";
+
 const ANSWER: &str = r#"{"ips":[{"protocol":"IPv4","ip":"12.0.1.2","cidr":"12.0.1.0/24","gateway":"12.0.1.1"}],
     "mac_address":"00:00:00:7A:2E:93","routes":[],"mtu":1400,"nicname":"eth0","dns":{}}"#;
 
@@ -80,18 +83,18 @@ fn add() {
     let dir = tempfile::tempdir().unwrap();
     let socket = socket(&dir);
     let agent = agent(&socket, http("200 OK", ANSWER));
-    let got = call("ADD", &conf(&socket, "1.0.0"), "/run/netns/x");
+    let got = call("ADD", &conf(&socket, "1.0.0"), NETNS);
     let (path, body) = agent.join().unwrap();
     assert_eq!(path, "/api/v1/add");
     assert_eq!(
         body,
         json!({"cni_type": "kube-ovn", "pod_name": "ubuntu", "pod_namespace": "net2", "pod_uid": "u1",
-               "container_id": "0f3c5f1f2a4b9d", "net_ns": "/run/netns/x", "if_name": "eth0", "provider": "ovn"})
+               "container_id": "0f3c5f1f2a4b9d", "net_ns": NETNS, "if_name": "eth0", "provider": "ovn"})
     );
     assert_eq!(got.code, 0);
     assert_eq!(got.out["cniVersion"], "1.0.0");
     assert_eq!(got.out["ips"], json!([{"address": "12.0.1.2/24", "gateway": "12.0.1.1", "interface": 0}]));
-    assert_eq!(got.out["interfaces"][0]["sandbox"], "/run/netns/x");
+    assert_eq!(got.out["interfaces"][0]["sandbox"], NETNS);
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn the_agents_reason_reaches_the_runtime() {
     let socket = socket(&dir);
     let agent =
         agent(&socket, http("500 Internal Server Error", r#"{"error":"no address for net2/ubuntu"}"#));
-    let got = call("ADD", &conf(&socket, "0.3.1"), "/run/netns/x");
+    let got = call("ADD", &conf(&socket, "0.3.1"), NETNS);
     agent.join().unwrap();
     assert_eq!(got.code, 1);
     assert_eq!(got.out, json!({"cniVersion": "0.3.1", "code": 11, "msg": "no address for net2/ubuntu"}));
@@ -154,7 +157,7 @@ fn check_passes_what_add_promised() {
         "ips": [{"version": "4", "address": "12.0.1.2/24", "interface": 0},
                 {"version": "4", "address": "10.0.0.1/24", "interface": 1}]
     });
-    let got = call("CHECK", &conf, "/run/netns/x");
+    let got = call("CHECK", &conf, NETNS);
     let (path, body) = agent.join().unwrap();
     assert_eq!((path.as_str(), &body["expected_ips"]), ("/api/v1/check", &json!(["12.0.1.2/24"])));
     assert_eq!(got.code, 0);

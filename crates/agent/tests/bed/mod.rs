@@ -11,11 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tombolo_agent::attach::{Attacher, Deadlines, NodeState};
 use tombolo_agent::host::Host;
 use tombolo_agent::metrics::Metrics;
+use tombolo_agent::notices::{self, Notice};
 use tombolo_agent::ovs::Ovs;
 use tombolo_agent::pods::Pods;
 use tombolo_agent::server;
@@ -294,15 +295,23 @@ impl Bed {
         let pods = Arc::new(Pods::new());
         let (node, state) = watch::channel(NodeState::Ready { mtu: 1400 });
         let metrics = Metrics::new(&Observer::new("agent", "test"), "node1");
-        let attacher =
-            Attacher::new(ovs.clone(), pods.clone(), self.host.clone(), state, metrics.clone(), deadlines);
+        let (notices, noticed) = notices::channel();
+        let attacher = Attacher::new(
+            ovs.clone(),
+            pods.clone(),
+            self.host.clone(),
+            state,
+            metrics.clone(),
+            notices,
+            deadlines,
+        );
         let attacher = Arc::new(attacher);
         let socket = PathBuf::from(self.at(socket));
         let listener = server::bind(&socket).await.unwrap();
         let stop = CancellationToken::new();
         let served = server::serve(listener, attacher.clone(), metrics, stop.clone().cancelled_owned());
         tokio::spawn(served);
-        Agent { ovs, pods, attacher, node, socket, stop }
+        Agent { ovs, pods, attacher, node, noticed, socket, stop }
     }
 }
 
@@ -333,6 +342,7 @@ pub struct Agent {
     pub pods: Arc<Pods>,
     pub attacher: Arc<Attacher>,
     pub node: watch::Sender<NodeState>,
+    pub noticed: mpsc::Receiver<Notice>,
     pub socket: PathBuf,
     stop: CancellationToken,
 }
@@ -348,12 +358,19 @@ pub struct Sandbox {
     pub netns: Netns,
     pub container: String,
     pub pod: String,
+    /// As the runtime names the namespace.
+    pub path: PathBuf,
+    /// What a shell does before the plugin, in a mount namespace of its own.
+    pub wrap: Option<String>,
 }
 
 impl Sandbox {
     pub async fn new(pod: &str, number: u32) -> Sandbox {
+        let netns = Netns::create().await.unwrap();
         Sandbox {
-            netns: Netns::create().await.unwrap(),
+            path: netns.path().to_owned(),
+            wrap: None,
+            netns,
             container: format!("{number:08x}0f3c5f1f2a4b9d77{number:08x}"),
             pod: pod.to_owned(),
         }
@@ -410,14 +427,22 @@ impl Sandbox {
     /// Starts the plugin as a runtime does.
     pub async fn call(&self, command: &str, uid: &str, conf: Value) -> Call {
         let sandbox = self;
-        let netns = sandbox.netns.path().to_owned();
         let args = format!("K8S_POD_NAMESPACE=net2;K8S_POD_NAME={};K8S_POD_UID={uid}", sandbox.pod);
-        let mut child = Command::new(plugin());
+        let mut child = match &self.wrap {
+            None => Command::new(plugin()),
+            Some(first) => {
+                let mut shell = Command::new("unshare");
+                let script = format!("{first} && exec {}", plugin().display());
+                shell.args(["--mount", "sh", "-ec", &script]);
+                shell
+            }
+        };
         child
             .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("CNI_COMMAND", command)
             .env("CNI_CONTAINERID", &sandbox.container)
-            .env("CNI_NETNS", netns)
+            .env("CNI_NETNS", &sandbox.path)
             .env("CNI_IFNAME", "eth0")
             .env("CNI_ARGS", args)
             .stdin(Stdio::piped())
@@ -463,6 +488,20 @@ impl Agent {
 
     /// The controller's word for a pod of a subnet.
     pub fn annotate_in(&self, pod: &str, mac: &str, ip: &str, cidr: &str, gateway: &str) {
+        self.annotate_with(pod, mac, ip, cidr, gateway, &[]);
+    }
+
+    /// The same and more.
+    pub fn annotate_with(
+        &self,
+        pod: &str,
+        mac: &str,
+        ip: &str,
+        cidr: &str,
+        gateway: &str,
+        more: &[(&str, &str)],
+    ) {
+        let uid = format!("uid-{pod}");
         let annotations = [
             (keys::ALLOCATED, "true"),
             (keys::ROUTED, "true"),
@@ -471,12 +510,14 @@ impl Agent {
             (keys::MAC_ADDRESS, mac),
             (keys::CIDR, cidr),
             (keys::GATEWAY, gateway),
+            (keys::POD_UID, &uid),
         ];
+        let all = annotations.iter().chain(more).map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         self.pods.put(ObjectMeta {
             name: Some(pod.into()),
             namespace: Some("net2".into()),
-            uid: Some(format!("uid-{pod}")),
-            annotations: Some(annotations.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
+            uid: Some(uid.clone()),
+            annotations: Some(all.collect()),
             ..ObjectMeta::default()
         });
     }
