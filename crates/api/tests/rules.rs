@@ -477,3 +477,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn however_much_is_wrong_the_answer_has_bounds() {
+    let many = |text: &str| vec![text.to_owned(); 100_000];
+    let spec = SubnetSpec {
+        cidr_block: "10.0.0.0/24".to_owned(),
+        exclude_ips: many("a"),
+        allow_subnets: many("b"),
+        namespaces: (0..100_000).map(|n| format!("n{n}")).collect(),
+        ..SubnetSpec::default()
+    };
+    let started = std::time::Instant::now();
+    let found = validate::subnet("x", &spec, &SubnetContext::default());
+    assert!((2..200).contains(&found.len()), "{}", found.len());
+    let vpc = tombolo_api::Vpc {
+        metadata: Default::default(),
+        spec: tombolo_api::VpcSpec {
+            namespaces: (0..100_000).map(|n| format!("m{n}")).collect(),
+            ..Default::default()
+        },
+        status: Some(tombolo_api::VpcStatus { standby: true, ..Default::default() }),
+    };
+    let found = validate::subnet_in_vpc(&spec, Some(&vpc), "ovn-cluster");
+    assert!((1..200).contains(&found.len()), "{}", found.len());
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    // A value of any length is quoted in part.
+    let spec = SubnetSpec { cidr_block: "é".repeat(500_000), ..SubnetSpec::default() };
+    let found = validate::subnet("x", &spec, &SubnetContext::default());
+    assert!(!found.is_empty() && found.iter().all(|problem| problem.message.len() < 5_000));
+}

@@ -4,6 +4,7 @@
 //! router has. What depends on the order in which things are created (a Vpc that is yet to come, a namespace that isn't
 //! in it yet) is a warning; the plan says it again, on the object.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tombolo_api::Subnet;
@@ -34,7 +35,8 @@ pub fn subnet(world: &World, new: &Subnet, old: Option<&Subnet>) -> Verdict {
         let entry = subnet::read(&world.config, Arc::new(object.clone()));
         subnet::problems_of_newcomer(world, name, &entry)
     };
-    let before = old.map(problems).unwrap_or_default();
+    // By hash: either side may have as many problems as an object can hold.
+    let before: HashSet<Problem> = old.map(problems).unwrap_or_default().into_iter().collect();
     for problem in problems(new) {
         if before.contains(&problem) || waits(&problem) {
             verdict.warnings.push(problem);

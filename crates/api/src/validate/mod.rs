@@ -17,7 +17,7 @@ pub use subnet::{SubnetContext, overlaps, subnet, subnet_in_vpc};
 pub use vpc::vpc;
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// Path of the field, for example `spec.cidrBlock`.
     pub field: String,
@@ -30,7 +30,7 @@ pub struct Problem {
 }
 
 /// What a problem means for its object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The object takes effect without this field; the user is told.
     Ignored,
@@ -111,6 +111,9 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Most characters of a message.
+const MESSAGE: usize = 1000;
+
 impl Problem {
     /// A problem that refuses the object. `what` follows the field's name in the message.
     pub fn refuse(field: impl Into<String>, reason: Reason, what: impl fmt::Display) -> Self {
@@ -123,7 +126,13 @@ impl Problem {
     }
 
     fn new(field: String, reason: Reason, what: impl fmt::Display, severity: Severity) -> Self {
-        Self { message: format!("{field}: {what}"), field, reason, severity }
+        let mut message = format!("{field}: {what}");
+        // It may quote what the user wrote, and that may be of any size; it goes into conditions, Events and logs.
+        if let Some((end, _)) = message.char_indices().nth(MESSAGE) {
+            message.truncate(end);
+            message.push('…');
+        }
+        Self { message, field, reason, severity }
     }
 }
 

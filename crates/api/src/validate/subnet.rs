@@ -1,5 +1,6 @@
 //! Rules for a Subnet.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use tombolo_net::{AddrRange, Cidr, DualCidr, Family, parse_addr, parse_addr_pair};
@@ -20,6 +21,9 @@ const FORBIDDEN: [&str; 9] = [
     "fe80::/10",
     "ff00::/8",
 ];
+
+/// Of each list so many entries are named that are wrong: nobody reads more, and an object holds 100,000 entries.
+const MOST: usize = 32;
 
 /// What the rules need to know of the cluster.
 #[derive(Debug, Clone, Default)]
@@ -55,17 +59,17 @@ pub fn subnet(name: &str, spec: &SubnetSpec, context: &SubnetContext) -> Vec<Pro
             Ok(cidr) => with_cidr(spec, cidr, context, &mut out),
         },
     }
-    for (i, text) in spec.exclude_ips.iter().enumerate() {
-        if let Err(e) = AddrRange::parse_exclude(text) {
-            out.push(Problem::refuse(format!("spec.excludeIps[{i}]"), Reason::InvalidExcludeIps, e));
-        }
-    }
-    for (i, text) in spec.allow_subnets.iter().enumerate() {
-        if let Err(e) = text.parse::<Cidr>() {
-            out.push(Problem::refuse(format!("spec.allowSubnets[{i}]"), Reason::InvalidValue, e));
-        }
-    }
-    for (i, rule) in spec.nat_outgoing_policy_rules.iter().enumerate() {
+    let excluded = spec.exclude_ips.iter().enumerate().filter_map(|(i, text)| {
+        let error = AddrRange::parse_exclude(text).err()?;
+        Some(Problem::refuse(format!("spec.excludeIps[{i}]"), Reason::InvalidExcludeIps, error))
+    });
+    out.extend(excluded.take(MOST));
+    let allowed = spec.allow_subnets.iter().enumerate().filter_map(|(i, text)| {
+        let error = text.parse::<Cidr>().err()?;
+        Some(Problem::refuse(format!("spec.allowSubnets[{i}]"), Reason::InvalidValue, error))
+    });
+    out.extend(allowed.take(MOST));
+    for (i, rule) in spec.nat_outgoing_policy_rules.iter().enumerate().take(MOST) {
         nat_rule(i, rule, &mut out);
     }
     conflicts(spec, &mut out);
@@ -100,12 +104,12 @@ fn words(spec: &SubnetSpec, out: &mut Vec<Problem>) {
     };
     word("spec.gatewayType", &spec.gateway_type, &[DISTRIBUTED, CENTRALIZED]);
     word("spec.protocol", &spec.protocol, &["IPv4", "IPv6", "Dual", "Mac"]);
-    for (i, acl) in spec.acls.iter().enumerate() {
+    for (i, acl) in spec.acls.iter().enumerate().take(MOST) {
         word(&format!("spec.acls[{i}].direction"), &acl.direction, &["from-lport", "to-lport"]);
         let actions = ["allow", "allow-related", "allow-stateless", "drop", "reject", "pass"];
         word(&format!("spec.acls[{i}].action"), &acl.action, &actions);
     }
-    for (i, rule) in spec.nat_outgoing_policy_rules.iter().enumerate() {
+    for (i, rule) in spec.nat_outgoing_policy_rules.iter().enumerate().take(MOST) {
         word(&format!("spec.natOutgoingPolicyRules[{i}].action"), &rule.action, &["nat", "forward"]);
     }
 }
@@ -296,8 +300,10 @@ pub fn subnet_in_vpc(spec: &SubnetSpec, vpc: Option<&Vpc>, default_vpc: &str) ->
     if spec.vpc == default_vpc {
         return Vec::new();
     }
-    let missing = spec.namespaces.iter().filter(|ns| !vpc.spec.namespaces.contains(ns));
+    let known: HashSet<&String> = vpc.spec.namespaces.iter().collect();
+    let missing = spec.namespaces.iter().filter(|ns| !known.contains(ns));
     missing
+        .take(MOST)
         .map(|ns| {
             Problem::refuse(
                 "spec.namespaces",
