@@ -157,11 +157,7 @@ async fn serve(
             .with_context(|| format!("listening on port {port} for health and metrics: is another controller running on this host? (--pprof-port)"))?,
     };
     let (observer, end) = (observer.clone(), end.clone());
-    tasks.spawn(async move {
-        if let Err(error) = observer.serve_on(listener, end.cancelled_owned()).await {
-            warn!(%error, "health and metrics are not served any more");
-        }
-    });
+    tasks.spawn(async move { observer.serve_on(listener, end.cancelled_owned()).await });
     Ok(())
 }
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use crate::beat::Beat;
+
 /// Which question a condition answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Probe {
@@ -29,6 +31,8 @@ type Conditions = BTreeMap<(Probe, &'static str), Result<(), String>>;
 #[derive(Debug)]
 struct Inner {
     conditions: RwLock<Conditions>,
+    // Loops that must turn, behind [`Probe::Live`].
+    beats: RwLock<BTreeMap<&'static str, Beat>>,
     // Lets a program wait for its own readiness instead of asking again and again.
     ready: watch::Sender<bool>,
 }
@@ -45,6 +49,7 @@ impl Health {
         Self {
             inner: Arc::new(Inner {
                 conditions: RwLock::new(BTreeMap::new()),
+                beats: RwLock::new(BTreeMap::new()),
                 ready: watch::Sender::new(true),
             }),
         }
@@ -69,6 +74,12 @@ impl Health {
         self.inner.ready.send_if_modified(|now| std::mem::replace(now, ready) != ready);
     }
 
+    /// The process counts as alive only while the loop `name` turns. Asked when somebody asks us, so that a loop that hangs
+    /// needn't say so itself.
+    pub fn live_while(&self, name: &'static str, beat: Beat) {
+        self.inner.beats.write().unwrap_or_else(PoisonError::into_inner).insert(name, beat);
+    }
+
     /// Whether all conditions of `probe` hold.
     pub fn holds(&self, probe: Probe) -> bool {
         self.report(probe).0
@@ -77,9 +88,12 @@ impl Health {
     /// Whether all conditions of `probe` hold, and a line for each: `[+]name ok` or `[-]name: why`.
     pub fn report(&self, probe: Probe) -> (bool, String) {
         let conditions = self.inner.conditions.read().unwrap_or_else(PoisonError::into_inner);
+        let beats = self.inner.beats.read().unwrap_or_else(PoisonError::into_inner);
+        let set = conditions.iter().filter(|((p, _), _)| *p == probe).map(|((_, n), s)| (n, s.clone()));
+        let turning = beats.iter().filter(|_| probe == Probe::Live).map(|(name, beat)| (name, beat.check()));
         let mut all = true;
         let mut text = String::new();
-        for ((_, name), state) in conditions.iter().filter(|((p, _), _)| *p == probe) {
+        for (name, state) in set.chain(turning) {
             match state {
                 Ok(()) => text.push_str(&format!("[+]{name} ok\n")),
                 Err(why) => {
@@ -114,6 +128,20 @@ mod tests {
         assert!(health.holds(Probe::Live), "readiness says nothing about life");
         health.ok(Probe::Ready, "nb");
         assert!(health.holds(Probe::Ready));
+    }
+
+    #[test]
+    fn a_loop_that_hangs_is_no_life() {
+        let health = Health::new();
+        let beat = Beat::new(std::time::Duration::from_millis(50));
+        health.live_while("engine", beat.clone());
+        assert_eq!(health.report(Probe::Live), (true, "[+]engine ok\nok\n".to_owned()));
+        std::thread::sleep(std::time::Duration::from_millis(80));
+        let (live, text) = health.report(Probe::Live);
+        assert!(!live && text.starts_with("[-]engine: has not turned"), "{text}");
+        assert!(health.holds(Probe::Ready), "another question");
+        beat.beat();
+        assert!(health.holds(Probe::Live));
     }
 
     #[tokio::test]

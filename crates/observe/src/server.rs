@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::health::{Health, Probe};
+use crate::listen::{self, Limits};
 use crate::process::ProcessCollector;
 
 /// Why the server doesn't serve.
@@ -30,9 +31,6 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Accepting connections failed for good.
-    #[error("serving metrics and health: {0}")]
-    Serve(#[source] std::io::Error),
 }
 
 /// A process's metrics and conditions, and their HTTP server. Clones share both.
@@ -91,23 +89,21 @@ impl Observer {
             .with_state(self.clone())
     }
 
-    /// Binds `addr` at once (so that a clash is seen at start-up), then serves until `shutdown` completes.
+    /// Binds `addr` at once (so that a clash is seen at start-up), then serves until `shutdown` completes. `[::]` means
+    /// all addresses of both families ([`listen::bind`]).
     pub async fn serve(
         &self,
         addr: SocketAddr,
-        shutdown: impl Future<Output = ()> + Send + 'static,
+        shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let listener = TcpListener::bind(addr).await.map_err(|source| ServeError::Bind { addr, source })?;
-        self.serve_on(listener, shutdown).await
+        let listener = listen::bind(addr).await.map_err(|source| ServeError::Bind { addr, source })?;
+        self.serve_on(listener, shutdown).await;
+        Ok(())
     }
 
     /// Serves on a socket that is already bound, until `shutdown` completes.
-    pub async fn serve_on(
-        &self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), ServeError> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await.map_err(ServeError::Serve)
+    pub async fn serve_on(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        listen::serve(listener, Limits::default(), self.router(), shutdown).await;
     }
 }
 
@@ -188,6 +184,6 @@ mod tests {
         let err = observer.serve(addr, async {}).await.unwrap_err().to_string();
         assert!(err.contains(&addr.to_string()), "{err}");
         stop.send(()).unwrap();
-        task.await.unwrap().unwrap();
+        task.await.unwrap();
     }
 }
