@@ -5,10 +5,12 @@
 //! Doesn't decide what a value means for OVN: that is the engine's business.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-
+use clap::{Args, Command, FromArgMatches};
+use tombolo_observe::flags::Shape::{Bool, Value};
+use tombolo_observe::flags::{self, Inert, go_bool, go_duration};
 use tombolo_ovn::addresses::{self, AddressError, Database};
 
 /// Namespace of our Lease and the default of what we look for.
@@ -104,6 +106,10 @@ pub struct Acting {
     /// Port of /livez, /readyz and /metrics; 0 for none
     #[arg(long, default_value_t = 10660)]
     pub pprof_port: u16,
+    /// Addresses for them, separated by commas; "::" means all of both families (default: that, or POD_IPS
+    /// where ENABLE_BIND_LOCAL_IP is true)
+    #[arg(long, value_name = "ADDRESSES", default_value = "", hide_default_value = true)]
+    metrics_address: String,
     /// Port on which the API server asks what is wrong with a Subnet before it stores it; 0 for none
     #[arg(long, default_value_t = 0)]
     pub admission_port: u16,
@@ -112,7 +118,7 @@ pub struct Acting {
     pub enable_metrics: bool,
     /// Log verbosity as in Kubernetes' programs: from 4 on, debugging lines too
     #[arg(short = 'v', long = "v", default_value_t = 0)]
-    pub verbosity: u8,
+    pub verbosity: u32,
     /// Log format: text or json
     #[arg(long, default_value = "text", value_parser = ["text", "json"])]
     pub log_format: String,
@@ -128,17 +134,8 @@ pub struct Acting {
     pub kube_node_name: Option<String>,
 }
 
-/// How a flag that has no effect takes its value.
-#[derive(Clone, Copy)]
-enum Shape {
-    Bool,
-    Value,
-}
-use Shape::{Bool, Value};
-
-/// Kube-OVN's flags that have no effect in this version, with its defaults; then klog's, which every one of its
-/// manifests sets (our log goes to stderr, and rotation is the container runtime's business).
-const INERT: &[(&str, Shape, &str)] = &[
+/// Kube-OVN's flags that have no effect in this version, with its defaults, those of its older charts too.
+const INERT: &[Inert] = &[
     ("default-logical-gateway", Bool, "false"),
     ("default-u2o-interconnection", Bool, "false"),
     ("cluster-tcp-loadbalancer", Value, "cluster-tcp-loadbalancer"),
@@ -181,10 +178,13 @@ const INERT: &[(&str, Shape, &str)] = &[
     ("inspect-interval", Value, "20"),
     ("bfd-min-tx", Value, "100"),
     ("bfd-min-rx", Value, "100"),
+    ("detect-mult", Value, "3"),
     ("bfd-detect-mult", Value, "3"),
     ("ovsdb-con-maxretry", Value, "60"),
     ("cust-crd-retry-min-delay", Value, "1"),
     ("cust-crd-retry-max-delay", Value, "20"),
+    ("custcrd-retry-min-delay", Value, "1"),
+    ("custcrd-retry-max-delay", Value, "20"),
     ("secure-serving", Bool, "false"),
     ("non-primary-cni-mode", Bool, "false"),
     ("image", Value, ""),
@@ -192,23 +192,12 @@ const INERT: &[(&str, Shape, &str)] = &[
     ("tls-min-version", Value, ""),
     ("tls-max-version", Value, ""),
     ("tls-cipher-suites", Value, ""),
-    // klog
-    ("logtostderr", Bool, "true"),
-    ("alsologtostderr", Bool, "false"),
-    ("log_file", Value, ""),
-    ("log_file_max_size", Value, "1800"),
-    ("log_dir", Value, ""),
-    ("add_dir_header", Bool, "false"),
-    ("one_output", Bool, "false"),
-    ("skip_headers", Bool, "false"),
-    ("skip_log_headers", Bool, "false"),
-    ("stderrthreshold", Value, "2"),
-    ("vmodule", Value, ""),
-    ("log_backtrace_at", Value, ":0"),
+    ("log-perm", Value, "640"),
+    ("cert-manager-ipsec-cert", Bool, "false"),
+    ("cert-manager-issuer-name", Value, "kube-ovn"),
+    ("ovn-ipsec-cert-duration", Value, "63072000"),
+    ("enable-record-tunnel-key", Bool, "false"),
 ];
-
-/// Where klog's flags begin: those are not worth a line in the log.
-const KLOG_FROM: &str = "logtostderr";
 
 /// The command line, read and checked.
 #[derive(Clone, Debug)]
@@ -219,6 +208,8 @@ pub struct Flags {
     pub nb: Vec<String>,
     /// SB endpoints; may be empty.
     pub sb: Vec<String>,
+    /// Addresses to listen on; at least one.
+    pub addresses: Vec<IpAddr>,
     /// Flags that were set to something other than their default and have no effect: `--name=value`.
     pub inert: Vec<String>,
 }
@@ -237,6 +228,9 @@ pub enum FlagError {
         "no NB database: set --ovn-nb-addr=tcp:IP:6641[,tcp:IP:6641…], or the environment variable OVN_DB_IPS"
     )]
     NoNb,
+    /// Addresses to listen on that can't be read.
+    #[error("--metrics-address={0}: {1}; write addresses of this host separated by commas, or ::")]
+    Listen(String, String),
     /// The three durations of the leader election don't fit together.
     #[error(
         "leader election: the lease duration ({0:?}) must exceed the renew deadline ({1:?}), and that 1.2 × the retry period ({2:?})"
@@ -265,7 +259,9 @@ impl Flags {
         if nb.is_empty() {
             return Err(FlagError::NoNb);
         }
-        Ok(Self { acting, nb, sb, inert: inert(&matches) })
+        let addresses = flags::addresses(&acting.metrics_address, &env)
+            .map_err(|why| FlagError::Listen(acting.metrics_address.clone(), why))?;
+        Ok(Self { acting, nb, sb, addresses, inert: flags::set(&matches, INERT) })
     }
 
     /// Deadline of one NB transaction.
@@ -298,79 +294,10 @@ fn command() -> Command {
     let mut command = Command::new("kube-ovn-controller")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs a Kubernetes cluster's network in an OVN that OpenStack Neutron may share")
-        .after_help("Kube-OVN's other flags are accepted too; setting one that has no effect yet is logged.")
         // As pflag does: the last one wins.
         .args_override_self(true);
     command = Acting::augment_args(command);
-    for (name, shape, default) in INERT {
-        let arg = Arg::new(*name)
-            .long(*name)
-            .hide(true)
-            .action(ArgAction::Set)
-            .default_value(*default)
-            .allow_hyphen_values(true);
-        command = command.arg(match shape {
-            Bool => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            Value => arg,
-        });
-    }
-    command
-}
-
-fn inert(matches: &ArgMatches) -> Vec<String> {
-    let mut set = Vec::new();
-    for (name, shape, default) in INERT.iter().take_while(|(name, ..)| *name != KLOG_FROM) {
-        let Some(value) = matches.get_one::<String>(name) else { continue };
-        let same = match shape {
-            Bool => go_bool(value).is_ok_and(|v| v == (*default == "true")),
-            Value => value == default,
-        };
-        if !same {
-            set.push(format!("--{name}={value}"));
-        }
-    }
-    set
-}
-
-/// What Go's `strconv.ParseBool` takes.
-fn go_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        other => Err(format!("{other:?} is neither true nor false")),
-    }
-}
-
-/// What Go's `time.ParseDuration` takes, without signs: "1m30s", "500ms", "24h", "0".
-fn go_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration such as 30s, 1m30s or 24h");
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
-        let unit_end = rest[digits..]
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .map_or(rest.len(), |offset| digits + offset);
-        let seconds = match &rest[digits..unit_end] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return Err(wrong()),
-        };
-        total += number * seconds;
-        rest = &rest[unit_end..];
-    }
-    if text.is_empty() {
-        return Err(wrong());
-    }
-    Duration::try_from_secs_f64(total).map_err(|_| wrong())
+    flags::accept(command, INERT)
 }
 
 #[cfg(test)]
@@ -403,24 +330,6 @@ mod tests {
         let twice = parse(&["--default-ls=a", "--default-ls=b", "--enable-np", "--enable-np=false"]).unwrap();
         assert_eq!(twice.acting.default_ls, "b");
         assert_eq!(twice.inert, ["--enable-np=false"]);
-    }
-
-    #[test]
-    fn durations_as_go_reads_them() {
-        for (text, ms) in [
-            ("30s", 30_000),
-            ("1m30s", 90_000),
-            ("24h", 86_400_000),
-            ("500ms", 500),
-            ("1.5s", 1_500),
-            ("0", 0),
-            ("1h0m1s", 3_601_000),
-        ] {
-            assert_eq!(go_duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in ["", "5", "s", "1x", "-1s", "1s2", ".s"] {
-            assert!(go_duration(text).is_err(), "{text}");
-        }
     }
 
     // What Kube-OVN's own manifest passes (facts: the names and values are its interface).
@@ -469,10 +378,27 @@ mod tests {
             "--enable-live-migration-optimize=true",
             "--enable-ovn-lb-prefer-local=false",
             "--image=docker.io/kubeovn/kube-ovn:v1.15.0",
+            "--detect-mult=3",
+            "--log-perm=640",
+            "--cert-manager-ipsec-cert=false",
+            "--enable-record-tunnel-key=true",
+            "--tls-min-version=TLS12",
+            "--tls-max-version=",
+            "--tls-cipher-suites=",
+            "--stderrthreshold=2",
+            "--vmodule=",
             "-v=3",
         ])
         .unwrap();
-        assert_eq!(flags.inert, ["--default-vlan-id=100", "--image=docker.io/kubeovn/kube-ovn:v1.15.0"]);
+        assert_eq!(
+            flags.inert,
+            [
+                "--default-vlan-id=100",
+                "--image=docker.io/kubeovn/kube-ovn:v1.15.0",
+                "--tls-min-version=TLS12",
+                "--enable-record-tunnel-key=true"
+            ]
+        );
         assert_eq!(flags.acting.verbosity, 3);
         assert!(!flags.acting.enable_external_vpc);
     }

@@ -38,7 +38,7 @@ pub fn connect(flags: &Flags, wanted: Wanted, indexes: Vec<IndexSpec>) -> Result
         // An election takes about a second: look again often enough not to add to it.
         .backoff(Backoff { cap: Duration::from_secs(2), ..Backoff::default() });
     config.session.indexes = indexes;
-    config.session.request_timeout = flags.connect_timeout().max(Duration::from_secs(1)) * 10;
+    config.session.connect_timeout = flags.connect_timeout();
     if flags.nb.iter().any(|endpoint| endpoint.starts_with("ssl:")) {
         config = config.tls(TlsConfig {
             private_key: flags.acting.ovn_ssl_key.clone().into(),

@@ -3,7 +3,7 @@
 //! Decides nothing but order: all that waits is handed to the engine before it is asked once what to do, so a
 //! burst becomes one batch and a single event waits for nobody.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tombolo_engine::{Effect, Engine, Event, Leadership, Object, WatchEvent};
-use tombolo_observe::{Observer, Probe};
+use tombolo_observe::{Observer, Probe, listen};
 use tracing::{debug, info, warn};
 
 use crate::admission::Question;
@@ -137,7 +137,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
     result
 }
 
-/// Health and metrics on all addresses, both families where the host has both.
+/// Health and metrics.
 async fn serve(
     flags: &Flags,
     observer: &Observer,
@@ -148,16 +148,16 @@ async fn serve(
     if port == 0 {
         return Ok(());
     }
-    let any6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    let any4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    let listener = match tokio::net::TcpListener::bind(any6).await {
-        Ok(listener) => listener,
-        Err(_) => tokio::net::TcpListener::bind(any4)
-            .await
-            .with_context(|| format!("listening on port {port} for health and metrics: is another controller running on this host? (--pprof-port)"))?,
-    };
-    let (observer, end) = (observer.clone(), end.clone());
-    tasks.spawn(async move { observer.serve_on(listener, end.cancelled_owned()).await });
+    for address in &flags.addresses {
+        let listener = listen::bind(SocketAddr::new(*address, port)).await.with_context(|| {
+            format!(
+                "listening on {address}, port {port} for health and metrics: is another controller running on this \
+                 host? (--pprof-port, --metrics-address)"
+            )
+        })?;
+        let (observer, end) = (observer.clone(), end.clone());
+        tasks.spawn(async move { observer.serve_on(listener, end.cancelled_owned()).await });
+    }
     Ok(())
 }
 
