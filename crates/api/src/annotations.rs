@@ -148,6 +148,14 @@ pub const EPOCH: &str = "tombolo.io/epoch";
 pub const POD_UID: &str = "tombolo.io/pod-uid";
 /// Ours, on a pod: MTU of its interface in bytes, where the network demands one (Neutron's `neutron:mtu`).
 pub const MTU: &str = "tombolo.io/mtu";
+/// Ours, on a Node, by its agent: `true` if the interfaces that it makes bear `iface-id-ver`.
+pub const INTERFACE_VERSION: &str = "tombolo.io/iface-id-ver";
+/// Ours, on a Subnet: `false` lets its pods send from any address, where port security is on.
+pub const SUBNET_PORT_SECURITY: &str = "tombolo.io/port-security";
+/// Ours, on a Subnet: addresses and networks that its pods may send from beside their own (VRRP), separated by commas.
+pub const ALLOWED_ADDRESSES: &str = "tombolo.io/allowed-addresses";
+/// Ours, on a Subnet: `true` lets its pods ask for static addresses inside `excludeIps`.
+pub const STATIC_IN_EXCLUDED: &str = "tombolo.io/static-in-excluded";
 /// Ours, on an object: how much of the delete brake's count an operator has released.
 pub const BRAKE_RELEASE: &str = "tombolo.io/brake-release";
 

@@ -46,7 +46,7 @@ pub fn is_ovn_provider(provider: &str) -> bool {
 
 /// The spec of subnet `name` with all defaults, and addresses in canonical form:
 /// provider `ovn`; the default VPC (for providers in OVN); protocol and CIDR from `cidrBlock`; per family the
-/// first address as gateway, excluded; `distributed` in the default VPC but for the join subnet;
+/// first address (the last of two) as gateway, excluded; `distributed` in the default VPC but for the join subnet;
 /// `enableLb` in the default VPC but for the join subnet; `default` on the default subnet alone; no
 /// underlay-to-overlay settings without a VLAN.
 ///
@@ -88,7 +88,7 @@ fn fill_gateway(spec: &mut SubnetSpec, cidr: DualCidr) {
     }
     let gateways: Vec<IpAddr> = cidr
         .iter()
-        .map(|c| given.iter().copied().find(|g| Family::of(*g) == c.family()).unwrap_or(c.first_usable()))
+        .map(|c| given.iter().copied().find(|g| Family::of(*g) == c.family()).unwrap_or(c.default_gateway()))
         .collect();
     spec.gateway = gateways.iter().map(|g| g.to_string()).collect::<Vec<_>>().join(",");
     let excluded: Vec<AddrRange> =

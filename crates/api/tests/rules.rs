@@ -353,15 +353,18 @@ fn pods() {
         ("logical_switch", "net2"),
         ("ip_address", "fd00::9,12.0.1.9/24"),
         ("mac_address", "00:00:00:7A:2E:93"),
-        ("ip_family", "ipv4"),
         ("port_security", "true"),
     ]);
     let request = validate::pod(&all, "ovn").unwrap();
     assert_eq!(request.subnet.as_deref(), Some("net2"));
     assert_eq!(request.addresses.iter().map(|a| a.to_string()).collect::<Vec<_>>(), ["12.0.1.9", "fd00::9"]);
     assert_eq!(request.mac.unwrap().to_kube_ovn(), "00:00:00:7A:2E:93");
-    assert_eq!(request.families, [Family::V4]);
+    assert_eq!(request.families, [Family::V4, Family::V6]);
     assert!(request.port_security);
+    for (family, expected) in [("IPv4", Family::V4), ("ipv6", Family::V6)] {
+        let request = validate::pod(&annotations(&[("ip_family", family)]), "ovn").unwrap();
+        assert_eq!(request.families, [expected]);
+    }
     // Those of the first interface say nothing about a further one.
     assert_eq!(validate::pod(&all, "net1.ns1.ovn").unwrap().subnet, None);
 
@@ -375,21 +378,45 @@ fn pods() {
     assert_eq!(sizes(pool("12.0.1.9,fd00::9")), [2]);
     assert_eq!(sizes(pool("12.0.1.9,fd00::9;12.0.1.10,fd00::a")), [2, 2]);
     assert_eq!(pool("pool-1"), IpPool::Named("pool-1".into()));
+    // An entry that can't be read keeps its place.
+    assert_eq!(sizes(pool("12.0.1.9,x,12.0.1.11")), [1, 0, 1]);
+    let many = |n: usize| vec!["12.0.1.9"; n].join(",");
+    assert_eq!(sizes(pool(&many(validate::POOL_ENTRIES))).len(), validate::POOL_ENTRIES);
+    let too_many = many(validate::POOL_ENTRIES + 1);
 
     for (key, value) in [
         ("ip_address", "12.0.1"),
         ("ip_address", "12.0.1.1,12.0.1.2"),
         ("mac_address", "00:00"),
         ("mac_address", "01:00:00:00:00:01"),
-        ("ip_pool", "12.0.1.1,x"),
+        ("ip_pool", "y,x"),
+        ("ip_pool", "Pool_1"),
+        ("ip_pool", &too_many),
         ("ip_family", "4"),
+        ("logical_switch", "net2\nlevel=error"),
+        ("logical_switch", "Net2"),
+        ("logical_switch", "net2,net3"),
     ] {
         let problems = validate::pod(&annotations(&[(key, value)]), "ovn").unwrap_err();
+        assert!(problems[0].message.len() < 300 && !problems[0].message.contains('\n'), "{problems:?}");
         assert_eq!(
             reasons(&problems),
             [(format!("metadata.annotations[ovn.kubernetes.io/{key}]").as_str(), "InvalidAnnotation")]
         );
     }
+}
+
+#[test]
+fn texts_of_pods_are_cut_and_quoted_and_contradictions_refused() {
+    let long = "A\n".repeat(100_000);
+    for key in ["logical_switch", "ip_address", "mac_address", "ip_pool", "ip_family"] {
+        let problems = validate::pod(&annotations(&[(key, &long)]), "ovn").unwrap_err();
+        let message = &problems[0].message;
+        assert!(message.len() < 400 && !message.contains('\n'), "{key}: {message}");
+    }
+    let both = annotations(&[("ip_family", "ipv6"), ("ip_address", "12.0.1.9")]);
+    let problems = validate::pod(&both, "ovn").unwrap_err();
+    assert!(problems[0].message.contains("12.0.1.9"), "{problems:?}");
 }
 
 #[test]

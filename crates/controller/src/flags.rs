@@ -83,6 +83,9 @@ pub struct Acting {
     /// The value of spec.enableLb of Subnets that don't set it
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     pub enable_lb: bool,
+    /// Pods send from their own addresses only, in all Vpcs (on routers of Neutron's they always do)
+    #[arg(long, default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    pub enable_port_security: bool,
     /// Which routers of others are shown, as a label selector over their external_ids; empty means all
     #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
     pub external_vpc_selector: String,

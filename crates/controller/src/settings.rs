@@ -27,6 +27,7 @@ pub fn config(flags: &Flags, cluster: &str) -> Result<Config> {
             text => Some(cidr("--service-cluster-ip-range", text)?),
         },
         enable_lb: f.enable_lb,
+        port_security: f.enable_port_security,
         external_vpcs: f.enable_external_vpc,
         router_selector: Selector::parse(&f.external_vpc_selector)
             .map_err(|e| anyhow!("--external-vpc-selector: {e}"))?,

@@ -69,6 +69,7 @@ pub(crate) fn object_of(owner: &Owner) -> Option<(Kind, &str, &str)> {
         OwnerKind::Namespace => Kind::Namespace,
         OwnerKind::Node => Kind::Node,
         OwnerKind::Pod => Kind::Pod,
+        OwnerKind::Ip => Kind::Ip,
         OwnerKind::Cluster => return None,
     };
     let (namespace, name) = owner.namespaced();

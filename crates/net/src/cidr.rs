@@ -62,7 +62,23 @@ impl Cidr {
         AddrRange::spanning(bits_addr(self.family(), first + 1), bits_addr(self.family(), last - 1))
     }
 
-    /// The lowest address a host may have: Kube-OVN's default gateway.
+    /// Whether it is an IPv4 network of two addresses. northd takes the last one for a broadcast address there too, if the
+    /// router has the first, and drops what comes from it: the last one has to be the router's, the first the host's.
+    pub fn is_pair(self) -> bool {
+        self.family() == Family::V4 && self.prefix() == 31
+    }
+
+    /// The addresses that hosts behind a router of OVN may have, as a range: the usable ones, but see [`Cidr::is_pair`].
+    pub fn assignable(self) -> AddrRange {
+        if self.is_pair() { AddrRange::spanning(self.network(), self.network()) } else { self.usable() }
+    }
+
+    /// The gateway where a user names none: the lowest usable address, as Kube-OVN's, but see [`Cidr::is_pair`].
+    pub fn default_gateway(self) -> IpAddr {
+        if self.is_pair() { self.last_usable() } else { self.first_usable() }
+    }
+
+    /// The lowest address a host may have.
     pub fn first_usable(self) -> IpAddr {
         self.usable().first()
     }

@@ -26,7 +26,9 @@ pub enum ReserveError {
         cidr: String,
     },
     /// The network or broadcast address.
-    #[error("address {addr} is the network or broadcast address of {cidr}; choose another one")]
+    #[error(
+        "address {addr} is the network or broadcast address of {cidr}, or one that OVN doesn't deliver to; choose another one"
+    )]
     NotUsable {
         /// The wanted address.
         addr: IpAddr,
@@ -87,7 +89,7 @@ impl Pool {
     /// A pool of all usable addresses of `cidr` but `gateway` and `excluded`; what of the two lies outside
     /// (or is of the other family) has no effect.
     pub fn new(cidr: Cidr, gateway: Option<IpAddr>, excluded: impl IntoIterator<Item = AddrRange>) -> Self {
-        let usable = cidr.usable().bits();
+        let usable = cidr.assignable().bits();
         let excluded: RangeSet =
             excluded.into_iter().filter(|r| r.family() == cidr.family()).map(AddrRange::bits).collect();
         let gateway = gateway.filter(|g| cidr.contains(*g)).map(addr_bits);
@@ -113,7 +115,7 @@ impl Pool {
     }
 
     fn rebuild_free(&mut self) {
-        let mut free = RangeSet::from_range(self.cidr.usable().bits());
+        let mut free = RangeSet::from_range(self.cidr.assignable().bits());
         self.excluded.ranges().for_each(|r| free.remove_range(r));
         if let Some(gateway) = self.gateway {
             free.remove(gateway);
@@ -198,7 +200,7 @@ impl Pool {
         if let Some(has) = self.by_owner.get(owner) {
             return Err(ReserveError::OwnerHasOther { owner: owner.to_owned(), has: self.addr(*has), addr });
         }
-        if !self.cidr.usable().contains(addr) {
+        if !self.cidr.assignable().contains(addr) {
             return Err(ReserveError::NotUsable { addr, cidr: self.cidr });
         }
         if self.gateway == Some(bits) {
@@ -212,7 +214,10 @@ impl Pool {
         let bits = self.by_owner.remove(owner)?;
         self.by_addr.remove(&bits);
         let addr = self.addr(bits);
-        if self.cidr.usable().contains(addr) && !self.excluded.contains(bits) && self.gateway != Some(bits) {
+        if self.cidr.assignable().contains(addr)
+            && !self.excluded.contains(bits)
+            && self.gateway != Some(bits)
+        {
             self.free.insert(bits);
         }
         Some(addr)

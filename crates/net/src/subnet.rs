@@ -63,6 +63,14 @@ pub enum SubnetPoolError {
         /// Its network.
         cidr: String,
     },
+    /// The subnet has none of the wanted families.
+    #[error(
+        "the subnet is {cidr}, which has no address of the family asked for; choose another subnet or family"
+    )]
+    NoFamily {
+        /// The subnet's networks.
+        cidr: String,
+    },
     /// More than one address of a family was asked for.
     #[error("two addresses of one family were asked for: {0} and {1}")]
     TwoOfOneFamily(IpAddr, IpAddr),
@@ -144,6 +152,9 @@ impl SubnetPool {
     ) -> Result<Addresses, SubnetPoolError> {
         let v4 = self.plan_family(owner, addrs, Family::V4, families)?;
         let v6 = self.plan_family(owner, addrs, Family::V6, families)?;
+        if v4.is_none() && v6.is_none() {
+            return Err(SubnetPoolError::NoFamily { cidr: self.cidr.to_string() });
+        }
         let mac = self.take_mac(owner, mac)?;
         // Nothing can fail from here on: each address was checked against the same state.
         for (pool, addr) in [(&mut self.v4, v4), (&mut self.v6, v6)] {

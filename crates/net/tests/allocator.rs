@@ -80,7 +80,8 @@ fn tiny_networks() {
             .collect::<Vec<_>>()
     };
     assert_eq!(all("10.0.0.4/32"), ["10.0.0.4"]);
-    assert_eq!(all("10.0.0.4/31"), ["10.0.0.4", "10.0.0.5"]);
+    // OVN doesn't deliver what a host sends that has the last address.
+    assert_eq!(all("10.0.0.4/31"), ["10.0.0.4"]);
     assert_eq!(all("10.0.0.4/30"), ["10.0.0.5", "10.0.0.6"]);
     assert_eq!(all("255.255.255.252/30"), ["255.255.255.253", "255.255.255.254"]);
     assert_eq!(all("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffc/126").len(), 2);
@@ -172,8 +173,8 @@ proptest! {
     fn one_address_one_owner(cidr in cidrs(), steps in steps()) {
         let base = addr_bits(cidr.network());
         let at = |n: u8| bits_addr(cidr.family(), base.saturating_add(u128::from(n)));
-        let gateway = cidr.first_usable();
-        let usable = cidr.usable();
+        let gateway = cidr.default_gateway();
+        let usable = cidr.assignable();
         let mut pool = Pool::new(cidr, Some(gateway), []);
         let mut model: BTreeMap<IpAddr, String> = BTreeMap::new();
         let mut excluded: Option<AddrRange> = None;

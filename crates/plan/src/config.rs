@@ -31,6 +31,8 @@ pub struct Config {
     pub service_cidr: Option<DualCidr>,
     /// `--enable-lb`.
     pub enable_lb: bool,
+    /// `--enable-port-security`: pods send from their own addresses only, in all Vpcs. On routers of Neutron's they always do.
+    pub port_security: bool,
     /// `--enable-external-vpc`.
     pub external_vpcs: bool,
     /// `--external-vpc-selector`: which of Neutron's routers are shown. Empty for all.

@@ -143,6 +143,8 @@ pub struct AddressRequest {
     pub subnets: Vec<String>,
     /// Addresses the user asked for; empty for any.
     pub addresses: Vec<std::net::IpAddr>,
+    /// Families to take addresses of, where the subnet has them.
+    pub families: Vec<tombolo_net::Family>,
     /// MAC the user asked for.
     pub mac: Option<tombolo_net::Mac>,
     /// Pod or node name, as `spec.podName`.

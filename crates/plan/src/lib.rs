@@ -5,6 +5,7 @@
 //! (`tombolo-engine`).
 
 pub mod admission;
+mod asking;
 pub mod config;
 pub mod desired;
 pub mod nb;
@@ -15,8 +16,10 @@ mod cluster;
 pub mod namespace;
 pub mod node;
 pub mod pod;
+pub mod reservation;
 mod row;
 pub mod subnet;
+mod tenancy;
 pub mod time;
 mod vpc;
 mod write;
@@ -36,6 +39,7 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
         OwnerKind::Namespace => namespace::plan(world, &owner.name),
         OwnerKind::Node => node::plan(world, &owner.name),
         OwnerKind::Pod => pod::plan(world, owner),
+        OwnerKind::Ip => reservation::plan(world, &owner.name),
     }
 }
 

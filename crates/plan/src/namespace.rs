@@ -1,31 +1,159 @@
-//! What a namespace is told: which subnets its pods get addresses from (Kube-OVN's annotations).
+//! Which Subnets the pods of a namespace get addresses from, and what the namespace is told of them (Kube-OVN's
+//! annotations).
 
 use std::collections::BTreeMap;
 
 use tombolo_api::annotations::{CIDR, EXCLUDE_IPS, LOGICAL_SWITCH};
+use tombolo_api::{ConditionStatus, condition};
 
-use crate::desired::{Kind, Plan};
-use crate::world::World;
+use crate::desired::{Kind, Plan, Problem};
+use crate::owner::Owner;
+use crate::subnet;
+use crate::tenancy;
+use crate::world::{SubnetEntry, World};
 use crate::write;
 
-/// The subnets for pods of `namespace`, in the order in which they are tried.
-pub fn subnets(world: &World, namespace: &str) -> Vec<String> {
+/// The reason when a namespace of a Vpc has no Subnet there.
+const NO_SUBNET: &str = "NoSubnetInVpc";
+
+/// Where new pods of a namespace go.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// Subnets that serve them, in the order in which they are tried.
+    pub usable: Vec<String>,
+    /// Why Subnets that list the namespace don't.
+    pub refused: Vec<Problem>,
+    /// Why Subnets that merely select it by its labels don't: told to the namespace, since the pods may well be elsewhere.
+    pub unselected: Vec<Problem>,
+    /// None is usable: the owner whose change may help.
+    pub waits_for: Option<Owner>,
+}
+
+/// What becomes of a pod that is to be on a Subnet.
+pub(crate) enum Verdict {
+    /// It may be.
+    Served,
+    /// Not yet; nothing is wrong.
+    Coming,
+    /// No; why.
+    Refused(Problem),
+}
+
+/// Whether a Subnet serves a new pod of a namespace.
+pub(crate) fn verdict(world: &World, name: &str, namespace: &str) -> Verdict {
+    let refused =
+        |reason: &str, message: String| Verdict::Refused(Problem { reason: reason.to_owned(), message });
+    let Some(entry) = world.subnets.get(name) else {
+        // The default Subnet is ours to make: a pod that is older than it just waits.
+        if name == world.config.default_subnet {
+            return Verdict::Coming;
+        }
+        return refused(
+            "SubnetNotFound",
+            format!("there is no Subnet {name}; create it, or name another one"),
+        );
+    };
+    if let Some(problem) = tenancy::denied(world, name, namespace) {
+        return Verdict::Refused(problem);
+    }
+    if entry.is_terminating() {
+        let text = format!("Subnet {name} is being deleted and gives no more addresses; name another one");
+        return refused("SubnetNotReady", text);
+    }
+    if subnet::is_established(world, name) && world.established(name).is_some() {
+        return Verdict::Served;
+    }
+    match refusal(entry) {
+        Some(why) => refused("SubnetNotReady", format!("Subnet {name} isn't served: {why}")),
+        None => Verdict::Coming,
+    }
+}
+
+/// Why a Subnet isn't served, in the words of its own condition; `None` while there is no verdict on its present spec.
+fn refusal(entry: &SubnetEntry) -> Option<&str> {
+    let object = &entry.object;
+    let ready = condition::get(&object.status.as_ref()?.conditions, condition::READY)?;
+    let present =
+        ready.observed_generation.is_none() || ready.observed_generation == object.metadata.generation;
+    (ready.status == ConditionStatus::False && present).then_some(ready.message.as_str())
+}
+
+/// The Subnets that name the namespace, in the order in which they are tried: a Vpc that has it may say which comes first.
+fn candidates(world: &World, namespace: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    // A Vpc that lists the namespace may say which of its subnets comes first.
-    if let Some(vpc) = world.vpc_of_namespace(namespace)
-        && world.subnets.contains_key(&vpc.spec.default_subnet)
-    {
-        names.push(vpc.spec.default_subnet.clone());
+    for vpc in world.vpcs_of_namespace(namespace) {
+        let Some(first) = world.vpcs.get(vpc).map(|object| &object.spec.default_subnet) else { continue };
+        // One of another Vpc is none of this Vpc's to give.
+        if world.subnets.get(first).is_some_and(|entry| entry.spec.vpc == vpc) && !names.contains(first) {
+            names.push(first.clone());
+        }
     }
     for name in world.subnets_of_namespace(namespace) {
         if !names.iter().any(|n| n == name) {
             names.push(name.to_owned());
         }
     }
-    if names.is_empty() {
-        names.push(world.config.default_subnet.clone());
-    }
     names
+}
+
+/// Where new pods of a namespace go that name no Subnet themselves. A Subnet that isn't served doesn't take them down:
+/// the next one does, or the default one where that is safe (see [`tenancy::bound`]).
+pub(crate) fn choose(world: &World, namespace: &str) -> Choice {
+    let mut choice = Choice::default();
+    let mut coming = None;
+    let all = candidates(world, namespace);
+    for name in &all {
+        let listed = world.listing_subnets(namespace).any(|it| it == name);
+        match verdict(world, name, namespace) {
+            Verdict::Served => choice.usable.push(name.clone()),
+            Verdict::Coming => drop(coming.get_or_insert(name)),
+            Verdict::Refused(problem) if listed => choice.refused.push(problem),
+            Verdict::Refused(problem) => choice.unselected.push(problem),
+        }
+    }
+    if !choice.usable.is_empty() {
+        return choice;
+    }
+    if let Some(name) = coming {
+        choice.waits_for = Some(Owner::subnet(name));
+    } else if tenancy::bound(world, namespace) {
+        choice.waits_for = all.first().map(|name| Owner::subnet(name));
+        if all.is_empty() {
+            choice.refused.push(Problem {
+                reason: NO_SUBNET.to_owned(),
+                message: format!(
+                    "a Vpc has namespace {namespace} in its spec.namespaces, but no Subnet names the namespace; add it to \
+                     spec.namespaces of one"
+                ),
+            });
+        }
+    } else {
+        let default = world.config.default_subnet.as_str();
+        match verdict(world, default, namespace) {
+            Verdict::Served => choice.usable.push(default.to_owned()),
+            Verdict::Coming => choice.waits_for = Some(Owner::subnet(default)),
+            Verdict::Refused(problem) => {
+                choice.waits_for = Some(Owner::subnet(default));
+                choice.refused.push(problem);
+            }
+        }
+    }
+    choice
+}
+
+/// Where a pod goes: on the Subnet that it names, or where its namespace's pods go.
+pub(crate) fn of_pod(world: &World, named: Option<&str>, namespace: &str) -> Choice {
+    let Some(name) = named else { return choose(world, namespace) };
+    let mut choice = Choice::default();
+    match verdict(world, name, namespace) {
+        Verdict::Served => choice.usable.push(name.to_owned()),
+        Verdict::Coming => choice.waits_for = Some(Owner::subnet(name)),
+        Verdict::Refused(problem) => {
+            choice.refused.push(problem);
+            choice.waits_for = Some(Owner::subnet(name));
+        }
+    }
+    choice
 }
 
 /// Annotations of the namespace.
@@ -35,18 +163,41 @@ pub fn plan(world: &World, name: &str) -> Plan {
     else {
         return plan;
     };
-    let subnets = subnets(world, name);
-    let known: Vec<_> = subnets.iter().filter_map(|subnet| world.established(subnet)).collect();
-    if known.len() != subnets.len() {
-        return plan; // its Subnet is yet to come, and makes this owner dirty
+    let choice = choose(world, name);
+    // That its Subnet is yet to be made is nothing to warn of before there are pods.
+    plan.problems.extend(choice.refused.into_iter().filter(|problem| problem.reason != NO_SUBNET));
+    plan.problems.extend(choice.unselected);
+    plan.problems.extend(stray_defaults(world, name));
+    if choice.usable.is_empty() {
+        // What it was told stays true of the pods that it has.
+        plan.waits_for = choice.waits_for;
+        return plan;
     }
-    let cidrs: Vec<&str> = known.iter().map(|it| it.spec.cidr_block.as_str()).collect();
-    let excluded: Vec<String> = known.iter().map(|it| it.spec.exclude_ips.join(",")).collect();
+    let known: Vec<_> = choice.usable.iter().filter_map(|subnet| world.established(subnet)).collect();
+    let cidrs: Vec<&str> = known.iter().map(|subnet| subnet.spec.cidr_block.as_str()).collect();
+    let excluded: Vec<String> = known.iter().map(|subnet| subnet.spec.exclude_ips.join(",")).collect();
     let wanted = BTreeMap::from([
-        (LOGICAL_SWITCH, Some(subnets.join(","))),
+        (LOGICAL_SWITCH, Some(choice.usable.join(","))),
         (CIDR, Some(cidrs.join(";"))),
         (EXCLUDE_IPS, Some(excluded.join(";"))),
     ]);
     plan.after.extend(write::annotations(Kind::Namespace, &object.metadata, &wanted));
     plan
+}
+
+/// Words for a `spec.defaultSubnet` that isn't a Subnet of its Vpc: it isn't used.
+fn stray_defaults(world: &World, namespace: &str) -> Vec<Problem> {
+    let stray = |vpc: &str| {
+        let wanted = world.vpcs.get(vpc)?.spec.default_subnet.as_str();
+        let entry: &SubnetEntry = world.subnets.get(wanted)?;
+        (entry.spec.vpc != vpc).then(|| Problem {
+            reason: "DefaultSubnetOfAnotherVpc".to_owned(),
+            message: format!(
+                "spec.defaultSubnet of Vpc {vpc} is {wanted}, which is a Subnet of Vpc {}; it isn't used for namespace \
+                 {namespace}",
+                entry.spec.vpc
+            ),
+        })
+    };
+    world.vpcs_of_namespace(namespace).filter_map(stray).collect()
 }

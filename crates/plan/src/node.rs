@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Bound;
 
 use tombolo_api::Ip;
 use tombolo_api::annotations::{
@@ -12,9 +13,10 @@ use tombolo_net::{Family, parse_addr_pair};
 use tombolo_ovsdb::{Datum, Uuid};
 
 use crate::desired::{AddressRequest, DesiredRow, Edge, Kind, Managed, Plan, Rows};
-use crate::nb::table;
+use crate::nb::{self, table};
 use crate::owner::{ClusterId, Owner};
-use crate::pod::{other_bears, port_addresses};
+use crate::pod::{name_taken, other_bears, port_addresses};
+use crate::reservation;
 use crate::row::{child_ids, external_ids, string, strings};
 use crate::subnet::{is_established, switch_uuid};
 use crate::world::World;
@@ -32,6 +34,24 @@ pub fn group_name(node: &str) -> String {
     format!("node.{}", node.replace('-', "."))
 }
 
+/// The name of a node's port group in the database: the one that stands, or [`group_name`], which nodes `a-b` and `a.b`
+/// share: the one that comes second gets a name that nobody else has.
+fn group_in_use(world: &World, node: &str) -> String {
+    let uuid = group_uuid(&world.config.cluster, node);
+    if let Some(name) = world.nb.row(table::PORT_GROUP, &uuid).and_then(|row| row.str("name")) {
+        return name.to_owned();
+    }
+    let name = group_name(node);
+    let is_ours = |row: &tombolo_ovsdb::Row| {
+        matches!(nb::ownership(&world.config.cluster, row), nb::Ownership::Ours(_))
+    };
+    let stands = nb::named(&world.nb, table::PORT_GROUP, &name).into_iter().any(|(_, row)| is_ours(row));
+    // Of two that come at once it is the first one's.
+    let before = (Bound::Unbounded, Bound::Excluded(node));
+    let earlier = || world.nodes.range::<str, _>(before).any(|(other, _)| group_name(other) == name);
+    if stands || earlier() { format!("{name}.{}", &uuid.simple().to_string()[..8]) } else { name }
+}
+
 /// The row of a node's port group: the pods of the default Vpc on it.
 #[must_use]
 pub fn group_uuid(cluster: &ClusterId, node: &str) -> Uuid {
@@ -41,9 +61,12 @@ pub fn group_uuid(cluster: &ClusterId, node: &str) -> Uuid {
 /// What should stand of a node.
 pub fn plan(world: &World, name: &str) -> Plan {
     let owner = Owner::node(name);
-    let ip = world.ips.get(&port_name(name));
+    let holder = world.ips.get(&port_name(name)).map(|ip| World::owner_of_ip(ip));
+    // A pod may have the name of a node's port: what is its own isn't the node's to take or to delete.
+    let ip = world.ips.get(&port_name(name)).filter(|_| holder.as_ref() == Some(&owner));
     let Some(node) = world.nodes.get(name) else {
         let explained = world.seen_deleted.contains(&owner);
+        let ip = ip.filter(|ip| !reservation::is_kept(ip));
         let after = ip.map(|ip| write::delete(Kind::Ip, &ip.metadata)).into_iter().collect();
         return Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() };
     };
@@ -53,6 +76,9 @@ pub fn plan(world: &World, name: &str) -> Plan {
         plan.waits_for = Some(Owner::subnet(join));
         return plan;
     };
+    if let Some(holder) = holder.filter(|_| ip.is_none()) {
+        return name_taken(&port_name(name), &holder);
+    }
     let Some(ip) = ip else {
         // A node keeps the address that it was told before, if nobody else has it.
         let told = |key| node.annotation(key).unwrap_or_default();
@@ -66,6 +92,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
                 .into_iter()
                 .filter(free)
                 .collect(),
+            families: vec![Family::V4, Family::V6],
             mac: told(MAC_ADDRESS)
                 .parse()
                 .ok()
@@ -82,7 +109,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         plan.problem("AcquireAddressFailed", why.to_owned());
         // An address that no port bears yet is given up for another one (invariant 5).
         let port = world.config.cluster.row_uuid(table::SWITCH_PORT, &owner, "port");
-        if world.nb.row(table::SWITCH_PORT, &port).is_none() {
+        if world.nb.row(table::SWITCH_PORT, &port).is_none() && !reservation::is_kept(ip) {
             plan.before.push(write::delete(Kind::Ip, &ip.metadata));
         }
         return plan;
@@ -111,6 +138,7 @@ fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
     let owner = Owner::node(name);
     let join = world.config.join_subnet.as_str();
     let switch = switch_uuid(cluster, join);
+    let group = group_in_use(world, name);
     let mut rows = vec![
         DesiredRow {
             table: table::SWITCH_PORT,
@@ -127,7 +155,7 @@ fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
             table: table::PORT_GROUP,
             uuid: group_uuid(cluster, name),
             columns: [
-                ("name", string(&group_name(name))),
+                ("name", string(&group)),
                 ("external_ids", Managed::Keys(external_ids(cluster, &owner, [("node", name)]))),
             ]
             .into(),
@@ -162,7 +190,7 @@ fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
     for family in [Family::V4, Family::V6] {
         let Some(hop) = hop(family) else { continue };
         let word = if family == Family::V4 { "ip4" } else { "ip6" };
-        let matching = format!("{word}.src == ${}_{word}", group_name(name));
+        let matching = format!("{word}.src == ${group}_{word}");
         policy(format!("egress/{word}"), 29_000, matching, hop);
     }
     Rows { rows, ..Rows::default() }

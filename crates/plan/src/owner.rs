@@ -37,8 +37,10 @@ pub enum OwnerKind {
     Namespace,
     /// A Node: its port in `join`, its port group, its policies.
     Node,
-    /// A Pod: its port. Also an IP object without a pod.
+    /// A Pod: its port.
     Pod,
+    /// An IP object that a user made: owns no rows, only an address.
+    Ip,
 }
 
 impl OwnerKind {
@@ -52,6 +54,7 @@ impl OwnerKind {
             OwnerKind::Namespace => "namespace",
             OwnerKind::Node => "node",
             OwnerKind::Pod => "pod",
+            OwnerKind::Ip => "ip",
         }
     }
 }
@@ -97,13 +100,19 @@ impl Owner {
         Owner { kind: OwnerKind::Pod, name: Arc::from(format!("{namespace}/{name}")) }
     }
 
+    /// The owner for an IP object that a user made.
+    #[must_use]
+    pub fn ip(name: &str) -> Self {
+        Owner { kind: OwnerKind::Ip, name: Arc::from(name) }
+    }
+
     /// Namespace and name of a pod; an empty namespace for everything else.
     #[must_use]
     pub fn namespaced(&self) -> (&str, &str) {
         self.name.split_once('/').unwrap_or(("", &self.name))
     }
 
-    /// Reads what [`fmt::Display`] writes. `None` for what no version of ours wrote.
+    /// Reads what [`fmt::Display`] writes, for the owners that have rows. `None` for what no version of ours wrote.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (kind, name) = text.split_once('/')?;

@@ -4,24 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tombolo_api::annotations::{
-    ALLOCATED, CIDR, GATEWAY, IP_ADDRESS, LOGICAL_ROUTER, LOGICAL_SWITCH, MAC_ADDRESS, MTU, POD_NIC_TYPE,
-    POD_UID, ROUTED, TRUE,
+    ALLOCATED, CHASSIS, CIDR, GATEWAY, INTERFACE_VERSION, IP_ADDRESS, LOGICAL_ROUTER, LOGICAL_SWITCH,
+    MAC_ADDRESS, MTU, POD_NIC_TYPE, POD_UID, ROUTED, TRUE,
 };
 use tombolo_api::defaults::DISTRIBUTED;
-use tombolo_api::validate::{self, IpPool, Place, PodRequest};
+use tombolo_api::validate::{self, Place};
 use tombolo_api::views::PodView;
-use tombolo_api::{ConditionStatus, Ip, condition};
-use tombolo_net::{Mac, parse_addr_pair};
+use tombolo_api::{Ip, SubnetSpec};
+use tombolo_net::{Family, Mac, parse_addr_pair};
 use tombolo_neutron as neutron;
+use tombolo_ovsdb::Uuid;
 
-use crate::desired::{AddressRequest, DesiredRow, Edge, Kind, Link, Plan, Rows};
+use crate::asking::Asking;
+use crate::desired::{AddressRequest, DesiredRow, Edge, Kind, Link, Managed, Plan, Rows};
 use crate::namespace;
 use crate::nb::{self, table};
 use crate::node::group_uuid;
-use crate::owner::Owner;
+use crate::owner::{Owner, OwnerKind};
+use crate::reservation;
 use crate::row::{child_ids, string, strings};
 use crate::subnet::{is_established, switch_uuid};
-use crate::world::{Established, SubnetEntry, World};
+use crate::tenancy;
+use crate::world::World;
 use crate::write;
 
 /// Name of a pod's port, and of its IP object.
@@ -47,28 +51,51 @@ fn is_served(pod: &PodView) -> bool {
 pub fn plan(world: &World, owner: &Owner) -> Plan {
     let (namespace, name) = owner.namespaced();
     let ip_name = port_name(namespace, name);
-    // Two pods can share a port's name ("a.b" in "c" and "a" in "b.c" can't: a namespace has no dots).
-    let ip = world.ips.get(&ip_name).filter(|ip| World::owner_of_ip(ip) == *owner);
+    let holder = world.ips.get(&ip_name).map(|ip| World::owner_of_ip(ip));
+    let ip = world.ips.get(&ip_name).filter(|_| holder.as_ref() == Some(owner));
     let pod = world.pods.get(&owner.name);
-    match pod.filter(|pod| is_served(pod)) {
-        None => {
+    match (pod.filter(|pod| is_served(pod)), ip) {
+        (None, ip) => {
             // Rows first: an address is free only when no port bears it.
             let explained = pod.is_some() || world.seen_deleted.contains(owner);
+            let ip = ip.filter(|ip| !reservation::is_kept(ip));
             let after = ip.map(|ip| write::delete(Kind::Ip, &ip.metadata)).into_iter().collect();
             Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() }
         }
-        Some(pod) => match ip {
+        (Some(pod), None) => match holder {
+            Some(holder) => name_taken(&ip_name, &holder),
             None => request(world, owner, pod, ip_name),
-            // The new pod may ask for other things, and be on another node: it begins with nothing.
-            Some(ip) if is_of_predecessor(ip, pod) => Plan {
-                rows: Some(Rows::none()),
-                after: vec![write::delete(Kind::Ip, &ip.metadata)],
-                explained: true,
-                ..Plan::default()
-            },
-            Some(ip) => serve(world, owner, pod, ip),
         },
+        // The new pod may ask for other things, and be on another node: it begins with nothing.
+        (Some(pod), Some(ip)) if is_of_predecessor(ip, pod) => {
+            let mut plan = Plan { rows: Some(Rows::none()), explained: true, ..Plan::default() };
+            match reservation::is_kept(ip) {
+                false => plan.after.push(write::delete(Kind::Ip, &ip.metadata)),
+                true => {
+                    let nobody = BTreeMap::from([(POD_UID, None)]);
+                    plan.after.extend(write::annotations(Kind::Ip, &ip.metadata, &nobody));
+                }
+            }
+            plan
+        }
+        (Some(pod), Some(ip)) => serve(world, owner, pod, ip),
     }
+}
+
+/// The IP object, and so the port, that would be this owner's is another's of the same name (invariant 10). Who came first
+/// keeps it.
+pub(crate) fn name_taken(ip_name: &str, holder: &Owner) -> Plan {
+    let mut plan = Plan::default();
+    let whose = match holder.kind {
+        OwnerKind::Ip => "an object that a user made for somebody else".to_owned(),
+        _ => format!("that of {holder}"),
+    };
+    plan.problem(
+        "NameTaken",
+        format!("the IP object {ip_name}, whose name is that of the port here, is {whose}; delete that, or use another name"),
+    );
+    plan.waits_for = Some(holder.clone());
+    plan
 }
 
 /// Whether the port of somebody else still bears an address of `ip`: the rows of this owner wait for it then, since
@@ -102,6 +129,15 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
     if pod.is_terminating() {
         return plan; // it never got an address and needs none any more
     }
+    if ip_name.len() > NAME_LENGTH {
+        let what = format!(
+            "the names of pod and namespace have {} characters together, and an IP object's name <pod>.<namespace> at most \
+             {NAME_LENGTH}; choose shorter ones",
+            ip_name.len()
+        );
+        plan.problem("InvalidName", what);
+        return plan;
+    }
     let none = BTreeMap::new();
     let annotations = pod.metadata.annotations.as_ref().unwrap_or(&none);
     let wanted = match validate::pod(annotations, tombolo_api::OVN_PROVIDER) {
@@ -113,44 +149,11 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
             return plan;
         }
     };
-    let subnets = match &wanted.subnet {
-        Some(subnet) => vec![subnet.clone()],
-        None => namespace::subnets(world, namespace),
-    };
-    let usable: Vec<String> = subnets
-        .iter()
-        .filter(|subnet| {
-            is_established(world, subnet)
-                && !world.subnets.get(*subnet).is_none_or(SubnetEntry::is_terminating)
-        })
-        .cloned()
-        .collect();
+    let choice = namespace::of_pod(world, wanted.subnet.as_deref(), namespace);
+    plan.problems.extend(choice.refused);
+    let usable = choice.usable;
     let Some(first) = usable.first() else {
-        match subnets.iter().find(|subnet| world.subnets.contains_key(*subnet)) {
-            Some(subnet) => {
-                plan.waits_for = Some(Owner::subnet(subnet));
-                if world.subnets.get(subnet).is_some_and(SubnetEntry::is_terminating) {
-                    let text = format!(
-                        "Subnet {subnet} is being deleted and gives no more addresses; name another one"
-                    );
-                    plan.problem("SubnetNotReady", text);
-                } else if let Some(why) = refusal(world, subnet) {
-                    plan.problem("SubnetNotReady", format!("the pod waits for Subnet {subnet}: {why}"));
-                }
-            }
-            None => {
-                let names = subnets.join(", ");
-                let coming = subnets.iter().all(|subnet| *subnet == world.config.default_subnet);
-                plan.waits_for = Some(Owner::subnet(subnets.first().map_or("", String::as_str)));
-                // The default Subnet is ours to make: a pod that is older than it just waits.
-                if !coming {
-                    plan.problem(
-                        "SubnetNotFound",
-                        format!("there is no Subnet {names}; create it, or name another one"),
-                    );
-                }
-            }
-        }
+        plan.waits_for = choice.waits_for;
         return plan;
     };
     let place = place(world, first);
@@ -161,22 +164,21 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
     if validate::refused(&limits) {
         return plan;
     }
-    if let Some(subnet) = outside(world, &wanted, &usable) {
-        plan.problem("AcquireAddressFailed", subnet);
-        return plan;
-    }
-    let addresses = match (&wanted.addresses[..], &wanted.pool) {
-        ([], Some(IpPool::Addresses(choices))) => choose(world, &usable, choices),
-        ([], Some(IpPool::Named(pool))) => {
-            plan.problem("NotSupportedYet", format!("IPPool {pool}: this version doesn't serve IPPools"));
+    let ordinal = pod.stateful_set().and_then(|set| name.strip_prefix(set)?.strip_prefix('-')?.parse().ok());
+    let asking = Asking { world, ip_name: &ip_name, wanted: &wanted };
+    let chosen = match asking.choose(usable, ordinal) {
+        Ok(chosen) => chosen,
+        Err(refused) => {
+            plan.problem(refused.problem.reason, refused.problem.message);
+            plan.waits_for = refused.until_freed.map(|subnet| Owner::subnet(&subnet));
             return plan;
         }
-        (addresses, _) => addresses.to_vec(),
     };
     plan.address = Some(AddressRequest {
         ip_name,
-        subnets: usable,
-        addresses,
+        subnets: chosen.subnets,
+        addresses: chosen.addresses,
+        families: wanted.families,
         mac: wanted.mac,
         pod_name: name.to_owned(),
         namespace: namespace.to_owned(),
@@ -187,12 +189,8 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
     plan
 }
 
-/// Why a Subnet isn't served, in the words of its own condition.
-fn refusal<'a>(world: &'a World, subnet: &str) -> Option<&'a str> {
-    let status = world.subnets.get(subnet)?.object.status.as_ref()?;
-    let ready = condition::get(&status.conditions, condition::READY)?;
-    (ready.status == ConditionStatus::False).then_some(ready.message.as_str())
-}
+/// The longest name of an object.
+const NAME_LENGTH: usize = 253;
 
 fn place(world: &World, subnet: &str) -> Place {
     let vpc = world.established(subnet).map(|it| it.spec.vpc.as_str()).unwrap_or_default();
@@ -205,96 +203,101 @@ fn place(world: &World, subnet: &str) -> Place {
     }
 }
 
-/// The first of the choices that is free, or the first, so that the allocator says what is wrong with it.
-fn choose(world: &World, subnets: &[String], choices: &[Vec<std::net::IpAddr>]) -> Vec<std::net::IpAddr> {
-    let free = |choice: &&Vec<std::net::IpAddr>| {
-        subnets.iter().filter_map(|subnet| world.pool(subnet)).any(|pool| {
-            choice.iter().all(|address| pool.cidr().contains(*address) && pool.holder(*address).is_none())
-        })
-    };
-    choices.iter().find(free).or(choices.first()).cloned().unwrap_or_default()
-}
-
-/// Words for a static address that no subnet of the pod contains.
-fn outside(world: &World, wanted: &PodRequest, subnets: &[String]) -> Option<String> {
-    let address = wanted.addresses.iter().find(|address| {
-        !subnets.iter().filter_map(|subnet| world.pool(subnet)).any(|pool| pool.cidr().contains(**address))
-    })?;
-    let cidrs: Vec<&str> =
-        subnets.iter().filter_map(|s| world.established(s)).map(|e| e.spec.cidr_block.as_str()).collect();
-    Some(format!(
-        "the address {address} asked for by {IP_ADDRESS} is outside of {} ({}); choose one inside, or another subnet",
-        subnets.join(", "),
-        cidrs.join(", ")
-    ))
-}
-
 /// The pod has an address.
 fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
     let mut plan = Plan::default();
     let subnet = ip.spec.subnet.as_str();
-    if !world.subnets.contains_key(subnet) {
-        plan.problem("SubnetNotFound", format!("the Subnet {subnet} of the pod's address is gone"));
-        return plan;
-    }
     let cluster = &world.config.cluster;
     let uuid = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
-    if let Some(why) = world.contested(&ip.metadata.name.clone().unwrap_or_default()) {
-        plan.problem("AcquireAddressFailed", why.to_owned());
-        // An address that no port bears yet is given up for another one (invariant 5).
-        if world.nb.row(table::SWITCH_PORT, &uuid).is_none() {
+    let port = world.nb.row(table::SWITCH_PORT, &uuid);
+    // An address that no port bears yet is given up for another one (invariant 5), unless a user chose it.
+    let give_up = |plan: &mut Plan| {
+        if port.is_none() && !reservation::is_kept(ip) {
             plan.before.push(write::delete(Kind::Ip, &ip.metadata));
         }
+    };
+    if !world.subnets.contains_key(subnet) {
+        plan.problem("SubnetNotFound", format!("the Subnet {subnet} of the pod's address is gone"));
+        give_up(&mut plan);
         return plan;
     }
-    let Some(entry) = world.established(subnet).filter(|_| is_established(world, subnet)) else {
+    if let Some(why) = world.contested(&ip.metadata.name.clone().unwrap_or_default()) {
+        plan.problem("AcquireAddressFailed", format!("AddressConflict: {why}"));
+        give_up(&mut plan);
+        return plan;
+    }
+    // Whoever may write IP objects or pods' annotations doesn't thereby get into a tenant's network. What runs stays.
+    let stands = port.is_some_and(|row| row.key("external_ids", "ls") == Some(subnet));
+    if !stands
+        && !tenancy::runs_with(pod, ip)
+        && let Some(problem) = tenancy::denied(world, subnet, owner.namespaced().0)
+    {
+        plan.problems.push(problem);
+        give_up(&mut plan);
+        return plan;
+    }
+    if reservation::is_to_be_taken(ip, pod) {
+        reservation::take(world, owner, pod, ip, &mut plan);
+        return plan;
+    }
+    let established = world.established(subnet).filter(|_| is_established(world, subnet));
+    let Some(established) = established else {
         plan.waits_for = Some(Owner::subnet(subnet));
         return plan;
     };
     if other_bears(world, owner, ip, &mut plan) {
         return plan;
     }
-    plan.rows = Some(rows(world, owner, pod, ip, entry));
-    let mtu = match entry.spec.mtu {
-        0 => neutron::router(&world.nb, &entry.spec.vpc)
-            .and_then(|router| neutron::router_mtu(&world.nb, &router)),
+    let spec = &established.spec;
+    plan.rows = Some(rows(world, owner, pod, ip, spec));
+    let mtu = match spec.mtu {
+        0 => neutron::router(&world.nb, &spec.vpc).and_then(|router| neutron::router_mtu(&world.nb, &router)),
         mtu => Some(mtu),
     };
+    let own = parse_addr_pair(&ip.spec.ip_address).unwrap_or_default();
+    let has = |family| own.iter().any(|address| Family::of(*address) == family);
+    let joined = |texts: Vec<String>| Some(texts.join(","));
+    let net = &established.net;
+    let cidrs = net.cidr.iter().filter(|cidr| has(cidr.family())).map(|cidr| cidr.to_string()).collect();
+    let gateways = net.gateways.iter().filter(|it| has(Family::of(**it))).map(ToString::to_string).collect();
     let mut wanted = BTreeMap::from([
         (ALLOCATED, Some(TRUE.to_owned())),
         (IP_ADDRESS, Some(ip.spec.ip_address.clone())),
-        (MAC_ADDRESS, Some(ip.spec.mac_address.clone())),
-        (CIDR, Some(entry.spec.cidr_block.clone())),
-        (GATEWAY, Some(entry.spec.gateway.clone())),
+        (CIDR, joined(cidrs)),
+        (GATEWAY, joined(gateways)),
         (LOGICAL_SWITCH, Some(subnet.to_owned())),
-        (LOGICAL_ROUTER, Some(entry.spec.vpc.clone())),
+        (LOGICAL_ROUTER, Some(spec.vpc.clone())),
         (POD_NIC_TYPE, Some("veth-pair".to_owned())),
         (ROUTED, Some(TRUE.to_owned())),
+        // The agent believes the words above if this is the pod's own: they may have been copied with its manifest.
+        (POD_UID, pod.metadata.uid.clone()),
     ]);
+    // A MAC that the user wrote stays as it is spelled.
+    let told = pod.annotation(MAC_ADDRESS).and_then(|text| text.parse::<Mac>().ok());
+    if told.is_none() || told != ip.spec.mac_address.parse().ok() {
+        wanted.insert(MAC_ADDRESS, Some(ip.spec.mac_address.clone()));
+    }
     // While the router or its networks are away, what the pod was told of them stays.
-    if mtu.is_some() || !world.is_external(&entry.spec.vpc) {
+    if mtu.is_some() || !world.is_external(&spec.vpc) {
         wanted.insert(MTU, mtu.map(|mtu| mtu.to_string()));
     }
     plan.after.extend(write::annotations(Kind::Pod, &pod.metadata, &wanted));
     plan
 }
 
-fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, entry: &Established) -> Rows {
+fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, spec: &SubnetSpec) -> Rows {
     let cluster = &world.config.cluster;
     let (namespace, name) = owner.namespaced();
     let subnet = ip.spec.subnet.as_str();
     let switch = switch_uuid(cluster, subnet);
     let uuid = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
-    let addresses = port_addresses(ip);
-    let secured = pod.annotation(tombolo_api::annotations::PORT_SECURITY) == Some(TRUE);
-    let security: Vec<String> = secured.then(|| addresses.clone()).into_iter().collect();
-    let row = DesiredRow {
+    let mut row = DesiredRow {
         table: table::SWITCH_PORT,
         uuid,
         columns: [
             ("name", string(&port_name(namespace, name))),
-            ("addresses", strings([addresses])),
-            ("port_security", strings(security)),
+            ("addresses", strings([port_addresses(ip)])),
+            ("port_security", strings(tenancy::port_security(world, spec, pod, ip))),
             (
                 "external_ids",
                 child_ids(cluster, owner, switch, [("ls", subnet), ("pod", &format!("{namespace}/{name}"))]),
@@ -303,14 +306,46 @@ fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, entry: &Establishe
         .into(),
         edge: Some(Edge { table: table::SWITCH, parent: switch, column: "ports" }),
     };
+    let options = binding(world, pod, ip, &uuid);
+    if !options.is_empty() {
+        row.columns.insert("options", Managed::Keys(options));
+    }
     let node = pod.spec.node_name.as_deref().unwrap_or_default();
     let link =
         Link { table: table::PORT_GROUP, row: group_uuid(cluster, node), column: "ports", target: uuid };
-    let leaves_by_node =
-        entry.spec.vpc == world.config.cluster_router && entry.spec.gateway_type == DISTRIBUTED;
+    let leaves_by_node = spec.vpc == world.config.cluster_router && spec.gateway_type == DISTRIBUTED;
     let (mut links, mut unlinked) = (Vec::new(), Vec::new());
     if !node.is_empty() {
         if leaves_by_node { &mut links } else { &mut unlinked }.push(link);
     }
     Rows { rows: vec![row], links, unlinked }
 }
+
+/// Which chassis may claim the port, and for which interface: two hosts may have one of the same pod, when a node's agent
+/// is dead and its pod came back elsewhere.
+fn binding(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> BTreeMap<String, String> {
+    let mut options = BTreeMap::new();
+    let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes.get(name));
+    let chassis = node.and_then(|node| node.annotation(CHASSIS)).map(str::trim);
+    // A comma would name several (ovn-nb(5)).
+    let is_one = |name: &&str| !name.is_empty() && !name.contains([',', ' ']);
+    if let Some(chassis) = chassis.filter(is_one) {
+        options.insert("requested-chassis".to_owned(), chassis.to_owned());
+    }
+    // A port that has the key is claimed only for an interface that bears the same value. One that was made by an agent
+    // that didn't write it, or is to be, would lose its port: so only from the port's first moment, only for a pod that
+    // doesn't run yet, and only if the node's agent writes it.
+    let present = world.nb.row(table::SWITCH_PORT, port);
+    let writes = node.is_some_and(|node| node.annotation(INTERFACE_VERSION) == Some(TRUE));
+    let bound = match present {
+        Some(row) => row.key("options", IFACE_ID_VER).is_some(),
+        None => writes && !tenancy::runs_with(pod, ip),
+    };
+    if let Some(uid) = pod.metadata.uid.clone().filter(|uid| bound && !uid.is_empty()) {
+        options.insert(IFACE_ID_VER.to_owned(), uid);
+    }
+    options
+}
+
+/// Key of a port's `options`, and of an interface's `external_ids` (ovn-controller(8)).
+const IFACE_ID_VER: &str = "iface-id-ver";

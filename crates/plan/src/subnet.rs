@@ -233,6 +233,8 @@ fn problems(
         let taken = taken(world, name, spec, net, entry, router.as_ref(), newcomer);
         found.extend(validate::overlaps(net.cidr, taken.iter().map(|(whose, cidr)| (whose.as_str(), *cidr))));
         found.extend(in_use::problems(world, name, net));
+        let annotations = entry.object.metadata.annotations.as_ref();
+        found.extend(validate::subnet_annotations(annotations, net.cidr, &net.gateways).1);
     }
     found
 }

@@ -183,10 +183,14 @@ impl World {
         names.into_iter().collect()
     }
 
-    /// The first Vpc by name that lists the namespace in `spec.namespaces`.
-    #[must_use]
-    pub fn vpc_of_namespace(&self, namespace: &str) -> Option<&Arc<Vpc>> {
-        self.vpcs.get(self.vpcs_of_namespace.get(namespace)?.first()?)
+    /// Names of the Vpcs that have the namespace in `spec.namespaces`, ascending.
+    pub fn vpcs_of_namespace(&self, namespace: &str) -> impl Iterator<Item = &str> {
+        self.vpcs_of_namespace.get(namespace).into_iter().flatten().map(String::as_str)
+    }
+
+    /// Names of the Subnets that have the namespace in `spec.namespaces`, ascending.
+    pub fn listing_subnets(&self, namespace: &str) -> impl Iterator<Item = &str> {
+        self.subnets_of_namespace.get(namespace).into_iter().flatten().map(String::as_str)
     }
 
     /// The networks of Services: that of the flag and those of `ServiceCIDR` objects.
@@ -232,14 +236,28 @@ impl World {
         self.contested.get(ip).map(String::as_str)
     }
 
-    /// The owner an IP object belongs to. One without a namespace belongs to a node.
+    /// The owner an IP object belongs to: the pod or node whose port has its name. Any other reserves an address for
+    /// nobody, and is its own owner.
     #[must_use]
     pub fn owner_of_ip(ip: &Ip) -> Owner {
-        if ip.spec.namespace.is_empty() {
-            Owner::node(if ip.spec.node_name.is_empty() { &ip.spec.pod_name } else { &ip.spec.node_name })
-        } else {
-            Owner::pod(&ip.spec.namespace, &ip.spec.pod_name)
+        let name = ip.metadata.name.as_deref().unwrap_or_default();
+        let spec = &ip.spec;
+        if spec.namespace.is_empty() {
+            let node = if spec.node_name.is_empty() { &spec.pod_name } else { &spec.node_name };
+            if !node.is_empty() && crate::node::port_name(node) == name {
+                return Owner::node(node);
+            }
+        } else if crate::pod::port_name(&spec.namespace, &spec.pod_name) == name {
+            return Owner::pod(&spec.namespace, &spec.pod_name);
         }
+        Owner::ip(name)
+    }
+
+    /// Who is concerned by an IP object: its owner; and the object itself, if a user made it and is to be told of it.
+    pub fn owners_of_ip(ip: &Ip) -> impl Iterator<Item = Owner> {
+        let users = crate::reservation::is_users(ip);
+        let itself = users.then(|| Owner::ip(ip.metadata.name.as_deref().unwrap_or_default()));
+        itself.into_iter().chain([Self::owner_of_ip(ip)])
     }
 
     /// Every owner for which there is an object; rows may have further ones.
@@ -250,7 +268,7 @@ impl World {
             .chain(self.namespaces.keys().map(|name| Owner::namespace(name)))
             .chain(self.nodes.keys().map(|name| Owner::node(name)))
             .chain(self.pods.keys().map(|name| Owner { kind: crate::OwnerKind::Pod, name: name.clone() }))
-            .chain(self.ips.values().map(|ip| Self::owner_of_ip(ip)))
+            .chain(self.ips.values().flat_map(|ip| Self::owners_of_ip(ip)))
     }
 
     /// The Vpc is a router of Neutron's: by its label, or because such a router is there.

@@ -185,6 +185,13 @@ pub fn check_addresses(cluster: &ClusterId, rows: &Replica, api: &Api, changes: 
 pub fn check_ips(api: &Api) {
     let mut seen: BTreeMap<(String, String), String> = BTreeMap::new();
     for (name, ip) in api.list(Kind::Ip) {
+        // One that a user made and no pod has may ask for what is taken: it is told so.
+        let chosen = ["tombolo.io/epoch", "tombolo.io/pod-uid"]
+            .iter()
+            .any(|key| ip["metadata"]["annotations"][key].is_string());
+        if !chosen {
+            continue;
+        }
         let subnet = ip["spec"]["subnet"].as_str().unwrap_or_default();
         for address in ip["spec"]["ipAddress"].as_str().unwrap_or_default().split(',') {
             let other = seen.insert((subnet.to_owned(), address.to_owned()), name.to_owned());

@@ -27,6 +27,7 @@ pub fn config() -> Config {
         join_gateway: Vec::new(),
         service_cidr: Some(cidr("10.96.0.0/12")),
         enable_lb: true,
+        port_security: false,
         external_vpcs: true,
         router_selector: Selector::default(),
         retention_secs: 3_600,

@@ -132,6 +132,7 @@ Logical_Switch_Port net2-neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93
 Logical_Switch_Port ubuntu.net2
   addresses: "<MAC 2> 12.0.1.2"
   external_ids: ls=net2 pod=net2/ubuntu tombolo.io/cluster=c1 tombolo.io/owner=pod/net2/ubuntu tombolo.io/parent=<net2> vendor=kube-ovn
+  port_security: "<MAC 2> 12.0.1.2"
 "#
     );
     // The union of ours and Neutron's, sorted.

@@ -114,7 +114,7 @@ fn many_subnets_whose_router_is_made_anew_move_and_their_pods_with_them() {
     sim.namespace("net2");
     sim.vpc_namespaces(VPC, &["net2"]);
     for number in 0..60 {
-        let spec = json!({ "vpc": VPC, "cidrBlock": format!("12.1.{number}.0/24") });
+        let spec = json!({ "vpc": VPC, "namespaces": ["net2"], "cidrBlock": format!("12.1.{number}.0/24") });
         sim.subnet(&format!("s{number}"), &spec);
     }
     sim.settle();

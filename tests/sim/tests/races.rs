@@ -180,7 +180,9 @@ fn an_ip_object_with_a_taken_address_gets_it_when_it_is_free() {
     sim.pod("a", "p", "host1");
     sim.converge();
     let spec = &sim.object(Kind::Ip, "p.a")["spec"];
-    let mut copy = json!({ "metadata": { "name": "q.a" }, "spec": spec.clone() });
+    // A controller's, by its label; a user's own would be left as it is.
+    let labels = json!({ "ovn.kubernetes.io/ip_reserved": "false" });
+    let mut copy = json!({ "metadata": { "name": "q.a", "labels": labels }, "spec": spec.clone() });
     copy["spec"]["podName"] = json!("q");
     copy["spec"]["macAddress"] = json!("00:00:00:00:00:99");
     sim.apply(Kind::Ip, &copy);

@@ -242,7 +242,6 @@ const POD: &[(&str, Verdict, Severity)] = &[
     (a::LIMIT, NotYet, Severity::Ignored),
     (a::LOSS, NotYet, Severity::Ignored),
     (a::JITTER, NotYet, Severity::Ignored),
-    (a::ROUTES, NotYet, Severity::Ignored),
     (a::MIRROR, NotYet, Severity::Ignored),
     (a::BGP, NotYet, Severity::Ignored),
     (a::ACTIVATION_STRATEGY, NotYet, Severity::Ignored),

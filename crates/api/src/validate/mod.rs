@@ -7,13 +7,15 @@
 mod limits;
 mod pod;
 mod subnet;
+mod subnet_annotations;
 mod vpc;
 
 use std::fmt;
 
 pub use limits::{Place, pod_limits, subnet_limits, vpc_limits};
-pub use pod::{IpPool, PodRequest, pod};
+pub use pod::{IpPool, POOL_ENTRIES, PodRequest, is_object_name, pod, quoted};
 pub use subnet::{SubnetContext, overlaps, subnet, subnet_in_vpc};
+pub use subnet_annotations::{Allowed, Grants, subnet_annotations};
 pub use vpc::vpc;
 
 /// One thing that is wrong.

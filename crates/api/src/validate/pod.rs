@@ -11,7 +11,8 @@ use crate::annotations as a;
 /// Addresses to choose from: the `ip_pool` annotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IpPool {
-    /// One of these; each has one address, or one of each family.
+    /// One of these; each has one address, or one of each family. One that can't be read is empty: its place counts for
+    /// the pods of a StatefulSet.
     Addresses(Vec<Vec<IpAddr>>),
     /// Those of the IPPool object of this name.
     Named(String),
@@ -57,15 +58,25 @@ pub fn pod(annotations: &BTreeMap<String, String>, provider: &str) -> Result<Pod
         let field = format!("metadata.annotations[{}]", a::for_provider(provider, key));
         problems.push(Problem::refuse(field, Reason::InvalidAnnotation, what));
     };
-    request.subnet = value(a::LOGICAL_SWITCH).map(str::to_owned);
+    // Longer than any address: no parser need see it, and no message repeats it.
+    let too_long = |text: &str| text.len() > ADDRESS_LENGTH;
+    if let Some(name) = value(a::LOGICAL_SWITCH) {
+        match is_object_name(name) {
+            true => request.subnet = Some(name.to_owned()),
+            false => bad(a::LOGICAL_SWITCH, format!("{} can't be the name of a Subnet", quoted(name))),
+        }
+    }
     request.port_security = value(a::PORT_SECURITY) == Some(a::TRUE);
     if let Some(text) = value(a::IP_ADDRESS) {
         match static_addresses(text) {
+            _ if too_long(text) => bad(a::IP_ADDRESS, format!("{} is not an address", quoted(text))),
             Ok(all) => request.addresses = all,
             Err(e) => bad(a::IP_ADDRESS, e.to_string()),
         }
     }
-    if let Some(text) = value(a::MAC_ADDRESS) {
+    if let Some(text) = value(a::MAC_ADDRESS).filter(|text| too_long(text)) {
+        bad(a::MAC_ADDRESS, format!("{} is not a MAC address", quoted(text)));
+    } else if let Some(text) = value(a::MAC_ADDRESS) {
         match text.parse::<Mac>() {
             Ok(mac) if mac.is_unicast() => request.mac = Some(mac),
             Ok(mac) => {
@@ -77,14 +88,17 @@ pub fn pod(annotations: &BTreeMap<String, String>, provider: &str) -> Result<Pod
     if let Some(text) = value(a::IP_POOL) {
         match ip_pool(text) {
             Ok(pool) => request.pool = Some(pool),
-            Err(e) => bad(a::IP_POOL, e.to_string()),
+            Err(what) => bad(a::IP_POOL, what),
         }
     }
     match value(a::IP_FAMILY).map(str::to_ascii_lowercase).as_deref() {
         None | Some("dual") => {}
         Some("ipv4") => request.families = vec![Family::V4],
         Some("ipv6") => request.families = vec![Family::V6],
-        Some(other) => bad(a::IP_FAMILY, format!("{other:?} is unknown; write ipv4 or ipv6")),
+        Some(other) => bad(a::IP_FAMILY, format!("{} is unknown; write ipv4 or ipv6", quoted(other))),
+    }
+    if let Some(other) = request.addresses.iter().find(|it| !request.families.contains(&Family::of(**it))) {
+        bad(a::IP_FAMILY, format!("excludes {other}, which {} asks for; remove one of them", a::IP_ADDRESS));
     }
     if problems.is_empty() { Ok(request) } else { Err(problems) }
 }
@@ -98,20 +112,62 @@ fn static_addresses(text: &str) -> Result<Vec<IpAddr>, ParseError> {
     parse_addr_pair(&bare.collect::<Vec<_>>().join(","))
 }
 
-fn ip_pool(text: &str) -> Result<IpPool, ParseError> {
-    if text.contains(';') {
-        return text.split(';').map(parse_addr_pair).collect::<Result<_, _>>().map(IpPool::Addresses);
+fn ip_pool(text: &str) -> Result<IpPool, String> {
+    if !text.contains([';', ',']) {
+        return match parse_addr(text) {
+            Ok(address) => Ok(IpPool::Addresses(vec![vec![address]])),
+            Err(_) if is_object_name(text) => Ok(IpPool::Named(text.to_owned())),
+            Err(_) => Err(format!("{} is neither an address nor the name of an IPPool", quoted(text))),
+        };
     }
-    if text.contains(',') {
+    let separator = if text.contains(';') { ';' } else { ',' };
+    if separator == ','
+        && text.len() <= ADDRESS_LENGTH
+        && let Ok(pair) = parse_addr_pair(text)
+    {
         // One pair of both families is one choice, anything else a list of choices.
-        if let Ok(pair) = parse_addr_pair(text) {
-            return Ok(IpPool::Addresses(vec![pair]));
-        }
-        return text
-            .split(',')
-            .map(|t| parse_addr(t).map(|a| vec![a]))
-            .collect::<Result<_, _>>()
-            .map(IpPool::Addresses);
+        return Ok(IpPool::Addresses(vec![pair]));
     }
-    Ok(parse_addr(text).map_or_else(|_| IpPool::Named(text.to_owned()), |a| IpPool::Addresses(vec![vec![a]])))
+    // What doesn't fit isn't read: a pod that waits reads its annotations again and again.
+    let entries = text.split(separator).take(POOL_ENTRIES + 1).count();
+    if entries > POOL_ENTRIES {
+        return Err(format!("has more than {POOL_ENTRIES} entries; make it shorter"));
+    }
+    let read = |part: &str| match part.len() {
+        0..=ADDRESS_LENGTH => parse_addr_pair(part).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let all: Vec<_> = text.split(separator).map(read).collect();
+    if all.iter().all(Vec::is_empty) {
+        return Err(format!("{} has no entry that is an address", quoted(text)));
+    }
+    Ok(IpPool::Addresses(all))
+}
+
+/// So many addresses may be in an `ip_pool` annotation.
+pub const POOL_ENTRIES: usize = 1_024;
+
+/// No text of addresses or MACs is longer.
+const ADDRESS_LENGTH: usize = 128;
+
+/// RFC 1123 subdomain: what the API server takes as the name of a Subnet and of most objects.
+#[must_use]
+pub fn is_object_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+/// A user's text for a message: quoted, in one line, cut.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    const SHOWN: usize = 64;
+    match text.char_indices().nth(SHOWN) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}… ({} bytes)", &text[..end], text.len()),
+    }
 }

@@ -194,10 +194,15 @@ fn gateway(spec: &SubnetSpec, cidr: DualCidr, out: &mut Vec<Problem>) {
     };
     for addr in all {
         match cidr.of(Family::of(addr)) {
+            Some(net) if net.is_pair() && addr == net.network() => out.push(refuse(format!(
+                "{addr} is the first of the two addresses of {net}; OVN would drop what the other one sends, so write {}, \
+                 or leave it out",
+                net.default_gateway()
+            ))),
             Some(net) if net.usable().contains(addr) => {}
             Some(net) if net.contains(addr) => out.push(refuse(format!(
                 "{addr} is the network or broadcast address of {net}; choose another one, or leave it out for {}",
-                net.first_usable()
+                net.default_gateway()
             ))),
             _ => out.push(refuse(format!("{addr} is outside of {cidr}; choose an address inside, or leave it out"))),
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tombolo_api::annotations::{ALLOWED_ADDRESSES, CHASSIS, STATIC_IN_EXCLUDED, SUBNET_PORT_SECURITY};
 use tombolo_api::views::{NamespaceView, NodeView, PodView};
 use tombolo_api::{Ip, Subnet, Vpc, condition};
 use tombolo_net::{Cidr, DualCidr};
@@ -31,6 +32,13 @@ pub(super) fn index(map: &mut BTreeMap<String, BTreeSet<String>>, key: &str, nam
     }
 }
 
+/// What a Subnet's annotations say that its pods' ports depend on.
+fn grants(entry: &SubnetEntry) -> [Option<&String>; 3] {
+    let annotations = entry.object.metadata.annotations.as_ref();
+    [SUBNET_PORT_SECURITY, ALLOWED_ADDRESSES, STATIC_IN_EXCLUDED]
+        .map(|key| annotations.and_then(|all| all.get(key)))
+}
+
 impl World {
     /// A Vpc was added, changed or (`None`) is gone.
     pub fn apply_vpc(&mut self, name: &str, vpc: Option<Arc<Vpc>>, dirty: &mut Dirty) {
@@ -55,9 +63,15 @@ impl World {
         };
         if spec_changed {
             dirty.extend(self.subnets_of_vpc(name).map(Owner::subnet));
-            for vpc in old.iter().chain(&vpc) {
-                dirty.extend(vpc.spec.namespaces.iter().map(|namespace| Owner::namespace(namespace)));
+            // Their pods that wait may be let in now.
+            for namespace in old.iter().chain(&vpc).flat_map(|vpc| &vpc.spec.namespaces) {
+                self.namespace_dirty(namespace, dirty);
             }
+        }
+        if old.is_none() != vpc.is_none() {
+            // Whether it is there decides where pods of its Subnets' namespaces may be.
+            let subnets: Vec<String> = self.subnets_of_vpc(name).map(str::to_owned).collect();
+            subnets.iter().for_each(|subnet| self.serves_changed(subnet, dirty));
         }
         if vpc.is_none() && name == self.config.cluster_router {
             dirty.insert(Owner::cluster());
@@ -73,6 +87,7 @@ impl World {
         };
         let same_spec = matches!((&old, &entry), (Some(old), Some(new)) if old.spec == new.spec
             && old.object.spec == new.object.spec
+            && grants(old) == grants(new)
             && old.object.metadata.finalizers == new.object.metadata.finalizers
             && old.object.metadata.deletion_timestamp == new.object.metadata.deletion_timestamp);
         if same_spec {
@@ -82,7 +97,7 @@ impl World {
             let ready = |entry: &Option<SubnetEntry>| {
                 let status = entry.as_ref()?.object.status.as_ref()?;
                 let ready = condition::get(&status.conditions, condition::READY)?;
-                Some((ready.status, ready.message.clone()))
+                Some((ready.status, ready.message.clone(), ready.observed_generation))
             };
             if ready(&old) != ready(&entry) {
                 self.serves_changed(name, dirty);
@@ -102,10 +117,14 @@ impl World {
             dirty.insert(Owner::vpc(&entry.spec.vpc));
             self.rivals_dirty(name, entry, dirty);
         }
-        if old.is_none() || entry.is_none() {
-            // Pods that hold an address in it are served, or told that it is gone.
+        let granted = matches!((&old, &entry), (Some(old), Some(new)) if grants(old) != grants(new));
+        if old.is_none() || entry.is_none() || granted {
+            // Pods that hold an address in it are served, or told that it is gone; or may send from others.
             let users = self.ips_of_subnet(name).filter_map(|ip| self.ips.get(ip));
-            dirty.extend(users.map(|ip| World::owner_of_ip(ip)));
+            dirty.extend(users.flat_map(|ip| World::owners_of_ip(ip)));
+        }
+        if granted {
+            self.serves_changed(name, dirty);
         }
         if entry.is_none() && (name == self.config.join_subnet || name == self.config.default_subnet) {
             dirty.insert(Owner::cluster());
@@ -127,7 +146,12 @@ impl World {
     pub(super) fn namespace_dirty(&self, namespace: &str, dirty: &mut Dirty) {
         dirty.insert(Owner::namespace(namespace));
         for name in self.pods_of_namespace(namespace) {
-            let waits = self.pods.get(name).is_some_and(|pod| !self.ips.contains_key(&pod.port_name()));
+            let ip = |pod: &Arc<PodView>| self.ips.get(&pod.port_name());
+            // One whose address a user reserved may wait to be let in.
+            let waits = self
+                .pods
+                .get(name)
+                .is_some_and(|pod| ip(pod).is_none_or(|ip| crate::reservation::is_users(ip)));
             if waits {
                 dirty.insert(Owner { kind: OwnerKind::Pod, name: name.clone() });
             }
@@ -150,7 +174,7 @@ impl World {
                     self.unclaim(name, &old.spec.subnet, dirty);
                 }
             }
-            dirty.insert(World::owner_of_ip(old));
+            dirty.extend(World::owners_of_ip(old));
         }
         if let Some(ip) = &ip {
             if !same_place {
@@ -160,7 +184,7 @@ impl World {
                 self.unclaim(name, &subnet, dirty);
             }
             self.claim(name, ip, dirty);
-            dirty.insert(World::owner_of_ip(ip));
+            dirty.extend(World::owners_of_ip(ip));
         }
         for subnet in old.iter().chain(&ip).map(|ip| &ip.spec.subnet) {
             let leaving = self.subnets.get(subnet).is_some_and(SubnetEntry::is_terminating);
@@ -197,10 +221,17 @@ impl World {
             node.into_iter().flat_map(|node| node.internal_ips()).collect()
         };
         let (before, after) = (addresses(self.nodes.get(name)), addresses(node.as_ref()));
-        match node {
+        let chassis = |node: &Arc<NodeView>| node.annotation(CHASSIS).map(str::to_owned);
+        let chassis_now = node.as_ref().and_then(chassis);
+        let old = match node {
             Some(node) => self.nodes.insert(name.to_owned(), node),
             None => self.nodes.remove(name),
         };
+        // The ports of its pods name its chassis. One that goes away is none to move them from.
+        if chassis_now.is_some() && old.as_ref().and_then(chassis) != chassis_now {
+            let pods = self.pods_of_node(name);
+            dirty.extend(pods.map(|name| Owner { kind: OwnerKind::Pod, name: name.clone() }));
+        }
         dirty.insert(Owner::node(name));
         if before != after {
             // Subnets must not hold the address of a node, whichever of both came first.

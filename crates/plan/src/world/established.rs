@@ -102,7 +102,7 @@ impl World {
             dirty.extend(self.nodes.keys().map(|node| Owner::node(node)));
         }
         let users = self.ips_of_subnet(name).filter_map(|ip| self.ips.get(ip));
-        dirty.extend(users.map(|ip| World::owner_of_ip(ip)));
+        dirty.extend(users.flat_map(|ip| World::owners_of_ip(ip)));
     }
 
     /// What the rows of a Subnet say.

@@ -10,6 +10,7 @@ use super::{Dirty, World};
 use crate::desired::AddressRequest;
 use crate::nb::{self, Ownership, table};
 use crate::owner::{Owner, OwnerKind};
+use crate::reservation;
 
 /// Why a request got no address: what each subnet said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl World {
             if request.subnets.len() > 1 && request.addresses.iter().any(|a| !pool.cidr().contains(*a)) {
                 continue;
             }
-            match pool.assign(&request.ip_name, &request.addresses, request.mac) {
+            match pool.assign_families(&request.ip_name, &request.addresses, request.mac, &request.families) {
                 Ok(addresses) => {
                     // From here on it is the one who asked that holds it.
                     self.borne.remove(&request.ip_name);
@@ -103,25 +104,24 @@ impl World {
     pub(super) fn claim(&mut self, name: &str, ip: &Ip, dirty: &mut Dirty) {
         self.contested.remove(name);
         let subnet = ip.spec.subnet.as_str();
-        let addresses = tombolo_net::parse_addr_pair(&ip.spec.ip_address);
-        let mac: Result<Mac, _> = ip.spec.mac_address.parse();
-        let error = match (addresses, mac) {
-            (Ok(addresses), Ok(mac)) => {
+        let error = match reservation::holds(ip) {
+            Ok((addresses, mac)) => {
                 let had = self.pools.get(subnet).and_then(|pool| pool.of_owner(name));
                 let other = |had: &Addresses| {
-                    had.mac != mac || addresses.iter().any(|a| Some(*a) != had.v4 && Some(*a) != had.v6)
+                    // One that has a family more than the object says was a mere intention.
+                    mac.is_some_and(|mac| had.mac != mac) || !had.iter().eq(addresses.iter().copied())
                 };
                 if had.as_ref().is_some_and(other) {
                     // What we had in mind for it, or what it was before, may be another IP object's by right.
                     self.unclaim(name, subnet, dirty);
                 }
                 let Some(pool) = self.pools.get_mut(subnet) else { return };
-                match assign_these(pool, name, &addresses, Some(mac)) {
+                match assign_these(pool, name, &addresses, mac) {
                     Ok(_) => return,
                     Err(error) => error.to_string(),
                 }
             }
-            (Err(error), _) | (_, Err(error)) => error.to_string(),
+            Err(error) => error,
         };
         self.contested.insert(name.to_owned(), error);
     }
@@ -143,7 +143,7 @@ impl World {
         for name in names {
             if let Some(ip) = self.ips.get(&name).cloned() {
                 self.claim(&name, &ip, dirty);
-                dirty.insert(World::owner_of_ip(&ip));
+                dirty.extend(World::owners_of_ip(&ip));
             }
         }
     }
