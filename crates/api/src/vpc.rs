@@ -239,6 +239,9 @@ pub struct NodeNetworks {
     pub join: Option<JoinNetwork>,
     /// The established overlay subnets of the default VPC but the join subnet, by name.
     pub subnets: Vec<NodeNetwork>,
+    /// Addresses of the cluster's nodes (`InternalIP`), sorted: what pods send there is led to that node's own port.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
 }
 
 /// The network in which nodes have their own port.

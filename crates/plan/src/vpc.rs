@@ -339,6 +339,8 @@ fn node_networks(world: &World, name: &str) -> NodeNetworks {
             });
         }
     }
+    let nodes: std::collections::BTreeSet<_> = world.nodes.values().flat_map(|n| n.internal_ips()).collect();
+    networks.nodes = nodes.iter().map(ToString::to_string).collect();
     networks
 }
 
