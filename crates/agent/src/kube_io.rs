@@ -1,8 +1,9 @@
-//! The API server's side: watches of this node's pods, of the Node and of the Subnets; and the two things the agent
-//! writes: the condition NetworkUnavailable and the annotation with the chassis.
+//! What the agent reads from the API server: this node's pods, the Node, and the two objects by which the controller
+//! configures the node ([`crate::told`]). Each is one object or one node's, asked for by name: nothing that a pod or
+//! a Subnet elsewhere does is sent to every agent. What the agent writes is in [`crate::report`].
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,39 +12,55 @@ use anyhow::Context;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::DeserializeGuard;
-use kube::runtime::watcher::{self, watcher};
-use kube::runtime::{WatchStreamExt, watcher::Event};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::{Backoff, ResetTimerBackoff};
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Config, Resource};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tombolo_api::annotations as keys;
 use tombolo_api::views::PodView;
+use tombolo_api::{Ip, NodeNetworks, Vpc};
 use tombolo_observe::{Health, Probe};
 
-use crate::attach::NodeState;
-use crate::node::{NodePort, NodeSubnet};
-use crate::node_task::Inputs;
 use crate::pods::Pods;
+use crate::report::DEGRADED;
+use crate::told::{Inputs, Seen, Told, port_name};
 
-/// Kube-OVN's reasons of the condition NetworkUnavailable.
-const REACHABLE: &str = "JoinSubnetGatewayReachable";
-const UNREACHABLE: &str = "JoinSubnetGatewayUnreachable";
-/// How long the node's network must be away before the node says so: ovs-vswitchd's restart takes a second or two
-/// and is no reason to move pods elsewhere.
-const UNREACHABLE_AFTER: Duration = Duration::from_secs(10);
-/// How long one write may take.
-const WRITE: Duration = Duration::from_secs(15);
-/// Pause after a write that failed.
-const RETRY: Duration = Duration::from_secs(5);
+/// Pauses of a watch that fails, and after how long without a failure they start over. No longer ones: an API server
+/// that comes back refuses a watch several times in turn, and pods wait for what the watches tell.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+const CALM: Duration = Duration::from_secs(120);
 
-/// A client by kubeconfig, or by the pod's service account.
-pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
+/// Doubled each time, with jitter: the agents of a cluster lose the API server together.
+#[derive(Debug, Default)]
+struct Pauses {
+    failures: u32,
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let full = (PAUSES.0 * (1 << self.failures.min(5))).min(PAUSES.1);
+        self.failures += 1;
+        // The standard library seeds its hash maps from the system's randomness.
+        let random = RandomState::new().build_hasher().finish();
+        Some(full / 2 + full.mul_f64((random % 1024) as f64 / 2048.0))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// A client by kubeconfig, or by the pod's service account; and the API server's host.
+pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<(Client, Option<String>)> {
     let config = match kubeconfig {
         Some(path) => {
             let file = Kubeconfig::read_from(path)
@@ -56,7 +73,8 @@ pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
             Config::infer().await.context("finding the API server (no --kubeconfig, and not in a pod?)")?
         }
     };
-    Client::try_from(config).context("making a client for the API server")
+    let host = config.cluster_url.host().map(str::to_owned);
+    Ok((Client::try_from(config).context("making a client for the API server")?, host))
 }
 
 /// A node's conditions beside its annotations.
@@ -82,14 +100,34 @@ struct NodeCondition {
     status: String,
     #[serde(default)]
     reason: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// A condition that is there already.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// `True` or `False`.
+    pub status: String,
+    /// In a word.
+    pub reason: String,
+    /// In words.
+    pub message: String,
 }
 
 /// What the Node says that we also write.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Written {
-    seen: bool,
-    condition: Option<(String, String)>,
-    chassis: Option<String>,
+    /// The Node is there.
+    pub seen: bool,
+    /// Its uid.
+    pub uid: String,
+    /// The condition NetworkUnavailable.
+    pub condition: Option<Condition>,
+    /// The condition [`DEGRADED`].
+    pub degraded: Option<Condition>,
+    /// The annotation with the chassis.
+    pub chassis: Option<String>,
 }
 
 /// Feeds a stream's events to `each`, and says in the log when the API server goes and comes.
@@ -97,7 +135,8 @@ async fn follow<K>(what: &str, api: Api<K>, config: watcher::Config, mut each: i
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let mut stream = watcher(api, config).default_backoff().boxed();
+    let pauses = ResetTimerBackoff::new(Pauses::default(), CALM);
+    let mut stream = watcher(api, config).backoff(pauses).boxed();
     let mut away = false;
     while let Some(event) = stream.next().await {
         match event {
@@ -144,176 +183,110 @@ fn slim(meta: ObjectMeta) -> ObjectMeta {
     }
 }
 
-/// Follows the Node.
-pub async fn node(
-    client: Client,
-    node: &str,
-    inputs: watch::Sender<Inputs>,
-    written: watch::Sender<Written>,
-) {
-    let config = watcher::Config::default().fields(&format!("metadata.name={node}"));
+/// Follows the Node: only for what is written on it.
+pub async fn node(client: Client, node: &str, written: watch::Sender<Written>) {
     let put = |node: NodeObject| {
-        let annotations = node.metadata.annotations.unwrap_or_default();
-        let port = NodePort::read(|key| annotations.get(key).map(String::as_str)).transpose();
-        inputs.send_if_modified(|i| {
-            let changed = i.port != port;
-            i.port = port;
-            changed
-        });
-        let condition = node.status.conditions.into_iter().find(|c| c.type_ == "NetworkUnavailable");
+        let conditions = node.status.conditions;
+        let condition = |type_: &str| {
+            let found = conditions.iter().find(|c| c.type_ == type_)?.clone();
+            Some(Condition { status: found.status, reason: found.reason, message: found.message })
+        };
         let now = Written {
             seen: true,
-            condition: condition.map(|c| (c.status, c.reason)),
-            chassis: annotations.get(keys::CHASSIS).cloned(),
+            uid: node.metadata.uid.unwrap_or_default(),
+            condition: condition("NetworkUnavailable"),
+            degraded: condition(DEGRADED),
+            chassis: node.metadata.annotations.unwrap_or_default().get(keys::CHASSIS).cloned(),
         };
         written.send_if_modified(|w| std::mem::replace(w, now.clone()) != now);
     };
-    follow("this node", Api::<NodeObject>::all(client), config, |event| match event {
+    follow("this node", Api::<NodeObject>::all(client), named(node), |event| match event {
         Event::InitApply(node) | Event::Apply(node) => put(node),
-        // The port stays until the node's own end: its pods may still run.
         Event::Delete(_) | Event::Init | Event::InitDone => {}
     })
     .await;
 }
 
-/// Follows the Subnets.
-pub async fn subnets(client: Client, node_switch: &str, inputs: watch::Sender<Inputs>) {
-    let mut all: BTreeMap<String, NodeSubnet> = BTreeMap::new();
+fn named(name: &str) -> watcher::Config {
+    watcher::Config::default().fields(&format!("metadata.name={name}"))
+}
+
+/// Follows one object, told as what it says; `read` takes what matters out of it.
+async fn follow_one<K, T>(
+    what: &str,
+    client: Client,
+    name: &str,
+    read: impl Fn(K) -> Option<T>,
+    mut put: impl FnMut(Seen<T>),
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
     let mut listed = false;
-    // A Subnet that doesn't fit the schema is no reason to lose sight of the others.
-    let api = Api::<DeserializeGuard<tombolo_api::Subnet>>::all(client);
-    follow("subnets", api, watcher::Config::default(), |event| {
-        let mut put = |guard: DeserializeGuard<tombolo_api::Subnet>| {
-            let name = guard.meta().name.clone().unwrap_or_default();
-            match guard.0.ok().and_then(|s| NodeSubnet::read(&name, &s.spec, node_switch)) {
-                Some(subnet) => all.insert(name, subnet),
-                None => all.remove(&name),
-            };
+    // One that doesn't fit the schema is told as such.
+    let api = Api::<DeserializeGuard<K>>::all(client);
+    follow(what, api, named(name), |event| {
+        let seen = |guard: DeserializeGuard<K>| match guard.0 {
+            Ok(object) => read(object).map_or(Seen::Absent, Seen::Known),
+            Err(invalid) => Seen::Unreadable(invalid.error),
         };
         match event {
-            Event::Init => {
-                all.clear();
-                listed = false;
+            Event::Init => listed = false,
+            Event::InitApply(guard) => {
+                listed = true;
+                put(seen(guard));
             }
-            Event::InitApply(guard) | Event::Apply(guard) => put(guard),
-            Event::InitDone => listed = true,
-            Event::Delete(guard) => {
-                all.remove(guard.meta().name.as_deref().unwrap_or_default());
-            }
-        }
-        // While a watch starts over, what was known stays.
-        if listed {
-            inputs.send_if_modified(|i| {
-                let changed = i.subnets.as_ref() != Some(&all);
-                i.subnets = Some(all.clone());
-                changed
-            });
+            Event::Apply(guard) => put(seen(guard)),
+            // While a watch starts over, what was known stays.
+            Event::InitDone if !listed => put(Seen::Absent),
+            Event::InitDone => {}
+            Event::Delete(_) => put(Seen::Absent),
         }
     })
     .await;
 }
 
-/// Keeps the Node's condition and its annotation `chassis` as they should be; writes only what differs
-/// (invariant 9).
-pub async fn report(
-    client: Client,
-    node: &str,
-    mut state: watch::Receiver<NodeState>,
-    mut chassis: watch::Receiver<Option<String>>,
-    mut written: watch::Receiver<Written>,
-) {
-    let api: Api<Node> = Api::all(client);
-    let mut away_since: Option<Instant> = None;
-    // A node that isn't ready yet says so at once: nothing runs there.
-    let mut was_ready = false;
-    loop {
-        let mut wake: Option<Instant> = None;
-        let now = written.borrow_and_update().clone();
-        let wanted = match &*state.borrow_and_update() {
-            NodeState::Ready { .. } => {
-                away_since = None;
-                was_ready = true;
-                Some(("False", REACHABLE, "the join subnet's gateway answers on ovn0".to_owned()))
+/// Follows what configures the node: the default Vpc `router` and the node's IP object.
+pub async fn told(client: Client, node: &str, router: &str, inputs: watch::Sender<Inputs>) {
+    let told = std::sync::Mutex::new(Told::default());
+    let change = |change: &dyn Fn(&mut Told)| {
+        let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut told);
+        inputs.send_if_modified(|now| {
+            let new = told.inputs(node, router, now);
+            let changed = *now != new;
+            *now = new;
+            changed
+        });
+    };
+    let networks = |vpc: Vpc| -> Option<NodeNetworks> { vpc.status?.node_networks };
+    let port = port_name(node);
+    tokio::join!(
+        follow_one("the default Vpc", client.clone(), router, networks, |seen| {
+            change(&|told| told.networks = seen.clone());
+        }),
+        follow_one(
+            "this node's IP object",
+            client,
+            &port,
+            |ip: Ip| Some(ip.spec),
+            |seen| {
+                change(&|told| told.ip = seen.clone());
             }
-            NodeState::NotReady { why, .. } => {
-                let until = *away_since.get_or_insert_with(Instant::now) + UNREACHABLE_AFTER;
-                if was_ready && Instant::now() < until {
-                    wake = Some(until);
-                    None
-                } else {
-                    Some(("True", UNREACHABLE, why.clone()))
-                }
-            }
-        };
-        let id = chassis.borrow_and_update().clone();
-        let mut failed = false;
-        if now.seen {
-            if let Some((status, reason, message)) = wanted
-                && now.condition.as_ref().map(|(s, r)| (s.as_str(), r.as_str())) != Some((status, reason))
-            {
-                failed |=
-                    write("condition", set_condition(&api, node, status, reason, &message)).await.is_err();
-            }
-            if let Some(id) = id.filter(|id| now.chassis.as_deref() != Some(id)) {
-                failed |= write("annotation", annotate(&api, node, &id)).await.is_err();
-            }
-        }
-        if failed {
-            wake = Some(Instant::now() + RETRY);
-        }
-        let timer = async {
-            match wake {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        let alive = tokio::select! {
-            changed = state.changed() => changed.is_ok(),
-            changed = chassis.changed() => changed.is_ok(),
-            changed = written.changed() => changed.is_ok(),
-            () = timer => true,
-        };
-        if !alive {
-            return;
-        }
+        ),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_between_a_tenth_of_a_second_and_two() {
+        let mut pauses = Pauses::default();
+        let all: Vec<Duration> = (&mut pauses).take(12).collect();
+        assert!(all[0] <= PAUSES.0 && all.iter().all(|p| *p >= PAUSES.0 / 2 && *p <= PAUSES.1), "{all:?}");
+        assert!(all[11] >= PAUSES.1 / 2, "{all:?}");
+        pauses.reset();
+        assert!(pauses.next().unwrap() <= PAUSES.0);
     }
-}
-
-async fn write(what: &str, request: impl Future<Output = kube::Result<Node>>) -> Result<(), ()> {
-    match tokio::time::timeout(WRITE, request).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "writing this node's {what}");
-            Err(())
-        }
-        Err(_) => {
-            tracing::warn!("writing this node's {what}: no answer in {WRITE:?}");
-            Err(())
-        }
-    }
-}
-
-async fn set_condition(
-    api: &Api<Node>,
-    node: &str,
-    status: &str,
-    reason: &str,
-    message: &str,
-) -> kube::Result<Node> {
-    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    // A strategic merge: conditions are merged by their type, so kubelet's are left alone.
-    let patch = serde_json::json!({ "status": { "conditions": [{
-        "type": "NetworkUnavailable",
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "lastHeartbeatTime": now,
-        "lastTransitionTime": now,
-    }] } });
-    api.patch_status(node, &PatchParams::default(), &Patch::Strategic(patch)).await
-}
-
-async fn annotate(api: &Api<Node>, node: &str, chassis: &str) -> kube::Result<Node> {
-    let patch = serde_json::json!({ "metadata": { "annotations": { keys::CHASSIS: chassis } } });
-    api.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await
 }

@@ -1,22 +1,28 @@
 //! kube-ovn-cni, the node agent: attaches pods to OVN for the CNI plugin, and the node itself.
 //!
 //! It decides how a pod's link and its port in Open vSwitch come and go, and keeps the node's own port `ovn0` with its
-//! routes. It doesn't decide which address anything has: the controller does, and says so in annotations; nor does it
-//! talk to OVN's databases: ovn-controller does, and says so in the port's row.
+//! routes and the host's part of pods' traffic. It doesn't decide which address anything has: the controller does, and
+//! says so in objects that only the controller writes; nor does it talk to OVN's databases: ovn-controller does, and
+//! says so in the port's row.
 //!
-//! Pure: [`network`], [`ports`], [`node`]. State without IO: [`pods`]. The rest does things.
+//! Pure: [`network`], [`ports`], [`node`], [`told`], [`surroundings`], [`nat`], [`forward`]. State without IO:
+//! [`pods`]. The rest does things.
 
 pub mod announce;
 pub mod attach;
+pub mod firewall;
+pub mod forward;
 pub mod host;
 pub mod inside;
 pub mod install;
 pub mod kube_io;
 pub mod leftovers;
+pub mod local;
 pub mod metrics;
 pub mod namespace;
 pub mod nat;
 pub mod network;
+pub mod nft;
 pub mod node;
 pub mod node_task;
 pub mod notices;
@@ -25,5 +31,10 @@ pub mod ovs;
 pub mod passing;
 pub mod pods;
 pub mod ports;
+pub mod report;
 pub mod run;
 pub mod server;
+pub mod surroundings;
+pub mod sysctls;
+pub mod told;
+pub mod troubles;

@@ -25,6 +25,18 @@ struct Node {
     node_name: String,
 }
 
+/// Label of what is restored.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct What {
+    what: &'static str,
+}
+
+/// Label of what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
 type Seconds = Counter<f64, AtomicU64>;
 
 /// All of them; clones share.
@@ -43,6 +55,8 @@ struct Inner {
     ready: Gauge,
     leftovers: Counter,
     restored: Counter,
+    host_restored: Family<What, Counter>,
+    problems: Family<Reason, Gauge>,
 }
 
 fn histogram() -> Histogram {
@@ -62,6 +76,8 @@ impl Metrics {
             ready: Gauge::default(),
             leftovers: Counter::default(),
             restored: Counter::default(),
+            host_restored: Family::default(),
+            problems: Family::default(),
         };
         observer.register(|r| {
             r.register(
@@ -91,6 +107,16 @@ impl Metrics {
                 inner.restored.clone(),
             );
             r.register("tombolo_agent_ready", "1 when pods can be attached", inner.ready.clone());
+            r.register(
+                "tombolo_agent_restored",
+                "What was in place on the node, was taken away by others and put back",
+                inner.host_restored.clone(),
+            );
+            r.register(
+                "tombolo_agent_problems",
+                "What is wrong on the node now; the Node's condition has the words",
+                inner.problems.clone(),
+            );
         });
         Self { inner: Arc::new(inner) }
     }
@@ -127,5 +153,14 @@ impl Metrics {
 
     pub(crate) fn set_ready(&self, ready: bool) {
         self.inner.ready.set(ready.into());
+    }
+
+    /// Something of ours on the node was gone and is back.
+    pub fn put_back(&self, what: &'static str) {
+        self.inner.host_restored.get_or_create(&What { what }).inc();
+    }
+
+    pub(crate) fn set_problems(&self, reason: &'static str, count: usize) {
+        self.inner.problems.get_or_create(&Reason { reason }).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }

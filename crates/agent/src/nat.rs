@@ -1,66 +1,77 @@
-//! Masquerading on the node, for Subnets with `natOutgoing` and for pods' calls of Services: one nftables table of
-//! our own, replaced as a whole and only when it differs. What it says is pure; `nft` puts it in place.
+//! Masquerading on the node: one nftables table of our own, replaced as a whole and only when it differs. Pure;
+//! [`crate::firewall`] puts it in place.
 //!
-//! Two kinds of packets that came from pods through ovn0 get the node's address:
-//! those of a natOutgoing Subnet to somewhere outside of all Subnets, or nothing there could answer; and those to a
-//! Service that kube-proxy on this node has led to a pod, or the answer would go past this node's conntrack.
+//! Which connections get an address of the node, and why:
+//!
+//! - What pods of a natOutgoing Subnet send somewhere outside of all Subnets: nothing there could answer them.
+//! - What a rule of this node (kube-proxy's, portmap's) has led to another destination and goes to a pod, when its
+//!   client is a pod or a node. The answer of a pod has to pass this node's conntrack, which alone can undo it. To
+//!   another pod OVN answers directly. To a node's address too: the router's policies lead what pods send there to
+//!   that node's own ovn0, past this node. So such a client is seen as this node's join address.
+//! - Not when its client is outside: pods' answers leave by the node that they run on, which for a hostPort, and for a
+//!   NodePort with `externalTrafficPolicy: Local`, is this one. So such a Service sees its clients' own addresses.
+//! - What the node itself sends to pods by another address than its own in the join subnet, because a socket is bound
+//!   to it: pods and their policies know the node by its join address.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::IpAddr;
 
-use anyhow::Context;
-use tokio::sync::watch;
-use tombolo_linux::set_sysctl;
-use tombolo_net::{Cidr, DualCidr, Family};
+use tombolo_net::{Cidr, Family};
 
-use crate::host::Host;
-use crate::node::{NodeSubnet, OVN0};
-use crate::node_task::Inputs;
+use crate::node::OVN0;
+use crate::node_task::Accepted;
 
-/// Name of our table: nobody else's rules are in it, and ours are nowhere else.
+/// Name of our table: nobody else's rules are in it, and ours are nowhere else but for [`crate::forward`]'s.
 pub const TABLE: &str = "tombolo";
-/// First and longest pause after `nft` failed.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// The table, as a script for `nft -f -`: it replaces what is there in one transaction.
-pub fn ruleset(
-    subnets: &BTreeMap<String, NodeSubnet>,
-    join: &BTreeSet<Cidr>,
-    services: &BTreeSet<Cidr>,
-) -> String {
+/// The table, as a script for `nft -f -`: it replaces what is there in one transaction. `None` until all is known: a
+/// Subnet that is not known yet would count as outside (invariant 4).
+pub fn ruleset(accepted: &Accepted) -> Option<String> {
+    let (port, subnets) = (accepted.port.as_ref()?, accepted.subnets.as_ref()?);
+    let join = port.addresses.iter().map(|a| a.cidr());
     let inside: BTreeSet<Cidr> =
-        subnets.values().flat_map(|s| s.networks.iter().copied()).chain(join.iter().copied()).collect();
+        subnets.values().flat_map(|s| s.networks.iter().copied()).chain(join).collect();
     let nat: BTreeSet<Cidr> =
         subnets.values().filter(|s| s.nat_outgoing).flat_map(|s| s.networks.iter().copied()).collect();
+    let own: BTreeSet<IpAddr> = port.addresses.iter().map(|a| a.addr()).collect();
     // The first line makes the second one succeed also when there is no table yet.
     let mut text = format!("table inet {TABLE} {{}}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n");
     let mut rules = String::new();
     for (family, kind, ip, digit) in [(Family::V4, "ipv4_addr", "ip", 4), (Family::V6, "ipv6_addr", "ip6", 6)]
     {
-        for (name, networks) in [("inside", &inside), ("nat", &nat), ("services", services)] {
-            let of_family = outermost(networks, family);
-            let _ = write!(text, "  set {name}{digit} {{\n    type {kind}\n    flags interval\n");
-            if !of_family.is_empty() {
-                let list: Vec<String> = of_family.iter().map(Cidr::to_string).collect();
-                let _ = writeln!(text, "    elements = {{ {} }}", list.join(", "));
+        let addresses = |all: &BTreeSet<IpAddr>| -> Vec<String> {
+            all.iter().filter(|ip| Family::of(**ip) == family).map(IpAddr::to_string).collect()
+        };
+        let networks = |all| outermost(all, family).iter().map(Cidr::to_string).collect::<Vec<_>>();
+        for (name, intervals, elements) in [
+            ("inside", true, networks(&inside)),
+            ("nat", true, networks(&nat)),
+            ("own", false, addresses(&own)),
+            ("nodes", false, addresses(&accepted.nodes)),
+        ] {
+            let _ = write!(text, "  set {name}{digit} {{\n    type {kind}\n");
+            if intervals {
+                text.push_str("    flags interval\n");
+            }
+            if !elements.is_empty() {
+                let _ = writeln!(text, "    elements = {{ {} }}", elements.join(", "));
             }
             text.push_str("  }\n");
         }
         let _ = write!(
             rules,
             "    iifname \"{OVN0}\" oifname != \"{OVN0}\" {ip} saddr @nat{digit} {ip} daddr != @inside{digit} counter masquerade\n    \
-             iifname \"{OVN0}\" oifname \"{OVN0}\" ct status dnat ct original {ip} daddr @services{digit} counter masquerade\n"
+             oifname \"{OVN0}\" ct status dnat {ip} saddr @nodes{digit} counter masquerade\n    \
+             oifname \"{OVN0}\" {ip} daddr @inside{digit} fib saddr type local {ip} saddr != @own{digit} counter masquerade\n"
         );
     }
     let _ = write!(
         text,
-        "  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n{rules}  }}\n}}\n"
+        "  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n    \
+         iifname \"{OVN0}\" oifname \"{OVN0}\" ct status dnat counter masquerade\n{rules}  }}\n}}\n"
     );
-    text
+    Some(text)
 }
 
 /// The networks of a family that lie in no other one: a set of intervals takes no overlaps.
@@ -70,102 +81,12 @@ fn outermost(networks: &BTreeSet<Cidr>, family: Family) -> Vec<Cidr> {
     of_family.iter().copied().filter(|n| !covered(n)).collect()
 }
 
-/// Keeps the table in step with the Subnets; returns when the source ends.
-pub async fn keep(host: Arc<Host>, mut inputs: watch::Receiver<Inputs>, services: &str) {
-    let services: BTreeSet<Cidr> = match services.parse::<DualCidr>() {
-        Ok(cidr) => cidr.iter().collect(),
-        Err(e) => {
-            tracing::warn!("--service-cluster-ip-range: {e}; pods' calls of Services are not masqueraded");
-            BTreeSet::new()
-        }
-    };
-    let mut applied = String::new();
-    let mut pause = RETRY.0;
-    loop {
-        let now = inputs.borrow_and_update().clone();
-        let mut failed = false;
-        // Not before all is known: a Subnet that is not known yet would count as outside (invariant 4).
-        if let (Some(subnets), Some(Ok(port))) = (now.subnets, now.port) {
-            let join = port.addresses.iter().map(|a| a.cidr()).collect();
-            let wanted = ruleset(&subnets, &join, &services);
-            if wanted != applied {
-                match apply(&host, wanted.clone(), subnets.values().any(|s| s.nat_outgoing)).await {
-                    Ok(()) => {
-                        tracing::info!("masquerading for pods is in place (nftables table inet {TABLE})");
-                        (applied, pause) = (wanted, RETRY.0);
-                    }
-                    Err(e) if is_missing(&e) => {
-                        tracing::warn!(
-                            "masquerading for pods of Subnets with natOutgoing needs the program nft (package \
-                             nftables), which is not there; --nat-outgoing=false says that this is meant"
-                        );
-                        return;
-                    }
-                    Err(e) => {
-                        tracing::warn!("masquerading for pods: {e:#}; trying again in {pause:?}");
-                        failed = true;
-                    }
-                }
-            }
-        }
-        let timer =
-            async { if failed { tokio::time::sleep(pause).await } else { std::future::pending().await } };
-        tokio::select! {
-            changed = inputs.changed() => if changed.is_err() { return },
-            () = timer => pause = (pause * 2).min(RETRY.1),
-        }
-    }
-}
-
-/// Puts a script in place in the node's namespace; lets the node forward when it must.
-pub async fn apply(host: &Host, script: String, forward: bool) -> anyhow::Result<()> {
-    let work = move || {
-        if forward {
-            let key = "net/ipv4/ip_forward";
-            let on = std::fs::read_to_string(format!("/proc/sys/{key}")).is_ok_and(|v| v.trim() == "1");
-            if !on {
-                tracing::info!("switching IP forwarding on: pods of a Subnet with natOutgoing need it");
-                set_sysctl(key, "1")?;
-            }
-        }
-        Ok(nft(&script))
-    };
-    host.netns.run(work).await?.context("running nft (package nftables)")
-}
-
-/// The program isn't installed: trying again would not change that.
-fn is_missing(e: &anyhow::Error) -> bool {
-    e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
-}
-
-fn nft(script: &str) -> anyhow::Result<()> {
-    let mut child = Command::new("nft")
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    // Taken, so that the end of the script is the end of the pipe. Far below a pipe's buffer in practice; nft reads
-    // all of it before it says anything.
-    let sent = child.stdin.take().map(|mut stdin| stdin.write_all(script.as_bytes()));
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        anyhow::bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    sent.unwrap_or(Err(io::Error::other("nft took no input")))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tombolo_net::DualCidr;
 
-    #[test]
-    fn a_missing_program_is_told_from_a_script_that_fails() {
-        let missing = Command::new("/surely/not/there/nft").spawn().map(|_| ());
-        assert!(is_missing(&missing.map_err(anyhow::Error::from).context("running nft").unwrap_err()));
-        assert!(!is_missing(&anyhow::anyhow!("syntax error")));
-    }
+    use super::*;
+    use crate::node::{NodePort, NodeSubnet};
 
     #[test]
     fn the_whole_table() {
@@ -177,10 +98,15 @@ mod tests {
             ("ovn-default".to_owned(), subnet("10.16.0.0/16,fd00:10:16::/112", true)),
             ("inner".to_owned(), subnet("10.16.128.0/24", true)),
             ("plain".to_owned(), subnet("10.17.0.0/16", false)),
-        ]
-        .into();
-        let join = ["100.64.0.0/16".parse().unwrap()].into();
-        let services = ["10.96.0.0/12".parse().unwrap()].into();
+        ];
+        let port = NodePort {
+            iface_id: "node-n1".into(),
+            mac: "00:00:00:6E:53:FD".parse().unwrap(),
+            addresses: vec!["100.64.0.2/16".parse().unwrap()],
+            gateways: vec!["100.64.0.1".parse().unwrap()],
+        };
+        let nodes = ["192.0.2.1", "192.0.2.2", "2001:db8::1"].map(|ip| ip.parse().unwrap()).into();
+        let accepted = Accepted { port: Some(port), subnets: Some(subnets.into()), nodes };
         let want = r#"table inet tombolo {}
 delete table inet tombolo
 table inet tombolo {
@@ -194,10 +120,13 @@ table inet tombolo {
     flags interval
     elements = { 10.16.0.0/16 }
   }
-  set services4 {
+  set own4 {
     type ipv4_addr
-    flags interval
-    elements = { 10.96.0.0/12 }
+    elements = { 100.64.0.2 }
+  }
+  set nodes4 {
+    type ipv4_addr
+    elements = { 192.0.2.1, 192.0.2.2 }
   }
   set inside6 {
     type ipv6_addr
@@ -209,19 +138,26 @@ table inet tombolo {
     flags interval
     elements = { fd00:10:16::/112 }
   }
-  set services6 {
+  set own6 {
     type ipv6_addr
-    flags interval
+  }
+  set nodes6 {
+    type ipv6_addr
+    elements = { 2001:db8::1 }
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
+    iifname "ovn0" oifname "ovn0" ct status dnat counter masquerade
     iifname "ovn0" oifname != "ovn0" ip saddr @nat4 ip daddr != @inside4 counter masquerade
-    iifname "ovn0" oifname "ovn0" ct status dnat ct original ip daddr @services4 counter masquerade
+    oifname "ovn0" ct status dnat ip saddr @nodes4 counter masquerade
+    oifname "ovn0" ip daddr @inside4 fib saddr type local ip saddr != @own4 counter masquerade
     iifname "ovn0" oifname != "ovn0" ip6 saddr @nat6 ip6 daddr != @inside6 counter masquerade
-    iifname "ovn0" oifname "ovn0" ct status dnat ct original ip6 daddr @services6 counter masquerade
+    oifname "ovn0" ct status dnat ip6 saddr @nodes6 counter masquerade
+    oifname "ovn0" ip6 daddr @inside6 fib saddr type local ip6 saddr != @own6 counter masquerade
   }
 }
 "#;
-        assert_eq!(ruleset(&subnets, &join, &services), want);
+        assert_eq!(ruleset(&accepted).unwrap(), want);
+        assert_eq!(ruleset(&Accepted { subnets: None, ..accepted }), None); // invariant 4
     }
 }

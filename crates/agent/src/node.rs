@@ -1,13 +1,11 @@
-//! The node's own port ovn0 in the join subnet: how the node and its kubelet reach pods. Pure part: what is wanted,
-//! read from the Node's annotations and the Subnets, and the rows of the port.
+//! The node's own port ovn0 in the join subnet: how the node and its kubelet reach pods. Pure part: the rows of the
+//! port and the routes through it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use tombolo_api::annotations as keys;
-use tombolo_api::{DEFAULT_VPC, OVN_PROVIDER, SubnetSpec};
 use tombolo_linux::Route;
-use tombolo_net::{Cidr, DualCidr, Family, IfAddr, Mac, parse_addr_pair};
+use tombolo_net::{Cidr, Family, IfAddr, Mac};
 use tombolo_ovn::vswitch::{Bridge, Interface, Port};
 use tombolo_ovsdb::{Datum, Mutation, Op, Replica, Row};
 
@@ -34,33 +32,6 @@ pub struct NodePort {
 }
 
 impl NodePort {
-    /// Reads a Node's annotations; `None` while the controller hasn't written them.
-    pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Self>, String> {
-        let text = |key: &str| get(key).map(str::trim).unwrap_or_default();
-        if text(keys::ALLOCATED) != keys::TRUE
-            || text(keys::IP_ADDRESS).is_empty()
-            || text(keys::PORT_NAME).is_empty()
-        {
-            return Ok(None);
-        }
-        let invalid =
-            |key: &str, why: String| format!("annotation {key} of the node is {:?}: {why}", text(key));
-        let mac = text(keys::MAC_ADDRESS).parse().map_err(|e| invalid(keys::MAC_ADDRESS, format!("{e}")))?;
-        let cidr: DualCidr = text(keys::CIDR).parse().map_err(|e| invalid(keys::CIDR, format!("{e}")))?;
-        let gateways =
-            parse_addr_pair(text(keys::GATEWAY)).map_err(|e| invalid(keys::GATEWAY, format!("{e}")))?;
-        let ips =
-            parse_addr_pair(text(keys::IP_ADDRESS)).map_err(|e| invalid(keys::IP_ADDRESS, format!("{e}")))?;
-        let mut addresses = Vec::new();
-        for ip in ips {
-            let within = cidr.of(Family::of(ip)).and_then(|c| IfAddr::within(ip, c));
-            addresses
-                .push(within.ok_or_else(|| invalid(keys::IP_ADDRESS, format!("{ip} is not within {cidr}")))?);
-        }
-        addresses.sort_by_key(|a| a.family());
-        Ok(Some(Self { iface_id: text(keys::PORT_NAME).to_owned(), mac, addresses, gateways }))
-    }
-
     fn ip_text(&self) -> String {
         self.addresses.iter().map(|a| a.addr().to_string()).collect::<Vec<_>>().join(",")
     }
@@ -117,17 +88,28 @@ impl NodePort {
         ])
     }
 
-    /// The routes through the join gateways to these networks.
-    pub fn routes(&self, networks: &BTreeSet<Cidr>, link: u32) -> BTreeSet<Route> {
+    /// The routes that the node must have of ours, given those of the main table: through the join gateways to
+    /// these networks; and to the join network itself where the kernel's own, which came with the address, was
+    /// taken away.
+    pub fn routes(&self, networks: &BTreeSet<Cidr>, link: u32, present: &[Route]) -> BTreeSet<Route> {
         let own: Vec<Cidr> = self.addresses.iter().map(|a| a.cidr()).collect();
-        networks
+        let through = networks
             .iter()
             .filter(|network| !own.contains(network)) // on the link itself
             .filter_map(|network| {
                 let gateway = self.gateways.iter().copied().find(|g| Family::of(*g) == network.family())?;
                 Some(Route { dst: *network, gateway: Some(gateway), link, protocol: PROTOCOL, source: None })
-            })
-            .collect()
+            });
+        let others = |dst: Cidr| {
+            let on_link = |r: &Route| r.dst == dst && r.link == link && r.gateway.is_none();
+            present.iter().any(|r| on_link(r) && r.protocol != PROTOCOL)
+        };
+        let connected = self.addresses.iter().filter(|a| !others(a.cidr())).map(|a| {
+            // Its source is the node's address there: IPv6 chooses it by itself.
+            let source = Some(a.addr()).filter(|ip| ip.is_ipv4());
+            Route { dst: a.cidr(), gateway: None, link, protocol: PROTOCOL, source }
+        });
+        through.chain(connected).collect()
     }
 }
 
@@ -138,23 +120,6 @@ pub struct NodeSubnet {
     pub networks: Vec<Cidr>,
     /// Traffic that leaves the cluster gets the node's address.
     pub nat_outgoing: bool,
-}
-
-impl NodeSubnet {
-    /// `None` for a Subnet that nodes have no route to: of another VPC, an underlay, or one whose network doesn't
-    /// read (the controller says so on the object).
-    pub fn read(name: &str, spec: &SubnetSpec, node_switch: &str) -> Option<Self> {
-        let default_vpc = spec.vpc.is_empty() || spec.vpc == DEFAULT_VPC;
-        let overlay = spec.vlan.is_empty() || spec.logical_gateway;
-        let ovn = spec.provider.is_empty()
-            || spec.provider == OVN_PROVIDER
-            || spec.provider.ends_with(&format!(".{OVN_PROVIDER}"));
-        if name == node_switch || !default_vpc || !overlay || !ovn {
-            return None;
-        }
-        let cidr: DualCidr = spec.cidr_block.parse().ok()?;
-        Some(Self { networks: cidr.iter().collect(), nat_outgoing: spec.nat_outgoing })
-    }
 }
 
 /// All networks of these Subnets.
@@ -169,22 +134,13 @@ mod tests {
     use super::*;
     use crate::ports::{INDEXES, wanted};
 
-    fn annotations(key: &str) -> Option<&'static str> {
-        [
-            (keys::ALLOCATED, "true"),
-            (keys::IP_ADDRESS, "100.64.0.2"),
-            (keys::MAC_ADDRESS, "00:00:00:6E:53:FD"),
-            (keys::CIDR, "100.64.0.0/16"),
-            (keys::GATEWAY, "100.64.0.1"),
-            (keys::PORT_NAME, "node-n1"),
-        ]
-        .into_iter()
-        .find(|(k, _)| *k == key)
-        .map(|(_, v)| v)
-    }
-
     fn port() -> NodePort {
-        NodePort::read(annotations).unwrap().unwrap()
+        NodePort {
+            iface_id: "node-n1".into(),
+            mac: "00:00:00:6E:53:FD".parse().unwrap(),
+            addresses: vec!["100.64.0.2/16".parse().unwrap()],
+            gateways: vec!["100.64.0.1".parse().unwrap()],
+        }
     }
 
     fn replica(ovn0: Option<&[(&str, &str)]>) -> Replica {
@@ -202,16 +158,6 @@ mod tests {
             replica.put(Interface::TABLE, Uuid::from_u128(2), Some(row));
         }
         replica
-    }
-
-    #[test]
-    fn the_annotations_of_the_controller() {
-        let port = port();
-        assert_eq!(port.iface_id, "node-n1");
-        assert_eq!(port.addresses, ["100.64.0.2/16".parse().unwrap()]);
-        assert_eq!(NodePort::read(|_| None), Ok(None));
-        let bad = |k: &str| if k == keys::IP_ADDRESS { Some("10.0.0.1") } else { annotations(k) };
-        assert!(NodePort::read(bad).unwrap_err().contains("10.0.0.1"));
     }
 
     #[test]
@@ -239,31 +185,25 @@ mod tests {
     }
 
     #[test]
-    fn routes_lead_to_the_overlay_of_the_default_vpc() {
-        let spec = |vpc: &str, cidr: &str, vlan: &str| SubnetSpec {
-            vpc: vpc.into(),
-            cidr_block: cidr.into(),
-            vlan: vlan.into(),
-            nat_outgoing: true,
-            ..SubnetSpec::default()
+    fn routes_lead_through_the_gateway_and_the_join_network_keeps_its_own() {
+        let networks = ["10.16.0.0/16", "100.64.0.0/16", "fd00::/64"].map(|n| n.parse().unwrap()).into();
+        let kernels = Route {
+            dst: "100.64.0.0/16".parse().unwrap(),
+            gateway: None,
+            link: 7,
+            protocol: 2,
+            source: Some("100.64.0.2".parse().unwrap()),
         };
-        let all = [
-            ("ovn-default", spec("ovn-cluster", "10.16.0.0/16,fd00::/64", "")),
-            ("other", spec("", "10.17.0.0/16", "")),
-            ("join", spec("ovn-cluster", "100.64.0.0/16", "")),
-            ("net2", spec("neutron-2204", "12.0.1.0/24", "")),
-            ("underlay", spec("ovn-cluster", "172.17.0.0/16", "vlan1")),
-            ("broken", spec("ovn-cluster", "nonsense", "")),
-        ];
-        let subnets: BTreeMap<String, NodeSubnet> = all
-            .iter()
-            .filter_map(|(name, spec)| Some(((*name).to_owned(), NodeSubnet::read(name, spec, "join")?)))
-            .collect();
-        let routes = port().routes(&networks(&subnets), 7);
-        let dst: Vec<String> = routes.iter().map(|r| r.dst.to_string()).collect();
-        assert_eq!(dst, ["10.16.0.0/16", "10.17.0.0/16"], "none to IPv6 without an IPv6 gateway");
-        assert!(
-            routes.iter().all(|r| r.gateway == Some("100.64.0.1".parse().unwrap()) && r.protocol == PROTOCOL)
-        );
+        let text = |present: &[Route]| -> Vec<String> {
+            let routes = port().routes(&networks, 7, present);
+            assert!(routes.iter().all(|r| r.protocol == PROTOCOL));
+            routes.iter().map(|r| format!("{} {:?}", r.dst, r.gateway.map(|g| g.to_string()))).collect()
+        };
+        let through = "10.16.0.0/16 Some(\"100.64.0.1\")";
+        assert_eq!(text(&[kernels]), [through], "none to IPv6 without an IPv6 gateway");
+        assert_eq!(text(&[]), [through, "100.64.0.0/16 None"]);
+        let ours = Route { protocol: PROTOCOL, ..kernels };
+        assert_eq!(text(&[ours]), [through, "100.64.0.0/16 None"], "ours stays once it is there");
+        assert_eq!(text(&[Route { link: 8, ..kernels }]).len(), 2, "on another link it is no help");
     }
 }

@@ -1,7 +1,11 @@
-//! Keeps ovn0, its addresses and the node's routes as they should be: looks again whenever one of its sources says
-//! that something has changed (the Node, the Subnets, Open vSwitch's rows, the kernel's links, addresses, routes).
+//! Keeps ovn0, its addresses, the node's routes and its forwarding as they should be: looks again whenever one of its
+//! sources says that something has changed (the controller's objects, Open vSwitch's rows, the kernel's links,
+//! addresses, routes), and every few seconds for what the kernel doesn't tell, its sysctls.
+//!
+//! What would cut the node off is refused first, and taken away where it stands (invariant 13): also while the API
+//! server can't be asked, since then nobody else could.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,22 +13,31 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tombolo_linux::{Event, Link, LinkChange, Monitor};
+use tombolo_linux::{Event, Link, LinkChange, Monitor, Route};
+use tombolo_net::IfAddr;
 use tombolo_ovsdb::{Replica, Snapshot};
 
 use crate::attach::NodeState;
 use crate::host::Host;
+use crate::local::{Kernel, Local};
+use crate::metrics::Metrics;
 use crate::node::{NodePort, NodeSubnet, OVN0, PROTOCOL, TXQUEUELEN, networks};
 use crate::ovs::Ovs;
 use crate::ports::{self, ids};
+use crate::surroundings::{Role, Surroundings};
+use crate::sysctls;
+use crate::told::Inputs;
+use crate::troubles::{Trouble, Troubles, reason};
 
-/// What the API server says about this node.
+/// What of the controller's words is in force on this node: what would cut it off is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Inputs {
-    /// The node's port; `None` until the controller has decided. An error says what doesn't read.
-    pub port: Option<Result<NodePort, String>>,
-    /// The Subnets that nodes have routes to; `None` until all are known (invariant 4).
+pub struct Accepted {
+    /// The node's port.
+    pub port: Option<NodePort>,
+    /// The Subnets; `None` until all are known (invariant 4).
     pub subnets: Option<BTreeMap<String, NodeSubnet>>,
+    /// Addresses of the cluster's nodes.
+    pub nodes: BTreeSet<IpAddr>,
 }
 
 /// How MTUs are found.
@@ -47,6 +60,11 @@ const GATEWAY: Duration = Duration::from_secs(10);
 const WRITE: Duration = Duration::from_secs(15);
 /// First and longest pause after a failure that no event will end.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+/// How long what no event tells may be otherwise. A look at what is as it should be asks the kernel a few questions
+/// and writes nothing.
+const AGAIN: Duration = Duration::from_secs(8);
+/// Under which name this task says what is wrong.
+const SOURCE: &str = "node";
 
 /// Keeps the node's network; see [`NodeTask::run`].
 #[derive(Debug)]
@@ -61,6 +79,24 @@ pub struct NodeTask {
     pub mtu: MtuOptions,
     /// Where the outcome goes.
     pub state: watch::Sender<NodeState>,
+    /// Where what is in force goes.
+    pub accepted: watch::Sender<Accepted>,
+    /// What must stay reachable.
+    pub local: Local,
+    /// Where what is wrong goes.
+    pub troubles: Troubles,
+    /// Counts what is restored.
+    pub metrics: Metrics,
+}
+
+/// What the last look left behind: what of it is missing in the next one, somebody has taken away.
+#[derive(Debug, Default, PartialEq)]
+struct Kept {
+    link: u32,
+    mtu: u32,
+    addresses: Vec<IfAddr>,
+    routes: BTreeSet<Route>,
+    sysctls: bool,
 }
 
 /// What a look came to.
@@ -102,8 +138,9 @@ impl NodeTask {
         let mut pause = RETRY.0;
         // The link on which the gateway has answered.
         let mut confirmed: Option<u32> = None;
+        let mut kept = Kept::default();
         loop {
-            let retry = match self.look(&mut confirmed).await {
+            let retry = match self.look(&mut confirmed, &mut kept).await {
                 Ok(Outcome::Done { mtu, link }) => {
                     pause = RETRY.0;
                     confirmed = Some(link);
@@ -165,12 +202,7 @@ impl NodeTask {
         facts: &mut Facts,
         retry: Option<Duration>,
     ) -> bool {
-        let timer = async {
-            match retry {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => std::future::pending().await,
-            }
-        };
+        let timer = tokio::time::sleep(retry.unwrap_or(AGAIN).min(AGAIN));
         tokio::pin!(timer);
         // Our own changes come back as events; a look at what is as it should be costs little and ends it.
         loop {
@@ -200,40 +232,69 @@ impl NodeTask {
         }
     }
 
-    /// Pods' links come and go all the time; those are not looked at.
+    /// Pods' links come and go all the time, and their link-local addresses with them; those are not looked at.
     fn concerns(&self, event: &Event) -> bool {
         let ours = |link: &Link| link.kind != "veth";
         match event {
             Event::Link(link) | Event::LinkGone(link) => ours(link),
-            Event::Address { .. } | Event::AddressGone { .. } | Event::Lost => true,
-            Event::Route(route) | Event::RouteGone(route) => route.protocol == PROTOCOL,
+            Event::Address { address, .. } | Event::AddressGone { address, .. } => {
+                !link_local(address.addr())
+            }
+            Event::Lost => true,
+            // Others' too: a network that comes to a link makes a route of ours harmful, and one that goes ends it.
+            Event::Route(route) | Event::RouteGone(route) => !link_local(route.dst.network()),
             _ => false,
         }
     }
 
-    async fn look(&mut self, confirmed: &mut Option<u32>) -> anyhow::Result<Outcome> {
+    async fn look(&mut self, confirmed: &mut Option<u32>, kept: &mut Kept) -> anyhow::Result<Outcome> {
+        let mut troubles = BTreeSet::new();
+        let mut whole = false;
+        let outcome = self.look_at_all(confirmed, kept, &mut troubles, &mut whole).await;
+        // Before the routes are judged, less is known than the look before may have said.
+        match whole {
+            true => self.troubles.set(SOURCE, troubles),
+            false => self.troubles.add(SOURCE, troubles),
+        }
+        outcome
+    }
+
+    async fn look_at_all(
+        &mut self,
+        confirmed: &mut Option<u32>,
+        kept: &mut Kept,
+        troubles: &mut BTreeSet<Trouble>,
+        whole: &mut bool,
+    ) -> anyhow::Result<Outcome> {
         let deadline = Instant::now() + WRITE;
         let inputs = self.inputs.borrow_and_update().clone();
         let snapshot = self.ovs.snapshot();
+        let kernel = self.local.kernel().await?;
+        let mut around = self.local.surroundings(&kernel, &snapshot.replica).await;
+        around.hosts.extend(inputs.nodes.iter().map(|ip| (*ip, Role::Node)));
+        self.remove_harmful(&around, &kernel, troubles).await?;
         if !snapshot.fresh {
             let why = format!("Open vSwitch's database can't be reached: {}", self.ovs.status());
             return Ok(Outcome::Waiting { why, mtu: self.known_mtu() });
         }
-        let mtu = match self.pod_mtu(&snapshot.replica).await? {
+        let mtu = match self.pod_mtu(&snapshot.replica, &kernel, troubles) {
             Ok(mtu) => mtu,
             Err(why) => return Ok(Outcome::Waiting { why, mtu: None }),
         };
         let waiting = |why: String| Ok(Outcome::Waiting { why, mtu: Some(mtu) });
-        let port = match inputs.port {
-            None => {
-                return waiting(
-                    "kube-ovn-controller has not given this node its address in the join subnet yet"
-                        .to_owned(),
-                );
-            }
-            Some(Err(why)) => return waiting(why),
-            Some(Ok(port)) => port,
+        let Some(port) = inputs.port.clone() else {
+            return waiting(
+                inputs.missing.unwrap_or_else(|| "the API server has not answered yet".to_owned()),
+            );
         };
+        // The address of ovn0 brings the route to its network with it.
+        let conflict = |a: &IfAddr| Some((a.cidr(), around.conflict(a.cidr())?));
+        if let Some((network, why)) = port.addresses.iter().find_map(conflict) {
+            return waiting(format!(
+                "the join subnet's network {network} is refused on this node: {why}. Choose another join subnet \
+                 (--node-switch-cidr of kube-ovn-controller), or move what is there"
+            ));
+        }
         if ports::bridge(&snapshot.replica, ports::BR_INT).is_none() {
             return waiting(ports::PlanError::NoBridge.to_string());
         }
@@ -252,12 +313,24 @@ impl NodeTask {
         if *confirmed != Some(link.index) {
             *confirmed = None; // another link: ovs-vswitchd was restarted
         }
-        self.configure(&link, &port, mtu).await?;
+        if kept.link != link.index {
+            // Nothing of a new link's was taken away from it.
+            *kept = Kept { link: link.index, sysctls: kept.sysctls, ..Kept::default() };
+        }
+        let accepted = accept(&inputs, &around, troubles);
+        let subnets = accepted.subnets.clone();
+        self.accepted.send_if_modified(|now| std::mem::replace(now, accepted.clone()) != accepted);
+        let no_v6 = self.sysctls(&kernel, &accepted, kept, troubles).await?;
+        self.configure(&link, &port, mtu, no_v6, kept).await?;
         if link.up && !link.carrier {
             *confirmed = None;
             return waiting(format!("{OVN0} has no carrier: is ovs-vswitchd running?"));
         }
-        self.routes(&port, link.index, inputs.subnets.as_ref()).await?;
+        self.routes(&port, link.index, subnets.as_ref(), kept, troubles).await?;
+        *whole = true;
+        if let Some(missing) = inputs.missing {
+            troubles.insert(Trouble { reason: reason::NOT_TOLD, message: missing });
+        }
 
         let installed = |replica: &Replica| {
             ports::interface(replica, OVN0)
@@ -269,9 +342,6 @@ impl NodeTask {
                 port.iface_id
             ));
         }
-        if inputs.subnets.is_none() {
-            return waiting("the API server has not told this node of the Subnets yet".to_owned());
-        }
         if confirmed.is_none() {
             for gateway in &port.gateways {
                 self.host.netlink.resolve(&self.host.netns, link.index, *gateway, GATEWAY).await?;
@@ -280,8 +350,57 @@ impl NodeTask {
         Ok(Outcome::Done { mtu, link: link.index })
     }
 
+    /// Routes of ours that cut the node off go, whoever said that they should be there, and whether or not anything
+    /// else is known: the agent that made them may have been another one, of an older version.
+    async fn remove_harmful(
+        &self,
+        around: &Surroundings,
+        kernel: &Kernel,
+        troubles: &mut BTreeSet<Trouble>,
+    ) -> anyhow::Result<()> {
+        for route in kernel.routes.iter().filter(|r| r.protocol == PROTOCOL) {
+            let Some(why) = around.conflict(route.dst) else { continue };
+            self.host.netlink.delete_route(route).await?;
+            tracing::warn!("deleted the {route}: {why}");
+            let message = format!("a route to {} was taken away: {why}", route.dst);
+            troubles.insert(Trouble { reason: reason::REFUSED, message });
+        }
+        Ok(())
+    }
+
+    /// Forwarding, and IPv6 on ovn0. Whether ovn0 can't have IPv6.
+    async fn sysctls(
+        &self,
+        kernel: &Kernel,
+        accepted: &Accepted,
+        kept: &mut Kept,
+        troubles: &mut BTreeSet<Trouble>,
+    ) -> anyhow::Result<bool> {
+        let ovn0_v6 = accepted.port.iter().flat_map(|p| &p.addresses).any(|a| a.addr().is_ipv6());
+        let nets = accepted.subnets.iter().flat_map(networks);
+        let wish = sysctls::Wish {
+            forward_v6: ovn0_v6 || nets.into_iter().any(|n| n.network().is_ipv6()),
+            ovn0_v6,
+            advertised: sysctls::advertised(&kernel.links, &kernel.addresses, &kernel.routes),
+        };
+        let found = sysctls::keep(&self.host, wish).await?;
+        for what in found.set.iter().filter(|_| kept.sysctls) {
+            self.metrics.put_back(what);
+        }
+        kept.sysctls = true;
+        troubles.extend(found.troubles);
+        Ok(found.no_v6)
+    }
+
     /// ovn0's MAC, MTU and addresses. It is our link: what doesn't belong there goes.
-    async fn configure(&self, link: &Link, port: &NodePort, mtu: u32) -> anyhow::Result<()> {
+    async fn configure(
+        &self,
+        link: &Link,
+        port: &NodePort,
+        mtu: u32,
+        no_v6: bool,
+        kept: &mut Kept,
+    ) -> anyhow::Result<()> {
         let netlink = &self.host.netlink;
         let change = LinkChange {
             mac: (link.mac != Some(port.mac)).then_some(port.mac),
@@ -290,6 +409,9 @@ impl NodeTask {
             up: (!link.up).then_some(true),
         };
         if change != LinkChange::default() {
+            if kept.mtu == mtu {
+                self.metrics.put_back("link");
+            }
             netlink.change_link(link.index, &change).await?;
         }
         let present = netlink.addresses(link.index).await?;
@@ -297,9 +419,16 @@ impl NodeTask {
             tracing::info!(%address, "taking an address from {OVN0} that is not the node's");
             netlink.delete_address(link.index, *address).await?;
         }
-        for address in port.addresses.iter().filter(|a| !present.contains(a)) {
+        let can = |a: &&IfAddr| !no_v6 || a.addr().is_ipv4();
+        for address in port.addresses.iter().filter(|a| !present.contains(a)).filter(can) {
             netlink.add_address(link.index, *address).await?;
+            if kept.addresses.contains(address) {
+                tracing::info!(%address, "{OVN0} has its address again");
+                self.metrics.put_back("address");
+            }
         }
+        kept.mtu = mtu;
+        kept.addresses = port.addresses.iter().filter(can).copied().collect();
         Ok(())
     }
 
@@ -308,61 +437,134 @@ impl NodeTask {
         port: &NodePort,
         link: u32,
         subnets: Option<&BTreeMap<String, NodeSubnet>>,
+        kept: &mut Kept,
+        troubles: &mut BTreeSet<Trouble>,
     ) -> anyhow::Result<()> {
         let Some(subnets) = subnets else { return Ok(()) }; // invariant 4
         let netlink = &self.host.netlink;
-        let wanted = port.routes(&networks(subnets), link);
-        let present = netlink.routes(Some(PROTOCOL)).await?;
+        let all = netlink.routes(None).await?;
+        let wanted = port.routes(&networks(subnets), link, &all);
+        let present: BTreeSet<Route> = all.iter().filter(|r| r.protocol == PROTOCOL).copied().collect();
         for route in present.iter().filter(|r| !wanted.contains(r)) {
             tracing::info!("deleting the {route}");
             netlink.delete_route(route).await?;
         }
-        for route in wanted.iter().filter(|r| !present.contains(r)) {
+        let mut stand = BTreeSet::new();
+        for route in &wanted {
+            if present.contains(route) {
+                stand.insert(*route);
+                continue;
+            }
             match netlink.add_route(route).await {
-                Ok(()) => tracing::info!("added the {route}"),
+                Ok(()) => {
+                    tracing::info!("added the {route}");
+                    if kept.routes.contains(route) || route.gateway.is_none() {
+                        self.metrics.put_back("route");
+                    }
+                    stand.insert(*route);
+                }
                 // Of somebody else: theirs stays. Pods of that subnet can't be reached from here; the others can.
                 Err(e) if e.is_exists() => {
-                    tracing::warn!(
-                        "the node has another route to {}: pods there can't be reached from it",
-                        route.dst
+                    let message = format!(
+                        "this node has another route to {}: pods there can't be reached from it; see `ip route show {}`",
+                        route.dst, route.dst
                     );
+                    troubles.insert(Trouble { reason: reason::ROUTE_TAKEN, message });
                 }
                 Err(e) => return Err(e.into()),
             }
         }
+        kept.routes = stand;
         Ok(())
     }
 
-    /// The MTU of pods without one of their own. The inner error says what is missing.
-    async fn pod_mtu(&self, replica: &Replica) -> anyhow::Result<Result<u32, String>> {
-        if self.mtu.mtu > 0 {
-            return Ok(Ok(self.mtu.mtu));
+    /// The MTU of pods without one of their own, never more than a tunnel carries. The error says what is missing.
+    fn pod_mtu(
+        &self,
+        replica: &Replica,
+        kernel: &Kernel,
+        troubles: &mut BTreeSet<Trouble>,
+    ) -> Result<u32, String> {
+        let asked = self.mtu.mtu;
+        let carried = self.tunnel_mtu(replica, kernel);
+        match carried {
+            Ok(carried) if asked > carried => {
+                let message = format!(
+                    "--mtu={asked} is more than a tunnel of this node carries: {carried} is used. Raise the MTU of the tunnels' \
+                     interface on all nodes, or lower --mtu"
+                );
+                troubles.insert(Trouble { reason: reason::MTU, message });
+                Ok(carried)
+            }
+            // Asked for, and nothing to hold it against.
+            Err(_) | Ok(_) if asked > 0 => Ok(asked),
+            other => other,
         }
-        let encap = ports::system_id(replica, "ovn-encap-ip").and_then(|ip| ip.split(',').next());
-        let encap: Option<IpAddr> = encap.and_then(|ip| ip.parse().ok());
-        let overhead = if encap.is_some_and(|ip| ip.is_ipv6()) { OVERHEAD_V6 } else { OVERHEAD_V4 };
+    }
+
+    /// What a packet in a tunnel may have.
+    fn tunnel_mtu(&self, replica: &Replica, kernel: &Kernel) -> Result<u32, String> {
+        let encaps: Vec<IpAddr> = ports::system_id(replica, "ovn-encap-ip")
+            .unwrap_or_default()
+            .split(',')
+            .filter_map(|ip| ip.trim().parse().ok())
+            .collect();
+        let overhead = |v6: bool| if v6 { OVERHEAD_V6 } else { OVERHEAD_V4 };
+        // Loopback has 65536, which no tunnel carries.
+        let less = |link: &Link, v6: bool| link.mtu.min(65_000).saturating_sub(overhead(v6));
+        let any_v6 = encaps.iter().any(IpAddr::is_ipv6);
         for name in &self.mtu.interfaces {
-            if let Some(link) = self.host.netlink.link(name).await? {
-                return Ok(Ok(link.mtu.saturating_sub(overhead)));
+            if let Some(link) = kernel.links.iter().find(|l| l.name == *name) {
+                return Ok(less(link, any_v6));
             }
         }
         if !self.mtu.interfaces.is_empty() {
-            return Ok(Err(format!("there is no interface {} (--iface)", self.mtu.interfaces.join(" or "))));
+            return Err(format!("there is no interface {} (--iface)", self.mtu.interfaces.join(" or ")));
         }
-        let Some(encap) = encap else {
-            return Ok(Err(
+        if encaps.is_empty() {
+            return Err(
                 "Open vSwitch has no external_ids:ovn-encap-ip: set it to this node's address for tunnels"
                     .to_owned(),
-            ));
+            );
+        }
+        // Of several links the narrowest: a tunnel may leave by any.
+        let link_of = |ip: &IpAddr| {
+            let index = kernel.addresses.iter().find(|a| a.address.addr() == *ip)?.link;
+            kernel.links.iter().find(|l| l.index == index)
         };
-        let Some(index) = self.host.netlink.link_with_address(encap).await? else {
-            return Ok(Err(format!(
-                "no interface of this node has the address {encap} (external_ids:ovn-encap-ip); name the interface with --iface, or the pods' MTU with --mtu"
-            )));
-        };
-        let links = self.host.netlink.links().await?;
-        let mtu = links.iter().find(|l| l.index == index).map_or(0, |l| l.mtu);
-        // Loopback has 65536, which no tunnel carries.
-        Ok(Ok(mtu.min(65_000).saturating_sub(overhead)))
+        encaps.iter().filter_map(|ip| Some(less(link_of(ip)?, ip.is_ipv6()))).min().ok_or_else(|| {
+            format!(
+                "no interface of this node has the address {} (external_ids:ovn-encap-ip); name the interface with --iface, or the pods' MTU with --mtu",
+                encaps.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" or ")
+            )
+        })
     }
+}
+
+/// Of IPv6, which every link has.
+fn link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
+}
+
+/// The controller's words without the networks that would cut the node off: those are said, the others go on.
+fn accept(inputs: &Inputs, around: &Surroundings, troubles: &mut BTreeSet<Trouble>) -> Accepted {
+    let mut subnets = inputs.subnets.clone();
+    for (name, subnet) in subnets.iter_mut().flatten() {
+        subnet.networks.retain(|network| {
+            let Some(why) = around.conflict(*network) else { return true };
+            let message = format!(
+                "the network {network} of the Subnet {name} is not configured on this node: {why}. Give the Subnet another \
+                 network, or move what is there"
+            );
+            troubles.insert(Trouble { reason: reason::REFUSED, message });
+            false
+        });
+    }
+    let mut nodes = inputs.nodes.clone();
+    if nodes.is_empty() {
+        // A controller that doesn't tell them: the other ends of the tunnels are nodes as far as can be known.
+        let ends = around.hosts.iter().filter(|(_, role)| matches!(role, Role::Encap | Role::Peer));
+        nodes = ends.map(|(ip, _)| *ip).collect();
+    }
+    Accepted { port: inputs.port.clone(), subnets, nodes }
 }

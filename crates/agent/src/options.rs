@@ -3,11 +3,17 @@
 //! A flag of Kube-OVN's that has no effect here is accepted all the same, so that an existing manifest starts;
 //! [`Options::inert`] says which of them were set.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser};
+use clap::{ArgAction, Parser};
+use tombolo_api::DEFAULT_VPC;
+use tombolo_net::{Cidr, DualCidr};
 use tombolo_observe::LogFormat;
+
+use inert::Inert;
+
+mod inert;
 
 /// kube-ovn-cni: the node agent
 #[derive(Debug, Clone, Parser)]
@@ -32,6 +38,9 @@ pub struct Options {
     /// MTU of pods; 0: that of the interface less the tunnel's header
     #[arg(long, default_value_t = 0)]
     pub mtu: u32,
+    /// The default Vpc: its status tells the networks that nodes have routes to
+    #[arg(long, default_value = DEFAULT_VPC, value_name = "NAME")]
+    pub cluster_router: String,
     /// The Subnet that joins the nodes to the pod network
     #[arg(long, default_value = "join")]
     pub node_switch: String,
@@ -56,9 +65,9 @@ pub struct Options {
     /// Port for metrics, /livez and /readyz
     #[arg(long, default_value_t = 10665)]
     pub pprof_port: u16,
-    /// Address for them
-    #[arg(long, default_value = "0.0.0.0")]
-    pub metrics_address: IpAddr,
+    /// Address for them; without it all of the node's, of both families
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_address: Option<IpAddr>,
     /// What is logged, for example "info,tombolo_ovsdb=debug"; RUST_LOG wins
     #[arg(long, default_value = "info")]
     pub log_filter: String,
@@ -67,66 +76,6 @@ pub struct Options {
     pub log_format: LogFormat,
     #[command(flatten)]
     inert: Inert,
-}
-
-/// Flags of Kube-OVN's daemon without an effect here.
-#[derive(Debug, Clone, Default, Args)]
-#[group(skip)]
-struct Inert {
-    #[arg(long, hide = true)]
-    network_type: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    encap_checksum: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enable_mirror: Option<String>,
-    #[arg(long, hide = true)]
-    mirror_iface: Option<String>,
-    #[arg(long, hide = true)]
-    dpdk_tunnel_iface: Option<String>,
-    #[arg(long, hide = true)]
-    default_provider_name: Option<String>,
-    #[arg(long, hide = true)]
-    default_interface_name: Option<String>,
-    #[arg(long, hide = true)]
-    ovs_vsctl_concurrency: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enable_arp_detect_ip_conflict: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enable_tproxy: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    host_tunnel_src: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    set_vxlan_tx_off: Option<String>,
-    #[arg(long, hide = true)]
-    kubelet_dir: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enable_metrics: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enable_verbose_conn_log: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enable_ovn_ipsec: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    secure_serving: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    non_primary_cni_mode: Option<String>,
-    #[arg(long, hide = true)]
-    external_gateway_config_ns: Option<String>,
-    #[arg(long, hide = true)]
-    external_gateway_switch: Option<String>,
-    #[arg(long, hide = true)]
-    udp_conn_check_port: Option<String>,
-    #[arg(long, hide = true)]
-    tcp_conn_check_port: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    logtostderr: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    alsologtostderr: Option<String>,
-    #[arg(long, alias = "log_file", hide = true)]
-    log_file: Option<String>,
-    #[arg(long, alias = "log_file_max_size", hide = true)]
-    log_file_max_size: Option<String>,
-    #[arg(long, short = 'v', hide = true)]
-    v: Option<String>,
 }
 
 /// As Go reads a flag: `--x`, `--x=true`, `--x=1`, `--x=F` …
@@ -139,42 +88,9 @@ fn go_bool(text: &str) -> Result<bool, String> {
 }
 
 impl Options {
-    /// The flags that were given and have no effect.
+    /// The flags that were given and have no effect, without their dashes.
     pub fn inert(&self) -> Vec<&'static str> {
-        let i = &self.inert;
-        [
-            ("--network-type", &i.network_type),
-            ("--encap-checksum", &i.encap_checksum),
-            ("--enable-mirror", &i.enable_mirror),
-            ("--mirror-iface", &i.mirror_iface),
-            ("--dpdk-tunnel-iface", &i.dpdk_tunnel_iface),
-            ("--default-provider-name", &i.default_provider_name),
-            ("--default-interface-name", &i.default_interface_name),
-            ("--ovs-vsctl-concurrency", &i.ovs_vsctl_concurrency),
-            ("--enable-arp-detect-ip-conflict", &i.enable_arp_detect_ip_conflict),
-            ("--enable-tproxy", &i.enable_tproxy),
-            ("--host-tunnel-src", &i.host_tunnel_src),
-            ("--set-vxlan-tx-off", &i.set_vxlan_tx_off),
-            ("--kubelet-dir", &i.kubelet_dir),
-            ("--enable-metrics", &i.enable_metrics),
-            ("--enable-verbose-conn-log", &i.enable_verbose_conn_log),
-            ("--enable-ovn-ipsec", &i.enable_ovn_ipsec),
-            ("--secure-serving", &i.secure_serving),
-            ("--non-primary-cni-mode", &i.non_primary_cni_mode),
-            ("--external-gateway-config-ns", &i.external_gateway_config_ns),
-            ("--external-gateway-switch", &i.external_gateway_switch),
-            ("--udp-conn-check-port", &i.udp_conn_check_port),
-            ("--tcp-conn-check-port", &i.tcp_conn_check_port),
-            ("--logtostderr", &i.logtostderr),
-            ("--alsologtostderr", &i.alsologtostderr),
-            ("--log-file", &i.log_file),
-            ("--log-file-max-size", &i.log_file_max_size),
-            ("--v", &i.v),
-        ]
-        .into_iter()
-        .filter(|(_, value)| value.is_some())
-        .map(|(name, _)| name)
-        .collect()
+        self.inert.0.clone()
     }
 
     /// Name of this node: the flag, `KUBE_NODE_NAME`, or `NODE_NAME`.
@@ -197,14 +113,28 @@ impl Options {
         }
     }
 
+    /// The cluster's Service ranges; none, with a word in the log, if they don't read.
+    pub fn services(&self) -> Vec<Cidr> {
+        match self.service_cluster_ip_range.parse::<DualCidr>() {
+            Ok(cidr) => cidr.iter().collect(),
+            Err(e) => {
+                tracing::warn!("--service-cluster-ip-range: {e}; networks are not held against it");
+                Vec::new()
+            }
+        }
+    }
+
     /// Names of the interfaces that tunnels may leave by.
     pub fn interfaces(&self) -> Vec<String> {
         self.iface.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Where metrics are served.
-    pub fn metrics_at(&self) -> SocketAddr {
-        SocketAddr::new(self.metrics_address, self.pprof_port)
+    /// Where metrics are served: the first of these that the kernel has. The unspecified address of IPv6 takes
+    /// IPv4 too; a kernel without IPv6 has IPv4's alone.
+    pub fn metrics_at(&self) -> Vec<SocketAddr> {
+        let all: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+        let addresses = self.metrics_address.map_or_else(|| all.to_vec(), |address| vec![address]);
+        addresses.into_iter().map(|address| SocketAddr::new(address, self.pprof_port)).collect()
     }
 
     /// The plugin to install.
@@ -251,8 +181,55 @@ mod tests {
         assert_eq!(options.interfaces(), ["eth1", "eth0"]);
         assert_eq!(options.ovs_endpoint(), "unix:/run/openvswitch/db.sock");
         let inert = options.inert();
-        assert!(inert.contains(&"--enable-mirror") && inert.contains(&"--log-file"), "{inert:?}");
+        assert!(inert.contains(&"enable-mirror") && inert.contains(&"log-file"), "{inert:?}");
         assert!(options.nat_outgoing);
         assert_eq!(options.cni_conf_name, "01-kube-ovn.conflist");
+    }
+    #[test]
+    fn every_flag_of_its_charts_is_accepted_and_the_inert_ones_are_named() {
+        let inert = [
+            "enable-pprof=false",
+            "mac-learning-fallback=false",
+            "enable-verbose-conn-check=true",
+            "log-perm=640",
+            "tls-min-version=TLS12",
+            "tls-max-version=",
+            "tls-cipher-suites=",
+            "cert-manager-ipsec-cert=false",
+            "cert-manager-issuer-name=kube-ovn",
+            "ovn-ipsec-cert-duration=63072000",
+            "enable-node-local-access-vpc-nat-gw-eip=true",
+            "cni-conf-file=/kube-ovn/01-kube-ovn.conflist",
+            "install-cni-config=true",
+            "node-local-dns-ip=",
+            "stderrthreshold=2",
+            "vmodule=",
+            "log_file_max_size=200",
+            "skip_headers",
+            "enable-metrics",
+            "v=3",
+        ];
+        let args = inert.iter().map(|flag| format!("--{flag}"));
+        let served = ["--cluster-router=b-cluster", "--node-switch=b-join"].map(str::to_owned);
+        let program = ["kube-ovn-daemon".to_owned()];
+        let options = Options::try_parse_from(program.into_iter().chain(args).chain(served)).unwrap();
+        let mut named: Vec<String> = options.inert().iter().map(|name| (*name).to_owned()).collect();
+        let mut given: Vec<String> =
+            inert.iter().map(|flag| flag.split('=').next().unwrap().replace('_', "-")).collect();
+        named.sort_unstable();
+        given.sort_unstable();
+        assert_eq!(named, given);
+        assert_eq!(options.cluster_router, "b-cluster");
+        // A word after a switch is not its value, and a mistyped flag is still an error.
+        assert!(Options::try_parse_from(["kube-ovn-daemon", "--enable-pprof", "false"]).is_err());
+        assert!(Options::try_parse_from(["kube-ovn-daemon", "--clustr-router=x"]).is_err());
+    }
+
+    #[test]
+    fn metrics_are_reachable_by_both_families() {
+        let at = |args: &[&str]| Options::try_parse_from(["x"].iter().chain(args)).unwrap().metrics_at();
+        let text = |list: Vec<SocketAddr>| list.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
+        assert_eq!(text(at(&[])), ["[::]:10665", "0.0.0.0:10665"]);
+        assert_eq!(text(at(&["--metrics-address=192.0.2.1", "--pprof-port=1"])), ["192.0.2.1:1"]);
     }
 }

@@ -66,6 +66,7 @@ pub fn wanted() -> Wanted {
                 Interface::NAME,
                 Interface::TYPE,
                 Interface::EXTERNAL_IDS,
+                Interface::OPTIONS,
                 Interface::ERROR,
                 Interface::OFPORT,
                 Interface::MAC,

@@ -9,18 +9,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tombolo_observe::{Health, Observer, Probe, init_logs};
+use tombolo_observe::{Health, Observer, Probe, ServeError, init_logs};
 
 use crate::attach::{Attacher, Deadlines, NodeState};
+use crate::firewall::Firewall;
 use crate::host::Host;
 use crate::install::{self, Install, Installed, Kept};
-use crate::kube_io;
+use crate::local::Local;
 use crate::metrics::Metrics;
-use crate::node_task::{Inputs, MtuOptions, NodeTask};
+use crate::node_task::{Accepted, MtuOptions, NodeTask};
 use crate::options::Options;
 use crate::ovs::Ovs;
 use crate::pods::Pods;
-use crate::{leftovers, nat, notices, ports, server};
+use crate::report::{self, Sources};
+use crate::told::Inputs;
+use crate::troubles::Troubles;
+use crate::{kube_io, leftovers, notices, ports, server};
 
 /// How long requests under way may take after a SIGTERM; a pod's grace period is 10 s in our manifest.
 const GRACE: Duration = Duration::from_secs(8);
@@ -54,8 +58,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
     // One provider for all TLS in the process; a second call would only say that it is there.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let node = options.node()?;
-    for flag in options.inert() {
-        tracing::info!("{flag} has no effect in this version");
+    let inert = options.inert();
+    if !inert.is_empty() {
+        tracing::info!("flags of Kube-OVN's that have no effect in this version: {}", inert.join(", "));
     }
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
@@ -66,10 +71,15 @@ async fn run(options: Options) -> anyhow::Result<()> {
     {
         let (observer, stop, at) = (observer.clone(), stop.clone(), options.metrics_at());
         tasks.spawn(async move {
-            if let Err(e) = observer.serve(at, stop.clone().cancelled_owned()).await {
-                tracing::error!("{e}");
-                stop.cancel(); // two agents on one node would fight
+            for (number, at) in at.iter().enumerate() {
+                match observer.serve(*at, stop.clone().cancelled_owned()).await {
+                    Ok(()) => return,
+                    // The kernel doesn't have this family.
+                    Err(ServeError::Bind { source, .. }) if number == 0 && no_family(&source) => {}
+                    Err(e) => tracing::error!("{e}"),
+                }
             }
+            stop.cancel(); // two agents on one node would fight
         });
     }
 
@@ -82,31 +92,51 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let (state, state_seen) = watch::channel(first);
     let (written, written_seen) = watch::channel(kube_io::Written::default());
 
-    let client = kube_io::client(options.kubeconfig.as_deref()).await?;
+    let (accepted, accepted_seen) = watch::channel(Accepted::default());
+    let troubles = Troubles::new(metrics.clone());
+
+    let (client, api_server) = kube_io::client(options.kubeconfig.as_deref()).await?;
     spawn(&tasks, &stop, {
         let (client, node, pods, health) = (client.clone(), node.clone(), pods.clone(), health.clone());
         async move { kube_io::pods(client, &node, pods, health).await }
     });
     spawn(&tasks, &stop, {
-        let (client, node, inputs) = (client.clone(), node.clone(), inputs.clone());
-        async move { kube_io::node(client, &node, inputs, written).await }
+        let (client, node) = (client.clone(), node.clone());
+        async move { kube_io::node(client, &node, written).await }
     });
     spawn(&tasks, &stop, {
-        let (client, switch, inputs) = (client.clone(), options.node_switch.clone(), inputs.clone());
-        async move { kube_io::subnets(client, &switch, inputs).await }
+        let (client, node, router) = (client.clone(), node.clone(), options.cluster_router.clone());
+        async move { kube_io::told(client, &node, &router, inputs).await }
     });
     let chassis = chassis(&ovs, &tasks, &stop, &health, &metrics);
     spawn(&tasks, &stop, {
-        let (client, node, state) = (client.clone(), node.clone(), state_seen.clone());
-        async move { kube_io::report(client, &node, state, chassis, written_seen).await }
+        let (client, node) = (client.clone(), node.clone());
+        let troubles = troubles.clone();
+        let sources = Sources { state: state_seen.clone(), chassis, troubles, written: written_seen };
+        async move { report::report(client, &node, sources).await }
     });
 
-    let mtu = MtuOptions { mtu: options.mtu, interfaces: options.interfaces() };
-    spawn(&tasks, &stop, node_network(host.clone(), ovs.clone(), inputs_seen.clone(), mtu, state));
+    let services = options.services();
+    spawn(&tasks, &stop, {
+        let (host, ovs, troubles, metrics) = (host.clone(), ovs.clone(), troubles.clone(), metrics.clone());
+        let mtu = MtuOptions { mtu: options.mtu, interfaces: options.interfaces() };
+        let task = move || NodeTask {
+            host: host.clone(),
+            ovs: ovs.clone(),
+            inputs: inputs_seen.clone(),
+            mtu: mtu.clone(),
+            state: state.clone(),
+            accepted: accepted.clone(),
+            local: Local::new(host.clone(), api_server.clone(), services.clone()),
+            troubles: troubles.clone(),
+            metrics: metrics.clone(),
+        };
+        node_network(task)
+    });
     if options.nat_outgoing {
-        let (host, services) = (host.clone(), options.service_cluster_ip_range.clone());
-        let inputs = inputs_seen.clone();
-        spawn(&tasks, &stop, async move { nat::keep(host, inputs, &services).await });
+        let firewall =
+            Firewall { host: host.clone(), accepted: accepted_seen, troubles, metrics: metrics.clone() };
+        spawn(&tasks, &stop, firewall.run());
     }
     let install = Install {
         conf_dir: options.cni_conf_dir.clone(),
@@ -199,22 +229,15 @@ fn chassis(
     receiver
 }
 
+/// The address family isn't there: EAFNOSUPPORT, or EADDRNOTAVAIL where IPv6 is off by a sysctl.
+fn no_family(e: &std::io::Error) -> bool {
+    e.raw_os_error() == Some(97) || e.kind() == std::io::ErrorKind::AddrNotAvailable
+}
+
 /// Keeps the node's network, whatever happens to the sources it follows.
-async fn node_network(
-    host: Arc<Host>,
-    ovs: Arc<Ovs>,
-    inputs: watch::Receiver<Inputs>,
-    mtu: MtuOptions,
-    state: watch::Sender<NodeState>,
-) {
+async fn node_network(task: impl Fn() -> NodeTask) {
     retry("keeping the node's network", || {
-        let task = NodeTask {
-            host: host.clone(),
-            ovs: ovs.clone(),
-            inputs: inputs.clone(),
-            mtu: mtu.clone(),
-            state: state.clone(),
-        };
+        let task = task();
         async move { task.run().await.and_then(|()| anyhow::bail!("a source has ended")) }
     })
     .await;

@@ -40,7 +40,8 @@ impl Program {
             .arg(format!("--cni-bin-dir={}", bed.at("bin")))
             .arg(format!("--cni-plugin={}", plugin().display()))
             .arg(format!("--pprof-port={port}"))
-            .args(["--mtu=1400", "--node-switch=join", "--enable-mirror=false", "--logtostderr=false"])
+            .args(["--mtu=1400", "--node-switch=b-join", &format!("--cluster-router={ROUTER}")])
+            .args(["--enable-mirror=false", "--logtostderr=false"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
@@ -61,21 +62,29 @@ impl Program {
     }
 }
 
-/// Applies the controller's words to the node.
-fn annotate_node(api: &ApiServer) {
-    let annotations = [
-        "allocated=true",
-        "ip_address=100.64.0.2",
-        "mac_address=00:00:00:6E:53:FD",
-        "cidr=100.64.0.0/16",
-        "gateway=100.64.0.1",
-        "port_name=node-node1",
-        "logical_switch=join",
-    ]
-    .map(|a| format!("ovn.kubernetes.io/{a}"));
-    let args: Vec<&str> =
-        ["annotate", "node", "node1"].into_iter().chain(annotations.iter().map(String::as_str)).collect();
-    api.kubectl(&args).unwrap();
+/// The second cluster of an OVN has its own names.
+const ROUTER: &str = "b-cluster";
+
+/// The controller's words: the status of a Vpc.
+fn establish(api: &ApiServer, vpc: &str, join: &str, networks: &[(&str, &str)]) {
+    let subnets: Vec<Value> = networks
+        .iter()
+        .map(|(name, cidr)| json!({"name": name, "cidrBlock": cidr, "natOutgoing": true}))
+        .collect();
+    let gateway = join.replace(".0.0/16", ".0.1");
+    let status = json!({"status": {"nodeNetworks": {
+        "join": {"name": "b-join", "cidrBlock": join, "gateway": gateway}, "subnets": subnets}}});
+    let patch = status.to_string();
+    api.kubectl(&["patch", "vpc", vpc, "--subresource=status", "--type=merge", "-p", &patch]).unwrap();
+}
+
+/// The node's IP object.
+fn address(api: &ApiServer, namespace: &str) {
+    let ip = json!({"apiVersion": "kubeovn.io/v1", "kind": "IP", "metadata": {"name": "node-node1"}, "spec": {
+        "podName": "node1", "namespace": namespace, "nodeName": "node1", "subnet": "b-join",
+        "ipAddress": "100.64.0.2", "v4IpAddress": "100.64.0.2", "v6IpAddress": "", "macAddress": "00:00:00:6E:53:FD",
+        "containerID": "", "podType": ""}});
+    api.apply(&ip.to_string()).unwrap();
 }
 
 fn annotate_pod(api: &ApiServer, pod: &str, uid: &str, mac: &str, ip: &str) {
@@ -135,11 +144,30 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     bed.lsp("ovn-default", "debian.net2", "00:00:00:7A:2E:94", "10.16.0.6");
     api.kubectl(&["create", "namespace", "net2"]).unwrap();
     api.apply(r#"{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1"}}"#).unwrap();
-    for (name, cidr) in [("join", "100.64.0.0/16"), ("ovn-default", "10.16.0.0/16")] {
+    // What doesn't configure a node: Subnets that nobody has established, another cluster's default Vpc, and
+    // annotations of the Node, which other nodes' agents may write.
+    for (name, cidr) in [("wished", "172.16.0.0/12"), ("all", "0.0.0.0/0")] {
         let subnet = json!({"apiVersion": "kubeovn.io/v1", "kind": "Subnet", "metadata": {"name": name},
-            "spec": {"vpc": "ovn-cluster", "cidrBlock": cidr, "natOutgoing": name != "join"}});
+            "spec": {"vpc": ROUTER, "cidrBlock": cidr, "natOutgoing": true}});
         api.apply(&subnet.to_string()).unwrap();
     }
+    for vpc in ["ovn-cluster", ROUTER] {
+        let vpc =
+            json!({"apiVersion": "kubeovn.io/v1", "kind": "Vpc", "metadata": {"name": vpc}, "spec": {}});
+        api.apply(&vpc.to_string()).unwrap();
+    }
+    establish(&api, "ovn-cluster", "100.65.0.0/16", &[("theirs", "10.99.0.0/16")]);
+    let forged = [
+        "allocated=true",
+        "ip_address=100.66.0.2",
+        "mac_address=00:00:00:6E:53:FE",
+        "cidr=0.0.0.0/0",
+        "gateway=100.66.0.1",
+        "port_name=victim.net2",
+    ]
+    .map(|a| format!("ovn.kubernetes.io/{a}"));
+    let args = ["annotate", "node", "node1"].into_iter().chain(forged.iter().map(String::as_str));
+    api.kubectl(&args.collect::<Vec<_>>()).unwrap();
     let server = api.json(&["config", "view"]).unwrap()["clusters"][0]["cluster"]["server"].clone();
     let api_port: u16 = server.as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
     forward(&bed.host, api_port).await;
@@ -156,7 +184,7 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
         Ok(condition(&api)["message"]
             .as_str()
             .unwrap_or_default()
-            .contains("kube-ovn-controller")
+            .contains("the Vpc b-cluster has no status.nodeNetworks")
             .then_some(()))
     })
     .unwrap();
@@ -164,7 +192,13 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     assert!(!conflist.exists());
     assert!(get(&bed, port, "/readyz").await.starts_with("HTTP/1.1 503"));
 
-    annotate_node(&api);
+    // A pod's object with the node's name is not the node's.
+    address(&api, "com");
+    let mut networks = vec![("b-default", "10.16.0.0/16")];
+    establish(&api, ROUTER, "100.64.0.0/16", &networks);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!conflist.exists() && bed.host.netlink.link("ovn0").await.unwrap().is_none());
+    address(&api, "");
     eventually("the network configuration", PATIENCE, || Ok(conflist.exists().then_some(())))
         .unwrap_or_else(|e| panic!("{e}: {}", program.log()));
     assert!(bed.dir.path().join("bin/kube-ovn").exists(), "the plugin is there before the configuration");
@@ -218,11 +252,61 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     let events = eventually("the Event", PATIENCE, said).unwrap_or_else(|e| panic!("{e}: {}", program.log()));
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0]["involvedObject"]["uid"], wide_uid.as_str());
+    // Only what is established is configured.
+    let routes = async || -> Vec<String> {
+        let all = bed.host.netlink.routes(Some(tombolo_agent::node::PROTOCOL)).await.unwrap();
+        all.iter().map(|r| r.dst.to_string()).collect()
+    };
+    assert_eq!(routes().await, ["10.16.0.0/16"]);
+    assert_eq!(bed.vsctl(&["get", "Interface", "ovn0", "external_ids:iface-id"]), "node-node1");
+    // The controller itself says what would cut the node off: it is not done, and told on the Node.
+    networks.push(("all", "0.0.0.0/0"));
+    networks.push(("c-default", "10.18.0.0/16"));
+    establish(&api, ROUTER, "100.64.0.0/16", &networks);
+    let degraded = || {
+        let node = api.json(&["get", "node", "node1"])?;
+        let all = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        Ok(all.into_iter().find(|c| c["type"] == "tombolo.io/NetworkDegraded"))
+    };
+    let said =
+        eventually("the condition", PATIENCE, degraded).unwrap_or_else(|e| panic!("{e}: {}", program.log()));
+    assert_eq!((&said["status"], &said["reason"]), (&json!("True"), &json!("NetworkRefused")));
+    assert!(said["message"].as_str().unwrap().contains("0.0.0.0/0 of the Subnet all"), "{said}");
+    eventually("the Event", PATIENCE, || {
+        let events = api.json(&["get", "events", "--field-selector=involvedObject.name=node1"])?;
+        let all = events["items"].as_array().cloned().unwrap_or_default();
+        Ok(all.iter().any(|e| e["reason"] == "NetworkRefused").then_some(()))
+    })
+    .unwrap();
+    assert_eq!(routes().await, ["10.16.0.0/16", "10.18.0.0/16"], "the others go on");
+    assert_eq!(condition(&api)["status"], "False", "and pods are served");
+    // What the controller doesn't say any more stays as it was, until it says otherwise.
+    api.kubectl(&[
+        "patch",
+        "vpc",
+        ROUTER,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        r#"{"status": {"nodeNetworks": null}}"#,
+    ])
+    .unwrap();
+    eventually("the word about it", PATIENCE, || {
+        Ok(degraded()?
+            .filter(|c| c["message"].as_str().is_some_and(|m| m.contains("no status.nodeNetworks"))))
+    })
+    .unwrap();
+    assert_eq!(routes().await.len(), 2);
+    networks.retain(|(name, _)| *name == "b-default");
+    establish(&api, ROUTER, "100.64.0.0/16", &networks);
+    eventually("all is well again", PATIENCE, || Ok(degraded()?.filter(|c| c["status"] == "False"))).unwrap();
+    assert_eq!(routes().await, ["10.16.0.0/16"]);
 
     // invariant 9: nothing changes, nothing is written.
     let version = || api.json(&["get", "node", "node1"]).unwrap()["metadata"]["resourceVersion"].clone();
     let (node, ovs) = (version(), bed.vsctl(&["get", "Open_vSwitch", ".", "next_cfg"]));
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Longer than the pause between two looks.
+    tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(version(), node);
     assert_eq!(bed.vsctl(&["get", "Open_vSwitch", ".", "next_cfg"]), ovs);
     let metrics = get(&bed, port, "/metrics").await;
@@ -232,6 +316,7 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
         "cni_wait_connectivity_seconds_total{node_name=\"node1\"}",
         "tombolo_agent_pod_ports 1",
         "tombolo_agent_ready 1",
+        "tombolo_agent_problems{reason=\"NetworkRefused\"} 0",
     ] {
         assert!(metrics.contains(want), "{want} is missing in {metrics}");
     }

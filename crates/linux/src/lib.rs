@@ -5,6 +5,7 @@
 //! deadline, and errors say what was being done. It is the only crate of the workspace where `unsafe` may be
 //! allowed, each time with its reason.
 
+mod addresses;
 mod announce;
 mod error;
 mod ethtool;
@@ -13,10 +14,12 @@ mod monitor;
 mod neighbor;
 mod netlink;
 mod netns;
+mod nftables;
 mod passed;
 mod route;
 mod sysctl;
 
+pub use addresses::LinkAddress;
 pub use announce::{Announcer, announcement};
 pub use error::{Error, Result};
 pub use ethtool::disable_tx_checksum;
@@ -24,6 +27,7 @@ pub use link::{Link, LinkChange, Veth};
 pub use monitor::{Event, Monitor};
 pub use netlink::Netlink;
 pub use netns::{Netns, NetnsId};
+pub use nftables::NftMonitor;
 pub use passed::receive;
 pub use route::Route;
-pub use sysctl::set_sysctl;
+pub use sysctl::{get_sysctl, set_sysctl};

@@ -67,6 +67,7 @@ fn missing() -> Option<String> {
         "ovn-controller",
         "ovn-northd",
         "ovn-nbctl",
+        "nft",
     ];
     let absent = |p: &&str| Command::new(p).arg("--version").output().is_err();
     programs.into_iter().find(absent).map(|p| format!("needs the program {p}"))

@@ -1,0 +1,186 @@
+//! Keeps our nftables table ([`crate::nat`]) and the rules in iptables' FORWARD ([`crate::forward`]): looks again when
+//! what is in force changes, when the kernel tells that our table was touched, and every few seconds. A look reads;
+//! it writes only what is missing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tombolo_linux::NftMonitor;
+
+use crate::forward::{self, Verdict};
+use crate::host::Host;
+use crate::metrics::Metrics;
+use crate::nat::{TABLE, ruleset};
+use crate::nft;
+use crate::node_task::Accepted;
+use crate::troubles::{Trouble, Troubles, reason};
+
+/// How long what no event tells may be otherwise.
+const AGAIN: Duration = Duration::from_secs(8);
+/// First and longest pause after `nft` failed.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// A flushed ruleset, or a program that rewrites its own, sends many events: one look is for all of them.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Under which name this task says what is wrong.
+const SOURCE: &str = "firewall";
+
+/// Keeps the node's firewall as pods need it; see [`Firewall::run`].
+#[derive(Debug)]
+pub struct Firewall {
+    /// The node.
+    pub host: Arc<Host>,
+    /// What is in force.
+    pub accepted: watch::Receiver<Accepted>,
+    /// Where what is wrong goes.
+    pub troubles: Troubles,
+    /// Counts what is restored.
+    pub metrics: Metrics,
+}
+
+/// What was put in place: the script, and how nft lists it.
+#[derive(Debug, Default)]
+struct Applied {
+    script: String,
+    listing: String,
+    /// The families whose FORWARD has had our rules.
+    forward: BTreeSet<String>,
+}
+
+impl Firewall {
+    /// Runs until the source ends.
+    pub async fn run(mut self) {
+        let mut applied = Applied::default();
+        let mut pause = RETRY.0;
+        let mut monitor = NftMonitor::open_in(&self.host.netns, TABLE).await;
+        if let Err(e) = &monitor {
+            tracing::info!("{e}; looking at the table every {AGAIN:?} instead");
+        }
+        loop {
+            let now = self.accepted.borrow_and_update().clone();
+            let mut troubles = BTreeSet::new();
+            let mut wait = AGAIN;
+            if let Some(wanted) = ruleset(&now) {
+                match self.look(wanted, &mut applied, &mut troubles).await {
+                    Ok(()) => pause = RETRY.0,
+                    Err(e) => {
+                        let message = match nft::is_missing(&e) {
+                            true => "masquerading for pods needs the program nft (package nftables), which is not there; \
+                                     --nat-outgoing=false says that this is meant"
+                                .to_owned(),
+                            false => format!("masquerading for pods: {e:#}"),
+                        };
+                        troubles.insert(Trouble { reason: reason::NAT, message });
+                        wait = pause;
+                        pause = (pause * 2).min(RETRY.1);
+                    }
+                }
+            }
+            self.troubles.set(SOURCE, troubles);
+            let touched = async {
+                match &mut monitor {
+                    Ok(monitor) => monitor.touched().await,
+                    Err(_) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = self.accepted.changed() => if changed.is_err() { return },
+                () = touched => tokio::time::sleep(SETTLE).await,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        wanted: String,
+        applied: &mut Applied,
+        troubles: &mut BTreeSet<Trouble>,
+    ) -> anyhow::Result<()> {
+        // Without counters, so that a listing of the same rules is the same text.
+        let list = ["-s", "list", "table", "inet", TABLE];
+        let again = applied.script == wanted;
+        let listing = match again {
+            true => nft::run(&self.host, "nft", &list, String::new()).await.or_else(
+                |e| match nft::is_missing(&e) {
+                    true => Err(e),
+                    false => Ok(String::new()), // there is no such table
+                },
+            )?,
+            false => String::new(),
+        };
+        if !again || listing != applied.listing {
+            nft::apply(&self.host, wanted.clone()).await?;
+            match again {
+                true => {
+                    self.metrics.put_back("nftables");
+                    tracing::warn!(
+                        "the nftables table inet {TABLE} was changed or removed by others: it is back"
+                    );
+                }
+                false => tracing::info!("masquerading for pods is in place (nftables table inet {TABLE})"),
+            }
+            applied.listing = nft::run(&self.host, "nft", &list, String::new()).await?;
+            applied.script = wanted;
+        }
+        self.forward(applied, troubles).await
+    }
+
+    async fn forward(&self, applied: &mut Applied, troubles: &mut BTreeSet<Trouble>) -> anyhow::Result<()> {
+        let all = nft::run(&self.host, "nft", &["-j", "list", "chains"], String::new()).await?;
+        for chain in forward::chains(&all)? {
+            // One that can't be read, or is gone again, stops no other.
+            let Ok(listing) = nft::run(&self.host, "nft", &chain.listing(), String::new()).await else {
+                continue;
+            };
+            match chain.verdict(&listing)? {
+                Verdict::Passes => {}
+                Verdict::Insert(rules) => {
+                    nft::apply(&self.host, rules).await?;
+                    tracing::info!(
+                        family = chain.family,
+                        "iptables' FORWARD drops: pods' traffic is let through there"
+                    );
+                    if !applied.forward.insert(chain.family) {
+                        self.metrics.put_back("forward");
+                    }
+                }
+                Verdict::Drops(message) => {
+                    troubles.insert(Trouble { reason: reason::FORWARD, message });
+                }
+            }
+        }
+        for (names, program) in
+            [("ip_tables_names", "iptables-legacy"), ("ip6_tables_names", "ip6tables-legacy")]
+        {
+            self.legacy(names, program, applied).await?;
+        }
+        Ok(())
+    }
+
+    /// The tables of the old kind, which nft doesn't show. Without their program they can't be looked at.
+    async fn legacy(&self, names: &'static str, program: &str, applied: &mut Applied) -> anyhow::Result<()> {
+        let read = move || Ok(std::fs::read_to_string(format!("/proc/thread-self/net/{names}")));
+        let tables = self.host.netns.run(read).await?.unwrap_or_default();
+        if !tables.lines().any(|table| table == "filter") {
+            return Ok(());
+        }
+        let rules = match nft::run(&self.host, program, &["-w", "5", "-S", "FORWARD"], String::new()).await {
+            Err(e) if nft::is_missing(&e) => return Ok(()),
+            rules => rules?,
+        };
+        let missing = forward::legacy(&rules);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for args in missing {
+            nft::run(&self.host, program, &args, String::new()).await?;
+        }
+        tracing::info!(program, "FORWARD drops: pods' traffic is let through there");
+        if !applied.forward.insert(program.to_owned()) {
+            self.metrics.put_back("forward");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,303 @@
+//! What the agent writes to the API server, all of it on its own Node: the condition NetworkUnavailable, the annotation
+//! with the chassis, and what is wrong beside that: a condition and an Event for each trouble that is new. Only what
+//! differs is written (invariant 9).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Event, Node};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tombolo_api::annotations as keys;
+
+use crate::attach::NodeState;
+use crate::kube_io::{Condition, Written};
+use crate::troubles::{Trouble, Troubles};
+
+/// Our condition of a Node: `True` while something is wrong that doesn't keep pods from being attached.
+pub const DEGRADED: &str = "tombolo.io/NetworkDegraded";
+/// Its reason when nothing is.
+const FINE: &str = "AsItShouldBe";
+/// Kube-OVN's reasons of the condition NetworkUnavailable.
+const REACHABLE: &str = "JoinSubnetGatewayReachable";
+const UNREACHABLE: &str = "JoinSubnetGatewayUnreachable";
+/// How long the node's network must be away before the node says so: ovs-vswitchd's restart takes a second or two
+/// and is no reason to move pods elsewhere.
+const UNREACHABLE_AFTER: Duration = Duration::from_secs(10);
+/// How long one write may take.
+const WRITE: Duration = Duration::from_secs(15);
+/// Pause after a write that failed, and before one is repeated whose effect doesn't show.
+const RETRY: Duration = Duration::from_secs(5);
+const UNSEEN: Duration = Duration::from_secs(60);
+/// Longest message of a condition or an Event.
+const LONGEST: usize = 1000;
+
+/// Where the words for the Node come from.
+#[derive(Debug)]
+pub struct Sources {
+    /// Whether pods can be attached.
+    pub state: watch::Receiver<NodeState>,
+    /// The chassis' name.
+    pub chassis: watch::Receiver<Option<String>>,
+    /// What is wrong.
+    pub troubles: Troubles,
+    /// What the Node says.
+    pub written: watch::Receiver<Written>,
+}
+
+/// The last write of a kind: not repeated at once if the Node doesn't show it.
+#[derive(Debug, Default)]
+struct Last<T>(Option<(T, Instant)>);
+
+impl<T: PartialEq> Last<T> {
+    /// Until when not to write this again.
+    fn not_before(&self, what: &T) -> Option<Instant> {
+        let (last, at) = self.0.as_ref()?;
+        (last == what).then_some(*at + UNSEEN).filter(|until| Instant::now() < *until)
+    }
+}
+
+/// Writes until the sources end.
+pub async fn report(client: Client, node: &str, mut from: Sources) {
+    let api: Api<Node> = Api::all(client.clone());
+    let events: Api<Event> = Api::namespaced(client, "default"); // where kubectl looks for those of a Node
+    let mut away_since: Option<Instant> = None;
+    // A node that isn't ready yet says so at once: nothing runs there.
+    let mut was_ready = false;
+    let mut troubles = from.troubles.watch();
+    let mut told: Option<BTreeSet<Trouble>> = None;
+    let (mut last_condition, mut last_degraded, mut last_chassis) =
+        (Last::default(), Last::default(), Last::default());
+    loop {
+        let mut wake: Option<Instant> = None;
+        let mut later = |at: Instant| wake = Some(wake.map_or(at, |wake: Instant| wake.min(at)));
+        let now = from.written.borrow_and_update().clone();
+        let wanted = match &*from.state.borrow_and_update() {
+            NodeState::Ready { .. } => {
+                away_since = None;
+                was_ready = true;
+                Some(condition("False", REACHABLE, "the join subnet's gateway answers on ovn0"))
+            }
+            NodeState::NotReady { why, .. } => {
+                let until = *away_since.get_or_insert_with(Instant::now) + UNREACHABLE_AFTER;
+                if was_ready && Instant::now() < until {
+                    later(until);
+                    None
+                } else {
+                    Some(condition("True", UNREACHABLE, why))
+                }
+            }
+        };
+        let id = from.chassis.borrow_and_update().clone();
+        let all: BTreeSet<Trouble> = troubles.borrow_and_update().values().flatten().cloned().collect();
+        let mut failed = false;
+        if now.seen {
+            if let Some(wanted) = wanted
+                && now.condition.as_ref() != Some(&wanted)
+            {
+                failed |= once(&mut last_condition, wanted, &mut later, async |c| {
+                    write("condition", set_condition(&api, node, "NetworkUnavailable", c)).await
+                })
+                .await;
+            }
+            if let Some(id) = id.filter(|id| now.chassis.as_ref() != Some(id)) {
+                failed |= once(&mut last_chassis, id, &mut later, async |id| {
+                    write("annotation", annotate(&api, node, id)).await
+                })
+                .await;
+            }
+            let wanted = degraded(&all);
+            // A node with which nothing was ever wrong has no such condition.
+            let shown = now.degraded.clone().unwrap_or_else(|| degraded(&BTreeSet::new()));
+            // What the Node says already, a predecessor has told.
+            let before = told.get_or_insert_with(|| match shown == wanted {
+                true => all.clone(),
+                false => BTreeSet::new(),
+            });
+            for trouble in all.difference(before) {
+                let event = event(node, &now.uid, trouble);
+                // Told once, whether or not it arrives: the condition says the same.
+                let _ = write("event", events.create(&PostParams::default(), &event)).await;
+            }
+            *before = all;
+            if shown != wanted {
+                failed |= once(&mut last_degraded, wanted, &mut later, async |c| {
+                    write("condition", set_condition(&api, node, DEGRADED, c)).await
+                })
+                .await;
+            }
+        }
+        if failed {
+            later(Instant::now() + RETRY);
+        }
+        let timer = async {
+            match wake {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let alive = tokio::select! {
+            changed = from.state.changed() => changed.is_ok(),
+            changed = from.chassis.changed() => changed.is_ok(),
+            changed = from.written.changed() => changed.is_ok(),
+            changed = troubles.changed() => changed.is_ok(),
+            () = timer => true,
+        };
+        if !alive {
+            return;
+        }
+    }
+}
+
+/// Writes, but not the same again while it doesn't show. Whether it failed.
+async fn once<T: PartialEq>(
+    last: &mut Last<T>,
+    what: T,
+    later: &mut impl FnMut(Instant),
+    write: impl AsyncFnOnce(&T) -> Result<(), ()>,
+) -> bool {
+    if let Some(until) = last.not_before(&what) {
+        later(until);
+        return false;
+    }
+    let failed = write(&what).await.is_err();
+    last.0 = (!failed).then(|| (what, Instant::now()));
+    failed
+}
+
+fn condition(status: &str, reason: &str, message: &str) -> Condition {
+    Condition { status: status.to_owned(), reason: reason.to_owned(), message: shorten(message) }
+}
+
+/// All troubles in one condition.
+fn degraded(all: &BTreeSet<Trouble>) -> Condition {
+    let Some(first) = all.first() else {
+        return condition("False", FINE, "the node's part of the network is as it should be");
+    };
+    let messages: Vec<&str> = all.iter().map(|t| t.message.as_str()).collect();
+    condition("True", first.reason, &messages.join("; "))
+}
+
+fn shorten(text: &str) -> String {
+    if text.len() <= LONGEST {
+        return text.to_owned();
+    }
+    let end = (0..LONGEST - '…'.len_utf8()).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}…", &text[..end])
+}
+
+async fn write<T>(what: &str, request: impl Future<Output = kube::Result<T>>) -> Result<(), ()> {
+    match tokio::time::timeout(WRITE, request).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "writing this node's {what}");
+            Err(())
+        }
+        Err(_) => {
+            tracing::warn!("writing this node's {what}: no answer in {WRITE:?}");
+            Err(())
+        }
+    }
+}
+
+fn now() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+async fn set_condition(
+    api: &Api<Node>,
+    node: &str,
+    type_: &str,
+    condition: &Condition,
+) -> kube::Result<Node> {
+    let now = now();
+    // A strategic merge: conditions are merged by their type, so kubelet's are left alone.
+    let patch = serde_json::json!({ "status": { "conditions": [{
+        "type": type_,
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastHeartbeatTime": now,
+        "lastTransitionTime": now,
+    }] } });
+    api.patch_status(node, &PatchParams::default(), &Patch::Strategic(patch)).await
+}
+
+async fn annotate(api: &Api<Node>, node: &str, chassis: &str) -> kube::Result<Node> {
+    let patch = serde_json::json!({ "metadata": { "annotations": { keys::CHASSIS: chassis } } });
+    api.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await
+}
+
+fn event(node: &str, uid: &str, trouble: &Trouble) -> Event {
+    let time = Timestamp::now();
+    let at = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time);
+    let suffix = format!("{:x}", time.as_nanosecond());
+    let mut stem = node.to_owned();
+    stem.truncate(253 - suffix.len() - 1);
+    let mut event = Event {
+        type_: Some("Warning".to_owned()),
+        reason: Some(trouble.reason.to_owned()),
+        message: Some(shorten(&trouble.message)),
+        count: Some(1),
+        first_timestamp: Some(at.clone()),
+        last_timestamp: Some(at),
+        reporting_component: Some("kube-ovn-cni".to_owned()),
+        reporting_instance: Some(node.to_owned()),
+        ..Event::default()
+    };
+    event.metadata.name = Some(format!("{stem}.{suffix}"));
+    event.metadata.namespace = Some("default".to_owned());
+    event.involved_object.api_version = Some("v1".to_owned());
+    event.involved_object.kind = Some("Node".to_owned());
+    event.involved_object.name = Some(node.to_owned());
+    event.involved_object.uid = Some(uid.to_owned());
+    event.source = Some(k8s_openapi::api::core::v1::EventSource {
+        component: Some("kube-ovn-cni".to_owned()),
+        host: Some(node.to_owned()),
+    });
+    event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(message: &str) -> Trouble {
+        Trouble { reason: "NetworkRefused", message: message.to_owned() }
+    }
+
+    #[test]
+    fn troubles_share_one_condition() {
+        let both = degraded(&[trouble("b"), trouble("a")].into());
+        assert_eq!((both.status.as_str(), both.message.as_str()), ("True", "a; b"));
+        assert_eq!(degraded(&BTreeSet::new()).status, "False");
+        assert!(shorten(&"é".repeat(700)).len() <= LONGEST);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_show_is_not_written_again_at_once() {
+        let mut last = Last::default();
+        let mut wake = None;
+        assert!(!once(&mut last, "x", &mut |at| wake = Some(at), async |_| Ok(())).await);
+        assert_eq!(wake, None);
+        let written = async |_: &&str| panic!("written again");
+        assert!(!once(&mut last, "x", &mut |at| wake = Some(at), written).await);
+        let pause = wake.unwrap().duration_since(Instant::now());
+        assert!(pause <= UNSEEN && pause > UNSEEN / 2, "{pause:?}");
+        let mut writes = 0;
+        let mut write = async |result: Result<(), ()>| {
+            once(&mut last, "y", &mut |_| {}, async |_| {
+                writes += 1;
+                result
+            })
+            .await
+        };
+        assert!(write(Err(())).await, "another one is written, and it failed");
+        assert!(!write(Ok(())).await, "so it is tried again");
+        assert!(!write(Ok(())).await);
+        assert_eq!(writes, 2);
+    }
+}
