@@ -112,7 +112,10 @@ pub enum Disconnect {
     #[error("the server has lost contact with its cluster")]
     Isolated,
     /// The server knows less than we have seen already.
-    #[error("the server is behind: its log ends at {index}, {newest} was seen")]
+    #[error(
+        "the server is behind: its log ends at {index}, {newest} was seen (if the database was restored from an older \
+         copy, that is accepted within seconds)"
+    )]
     Behind {
         /// The server's log index.
         index: i64,

@@ -29,6 +29,10 @@ pub(super) static SERVER_LAYOUT: LazyLock<Layout> = LazyLock::new(|| {
     Wanted::new().table_all("Database").intersect(&schema)
 });
 
+/// A leader that was just elected may lag behind what it has for a moment, and one that was cut off takes itself for the
+/// leader until its election timer ends. One that is behind for longer isn't late.
+const RESTORED: Duration = Duration::from_secs(10);
+
 impl Session {
     fn silence(&self, now: Duration) -> Deadline {
         Deadline::Silence { since: now, limit: self.config.request_timeout }
@@ -111,7 +115,7 @@ impl Session {
         if !matches!(self.state, State::Online { phase: Phase::Server { listed: true, monitored: true } }) {
             return Ok(());
         }
-        self.check_server()?;
+        self.check_server(now)?;
         self.state = State::Online { phase: Phase::Schema };
         let database = self.config.database.clone();
         self.send(now, Request::GetSchema, self.silence(now), &[database]);
@@ -149,7 +153,7 @@ impl Session {
     }
 
     /// Whether this server will do.
-    pub(super) fn check_server(&mut self) -> Result<(), Disconnect> {
+    pub(super) fn check_server(&mut self, now: Duration) -> Result<(), Disconnect> {
         if !self.server.clustered {
             return Ok(());
         }
@@ -162,10 +166,19 @@ impl Session {
         if let (Some(cid), Some(index)) = (self.server.cid, self.server.index) {
             match self.newest {
                 Some((known, newest)) if known == cid && index < newest => {
-                    return Err(Disconnect::Behind { index, newest });
+                    let since = *self.behind_since.get_or_insert(now);
+                    let leads = self.config.leader_only && self.server.leader;
+                    if !leads || now.saturating_sub(since) < RESTORED {
+                        return Err(Disconnect::Behind { index, newest });
+                    }
+                    // A cluster whose leader has lost what was seen was restored from an older copy. What it has now
+                    // is what there is, and nothing of it continues what we had.
+                    self.resume = None;
                 }
-                _ => self.newest = Some((cid, index)),
+                _ => {}
             }
+            self.behind_since = None;
+            self.newest = Some((cid, index));
         }
         Ok(())
     }

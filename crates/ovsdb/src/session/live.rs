@@ -12,12 +12,7 @@ use crate::wire;
 
 impl Session {
     /// `update2` or (`since`) `update3`.
-    pub(super) fn update(
-        &mut self,
-        _now: Duration,
-        params: &RawValue,
-        since: bool,
-    ) -> Result<(), Disconnect> {
+    pub(super) fn update(&mut self, now: Duration, params: &RawValue, since: bool) -> Result<(), Disconnect> {
         let protocol = |error: serde_json::Error| Disconnect::Protocol(format!("an update: {error}"));
         let (monitor, last, updates): (String, Option<Uuid>, Box<RawValue>) = if since {
             let (monitor, last, updates) = serde_json::from_str(params.get()).map_err(protocol)?;
@@ -29,7 +24,7 @@ impl Session {
         match monitor.as_str() {
             SERVER_MONITOR => {
                 self.apply_server(&updates)?;
-                self.check_server()
+                self.check_server(now)
             }
             // Updates that cross our request for the content belong to nothing yet.
             MONITOR if !matches!(self.state, State::Online { phase: Phase::Live }) => {

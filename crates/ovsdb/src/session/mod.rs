@@ -101,6 +101,8 @@ pub struct Session {
     server_replica: Replica,
     /// The newest log index seen, of this cluster: an older server has less than we know.
     newest: Option<(Uuid, i64)>,
+    /// Since when servers of this cluster were met that have less, and none that has it all.
+    behind_since: Option<Duration>,
 
     layout: Arc<Layout>,
     capabilities: Option<Arc<Capabilities>>,
@@ -218,6 +220,7 @@ impl Session {
             server: ServerRow::default(),
             server_replica: Replica::default(),
             newest: None,
+            behind_since: None,
             layout: Arc::default(),
             capabilities: None,
             replica: Replica::default(),

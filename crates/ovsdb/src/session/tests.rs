@@ -311,6 +311,33 @@ fn a_server_that_knows_less_than_we_do_is_passed_over() {
 }
 
 #[test]
+fn a_cluster_that_was_restored_from_an_older_copy_is_followed_again() {
+    let mut bed = Bed::new(SessionConfig { leader_only: true, ..config() });
+    bed.greet(true, 100);
+    bed.answer("get_schema", schema(false));
+    bed.answer("monitor_cond_since", json!([false, Uuid::from_u128(5), content()]));
+    assert!(bed.session.is_fresh());
+    bed.step(Input::Closed("x".to_owned()));
+    let lost = bed.now;
+    loop {
+        bed.sent.clear();
+        bed.greet(true, 99);
+        if !bed.sent.iter().any(|message| message["method"] == "get_schema") {
+            assert_eq!(*bed.last_reason(), Disconnect::Behind { index: 99, newest: 100 });
+            assert!(bed.now - lost < ms(30_000), "never accepted");
+            continue;
+        }
+        break;
+    }
+    // Not at once: a leader that was just elected may be late.
+    assert!(bed.now - lost >= ms(10_000), "{:?}", bed.now - lost);
+    bed.answer("get_schema", schema(false));
+    let request = bed.take("monitor_cond_since");
+    // Nothing of it continues what we had.
+    assert_eq!(request["params"][3], Uuid::nil().to_string());
+}
+
+#[test]
 fn a_changed_schema_starts_over() {
     let mut bed = Bed::new(config());
     bed.go_live(5, false, content());
