@@ -232,12 +232,13 @@ fn look(meta: Option<&ObjectMeta>, pod: &PodRef, provider: &str) -> Result<Attac
     let uid = meta.uid.clone().unwrap_or_default();
     // A pod may be made with the annotations of another one: a restored backup, a copied manifest.
     match annotation(keys::POD_UID) {
-        Some(word) if word != uid => Err(format!(
-            "its annotations tell of another pod's network (annotation {} is {word:?}, its UID is {uid:?}): the \
+        Some(word) if !uid.is_empty() && word == uid => Ok(Attachment { network, uid }),
+        word => Err(format!(
+            "its annotations tell of another pod's network (annotation {} is {}, its UID is {uid:?}): the \
              controller has not served this pod yet; see the pod's events and kube-ovn-controller",
             keys::POD_UID,
+            word.map_or("missing".to_owned(), |w| format!("{w:?}")),
         )),
-        _ => Ok(Attachment { network, uid }),
     }
 }
 
@@ -314,7 +315,7 @@ mod tests {
             all.remove(keys::POD_UID);
             all.extend(uid.map(|u| (keys::POD_UID.to_owned(), u.to_owned())));
         };
-        for uid in [Some("old"), Some("")] {
+        for uid in [Some("old"), Some(""), None] {
             word(&mut copy, uid);
             pods.put(copy.clone());
             for asked in ["new", ""] {
