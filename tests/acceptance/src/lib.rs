@@ -4,6 +4,7 @@
 //! Tests run one at a time (`--test-threads=1`) on a sandbox with our programs in it, when `TOMBOLO_ACCEPTANCE=1` is set;
 //! without it each says `skipped: …` and passes. They begin and end with the same sandbox, whatever happens between.
 
+pub mod frames;
 pub mod healing;
 pub mod leaks;
 pub mod pings;

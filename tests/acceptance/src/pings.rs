@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use tombolo_sandbox::demo::watch::Watch;
 
 use crate::Pod;
@@ -41,14 +41,9 @@ impl Pings {
     /// # Errors
     /// When the pod has no namespace, or nothing answers.
     pub fn start(from: &Pod, to: &str) -> Result<Self> {
-        let find = format!(
-            "for n in $(ip netns list | cut -d' ' -f1); do \
-               ip -n $n -4 -o addr show | grep -qw 'inet {}' && echo $n && exit; done; exit 1",
-            from.address
-        );
-        let namespace = from.host.script(&find).with_context(|| format!("the namespace of {}", from.name))?;
+        let namespace = crate::frames::namespace(from)?;
         let mut command = from.host.command("stdbuf");
-        command.args(["-oL", "ip", "netns", "exec", namespace.trim(), "ping", "-i", INTERVAL, to]);
+        command.args(["-oL", "ip", "netns", "exec", namespace.as_str(), "ping", "-i", INTERVAL, to]);
         let mut this =
             Self { lines: Watch::start(&mut command)?, what: format!("pings from {} to {to}", from.name) };
         this.answer()?;

@@ -2,7 +2,9 @@
 
 mod admission;
 mod coexistence;
+mod established;
 mod faults;
 mod neutron;
 mod outages;
 mod refusals;
+mod tenants;
