@@ -1,51 +1,65 @@
 //! The admission webhook: what is wrong with a Subnet is said before it is stored.
 //!
-//! Each replica answers, from what its watches told it; which one leads doesn't matter. A request that can't be judged
-//! is allowed: the same rules hold again when the Subnet is planned. Decides how an `AdmissionReview` is read and
-//! answered; what is wrong is decided by `tombolo_plan::admission`, and whom the API server trusts by [`crate::trust`].
+//! Off unless `--admission-port` asks for it. Each replica answers, from what its watches told it; which one leads doesn't
+//! matter. A request that can't be judged is allowed: the same rules hold again when the Subnet is planned. Only the API
+//! server is answered: it alone knows the path ([`crate::trust`]), and with `--admission-client-ca` it shows a certificate
+//! too. Everything is bounded all the same: connections, bytes, judgments at once, time. Decides how an
+//! `AdmissionReview` is read and answered; what is wrong is decided by `tombolo_plan::admission`, on a copy of the World
+//! ([`crate::knowledge`]) and off the engine's loop.
 
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::extract::State;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path as UrlPath, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
-use axum::serve::Listener;
-use axum::{Json, Router};
 use rcgen::{CertifiedKey, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tombolo_api::Subnet;
+use tombolo_observe::listen::{self, Limits};
 use tombolo_plan::admission::Verdict;
-use tracing::{debug, warn};
 
+use crate::knowledge::Knowledge;
 use crate::metrics::Metrics;
+use crate::trust::Paths;
 
-/// Longest wait for the loop's answer; the API server waits a little longer.
-const PATIENCE: Duration = Duration::from_millis(1_500);
-/// Longest TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-/// Questions and connections on their way.
-const QUEUE: usize = 64;
+/// Longest time for one request; the API server waits a little longer.
+const PATIENCE: Duration = Duration::from_millis(1_700);
+/// Largest request: two Subnets with full status. A larger one is not judged.
+const BODY: usize = 1024 * 1024;
+/// Requests that are read or judged at once; further ones wait.
+const JUDGES: usize = 4;
+/// Longest text of an answer.
+const ANSWER: usize = 4096;
 
-/// A Subnet to be judged.
-#[derive(Debug)]
-pub struct Question {
-    /// As it is to be.
-    pub new: Box<Subnet>,
-    /// As it is; `None` for one that is to be created.
-    pub old: Option<Box<Subnet>>,
-    /// Takes the verdict; `None` when too little is known to judge.
-    pub answer: oneshot::Sender<Option<Verdict>>,
+/// What the webhook needs.
+pub struct Settings<'a> {
+    /// Addresses to listen on.
+    pub addresses: &'a [IpAddr],
+    /// Port.
+    pub port: u16,
+    /// CA of the certificate that the API server must show, if it is to show one.
+    pub client_ca: Option<&'a Path>,
+    /// Our certificate.
+    pub certificate: &'a CertifiedKey<KeyPair>,
+    /// The paths that only the API server knows.
+    pub paths: Paths,
 }
 
 /// A certificate of our own, for the names under which the API server may know us. It lives as long as the process,
@@ -57,152 +71,168 @@ pub fn certificate(namespace: &str) -> Result<CertifiedKey<KeyPair>> {
         format!("{service}.{namespace}"),
         format!("{service}.{namespace}.svc"),
         "localhost".to_owned(),
-        Ipv4Addr::LOCALHOST.to_string(),
+        std::net::Ipv4Addr::LOCALHOST.to_string(),
     ];
     rcgen::generate_simple_self_signed(names).context("making the webhook's certificate")
 }
 
-/// Serves on `port` of all addresses until `end` is cancelled.
+/// Serves until `end` is cancelled.
 pub async fn serve(
-    port: u16,
-    certificate: &CertifiedKey<KeyPair>,
+    settings: Settings<'_>,
     metrics: Metrics,
-    questions: mpsc::Sender<Question>,
+    knowledge: Knowledge,
     tasks: &TaskTracker,
     end: &CancellationToken,
 ) -> Result<()> {
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der()));
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.cert.der().clone()], key)
-        .context("using the webhook's certificate")?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let any6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    let any4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    let listener = match TcpListener::bind(any6).await {
-        Ok(listener) => listener,
-        Err(_) => TcpListener::bind(any4)
-            .await
-            .with_context(|| format!("listening on port {port} for admission (--admission-port)"))?,
+    let acceptor = TlsAcceptor::from(Arc::new(tls(&settings)?));
+    let webhook = Webhook {
+        metrics,
+        knowledge: Arc::new(knowledge),
+        paths: settings.paths,
+        judges: Arc::new(Semaphore::new(JUDGES)),
     };
-    let address = listener.local_addr().context("asking for our own address")?;
-    let (connections, accepted) = mpsc::channel(QUEUE);
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let stop = end.clone();
-    tasks.spawn(async move {
-        stop.run_until_cancelled(accept(listener, acceptor, connections)).await;
-    });
-    let router = Router::new().route("/subnets", post(review)).with_state(Webhook { metrics, questions });
-    let end = end.clone();
-    tasks.spawn(async move {
-        let listener = Connections { accepted, address };
-        let served = axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await;
-        if let Err(error) = served {
-            warn!(%error, "admission is not served any more");
-        }
-    });
+    let router = Router::new().route("/subnets/{secret}", post(review)).with_state(webhook);
+    for address in settings.addresses {
+        let port = settings.port;
+        let listener = listen::bind(SocketAddr::new(*address, port)).await.with_context(|| {
+            format!("listening on {address}, port {port} for admission (--admission-port)")
+        })?;
+        let (router, acceptor, end) = (router.clone(), acceptor.clone(), end.clone());
+        tasks.spawn(async move {
+            let upgrade = |stream| {
+                let acceptor = acceptor.clone();
+                async move { acceptor.accept(stream).await }
+            };
+            listen::serve_upgraded(listener, Limits::default(), upgrade, router, end.cancelled_owned()).await;
+        });
+    }
     Ok(())
 }
 
-/// Connections whose handshake is done. Each is made in a task of its own: one that says nothing holds up nobody.
-async fn accept(
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    connections: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
-) {
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                debug!(%error, "a connection was not accepted");
-                // Out of file descriptors, as a rule: it passes.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                continue;
+fn tls(settings: &Settings<'_>) -> Result<ServerConfig> {
+    let certificate = settings.certificate;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der()));
+    let builder = ServerConfig::builder();
+    let builder = match settings.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(file) => {
+            let why = || {
+                format!(
+                    "--admission-client-ca={}: no CA certificate in PEM can be read there",
+                    file.display()
+                )
+            };
+            let mut roots = RootCertStore::empty();
+            for certificate in CertificateDer::pem_file_iter(file).with_context(why)? {
+                roots.add(certificate.with_context(why)?).with_context(why)?;
             }
-        };
-        let (acceptor, connections) = (acceptor.clone(), connections.clone());
-        tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                // Nobody takes it any more at the end.
-                Ok(Ok(stream)) => drop(connections.send((stream, peer)).await),
-                Ok(Err(error)) => debug!(%error, %peer, "a TLS handshake failed"),
-                Err(_) => debug!(%peer, "a TLS handshake took too long"),
-            }
-        });
-    }
-}
-
-struct Connections {
-    accepted: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-    address: SocketAddr,
-}
-
-impl Listener for Connections {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.accepted.recv().await {
-            Some(connection) => connection,
-            None => std::future::pending().await,
+            builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder(Arc::new(roots)).build().with_context(why)?,
+            )
         }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        Ok(self.address)
-    }
+    };
+    let mut config = builder
+        .with_single_cert(vec![certificate.cert.der().clone()], key)
+        .context("using the webhook's certificate")?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 #[derive(Clone)]
 struct Webhook {
     metrics: Metrics,
-    questions: mpsc::Sender<Question>,
+    knowledge: Arc<Knowledge>,
+    paths: Paths,
+    judges: Arc<Semaphore>,
 }
 
-async fn review(State(webhook): State<Webhook>, Json(review): Json<Value>) -> Json<Value> {
-    let request = &review["request"];
-    let verdict = match subnets(request) {
-        Ok((new, old)) => ask(&webhook.questions, new, old).await,
-        Err(error) => Err(format!("this Subnet can't be read: {error}")),
-    };
-    let outcome = match &verdict {
-        Ok(verdict) if verdict.refused.is_empty() => "allowed",
-        Ok(_) => "refused",
-        Err(_) => "not_judged",
+/// An `AdmissionReview`, of which only this is read: what else is in it costs nothing.
+#[derive(Deserialize)]
+struct Review<'a> {
+    #[serde(borrow)]
+    request: Request<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    uid: String,
+    #[serde(borrow, default)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    old_object: Option<&'a RawValue>,
+}
+
+async fn review(State(webhook): State<Webhook>, UrlPath(secret): UrlPath<String>, body: Body) -> Response {
+    // Before anything of it is read.
+    if !webhook.paths.holds(&secret) {
+        webhook.metrics.admission("stranger");
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let answered = tokio::time::timeout(PATIENCE, judge(&webhook, body));
+    let (outcome, response) = match answered.await {
+        Ok(answer) => answer,
+        Err(_) => ("not_judged", StatusCode::SERVICE_UNAVAILABLE.into_response()),
     };
     webhook.metrics.admission(outcome);
-    Json(json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "response": response(&request["uid"], verdict),
-    }))
+    response
 }
 
-fn subnets(request: &Value) -> Result<(Box<Subnet>, Option<Box<Subnet>>), serde_json::Error> {
-    let read = |object: &Value| serde_json::from_value(object.clone()).map(Box::new);
-    let old = &request["oldObject"];
-    Ok((read(&request["object"])?, if old.is_null() { None } else { Some(read(old)?) }))
-}
-
-/// Asks the loop, which alone knows the world.
-async fn ask(
-    questions: &mpsc::Sender<Question>,
-    new: Box<Subnet>,
-    old: Option<Box<Subnet>>,
-) -> Result<Verdict, String> {
-    let (answer, verdict) = oneshot::channel();
-    let asked = async {
-        questions.send(Question { new, old, answer }).await.ok()?;
-        verdict.await.ok()?
+async fn judge(webhook: &Webhook, body: Body) -> (&'static str, Response) {
+    let Ok(judge) = webhook.judges.clone().acquire_owned().await else {
+        return ("not_judged", StatusCode::SERVICE_UNAVAILABLE.into_response());
     };
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Some(verdict)) => Ok(verdict),
-        _ => Err("this controller doesn't know enough yet".to_owned()),
+    let Ok(bytes) = to_bytes(body, BODY).await else {
+        return ("too_large", StatusCode::PAYLOAD_TOO_LARGE.into_response());
+    };
+    let world = webhook.knowledge.now().await;
+    // Processor time, so not on the threads that everything else runs on. A judgment that nobody waits for any more still
+    // keeps its place until it ends.
+    let judged = tokio::task::spawn_blocking(move || {
+        let _judge = judge;
+        let review: Review = serde_json::from_slice(&bytes).ok()?;
+        let verdict = match (subnets(&review.request), world) {
+            (Err(error), _) => Err(format!("this Subnet can't be read: {error}")),
+            (_, None) => Err("this controller doesn't know enough yet".to_owned()),
+            (Ok((new, old)), Some(world)) => Ok(tombolo_plan::admission::subnet(&world, &new, old.as_ref())),
+        };
+        let outcome = match &verdict {
+            Ok(verdict) if verdict.refused.is_empty() => "allowed",
+            Ok(_) => "refused",
+            Err(_) => "not_judged",
+        };
+        Some((outcome, response(&review.request.uid, verdict)))
+    });
+    match judged.await {
+        Ok(Some((outcome, response))) => {
+            let review = json!({
+                "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response,
+            });
+            (outcome, Json(review).into_response())
+        }
+        _ => ("not_judged", StatusCode::BAD_REQUEST.into_response()),
     }
 }
 
-fn response(uid: &Value, verdict: Result<Verdict, String>) -> Value {
+fn subnets(request: &Request<'_>) -> Result<(Subnet, Option<Subnet>), serde_json::Error> {
+    let new = serde_json::from_str(request.object.map_or("null", RawValue::get))?;
+    let old = request.old_object.map(|old| serde_json::from_str(old.get())).transpose()?;
+    Ok((new, old))
+}
+
+fn response(uid: &str, verdict: Result<Verdict, String>) -> Value {
     let texts = |problems: &[tombolo_api::validate::Problem]| {
-        problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>()
+        let mut left = ANSWER;
+        let mut texts = Vec::new();
+        for (number, problem) in problems.iter().enumerate() {
+            if problem.message.len() > left {
+                texts.push(format!("and {} more", problems.len() - number));
+                break;
+            }
+            left -= problem.message.len();
+            texts.push(problem.message.clone());
+        }
+        texts
     };
     let verdict = match verdict {
         Ok(verdict) => verdict,
@@ -230,26 +260,38 @@ mod tests {
 
     #[test]
     fn answers() {
-        let uid = json!("u");
         let problem = |text: &str| Problem::refuse("spec.vpc", Reason::UnknownVpc, text);
         let allowed = Verdict { refused: Vec::new(), warnings: vec![problem("w")] };
         assert_eq!(
-            response(&uid, Ok(allowed)),
+            response("u", Ok(allowed)),
             json!({ "uid": "u", "allowed": true, "warnings": ["spec.vpc: w"] })
         );
         let refused = Verdict { refused: vec![problem("a"), problem("b")], warnings: Vec::new() };
-        let answer = response(&uid, Ok(refused));
+        let answer = response("u", Ok(refused));
         assert_eq!(answer["allowed"], false);
         assert_eq!(answer["status"]["message"], "spec.vpc: a; spec.vpc: b");
-        assert_eq!(response(&uid, Err("x".to_owned()))["allowed"], true);
+        assert_eq!(response("u", Err("x".to_owned()))["allowed"], true);
+    }
+
+    #[test]
+    fn an_answer_has_bounds() {
+        let refused = vec![Problem::refuse("spec.vpc", Reason::UnknownVpc, "x".repeat(1000)); 10_000];
+        let answer = response("u", Ok(Verdict { refused, warnings: Vec::new() })).to_string();
+        assert!(answer.len() < ANSWER + 1000 && answer.contains("and 9996 more"), "{answer}");
     }
 
     #[test]
     fn requests() {
+        let read = |request: Value| {
+            let text = json!({ "kind": "AdmissionReview", "request": request }).to_string();
+            let review: Review = serde_json::from_str(&text).unwrap();
+            subnets(&review.request)
+        };
         let object = json!({ "metadata": { "name": "a" }, "spec": { "cidrBlock": "10.0.0.0/24" } });
-        let (new, old) = subnets(&json!({ "object": object, "oldObject": null })).unwrap();
+        let (new, old) = read(json!({ "uid": "u", "object": object, "oldObject": null })).unwrap();
         assert_eq!((new.spec.cidr_block.as_str(), old.is_none()), ("10.0.0.0/24", true));
-        assert!(subnets(&json!({ "object": object, "oldObject": object })).unwrap().1.is_some());
-        assert!(subnets(&json!({ "object": { "spec": { "cidrBlock": 7 } } })).is_err());
+        assert!(read(json!({ "uid": "u", "object": object, "oldObject": object })).unwrap().1.is_some());
+        assert!(read(json!({ "uid": "u", "object": { "spec": { "cidrBlock": 7 } } })).is_err());
+        assert!(read(json!({ "uid": "u", "oldObject": object })).is_err());
     }
 }

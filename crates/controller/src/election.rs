@@ -16,6 +16,7 @@ use kube::{Api, Client};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tombolo_engine::Leadership;
+use tombolo_observe::Beat;
 use tracing::{debug, info, warn};
 
 use crate::errors::{Away, GRACE, chain};
@@ -36,6 +37,20 @@ pub struct Settings {
     pub retry_period: Duration,
 }
 
+/// What the election depends on beside the Leases.
+#[derive(Debug)]
+pub struct Inputs {
+    /// Whether this process knows enough to lead.
+    pub may_lead: watch::Receiver<bool>,
+    /// Reasons to give the lease up at once.
+    pub resign: mpsc::Receiver<String>,
+    /// Who leads acts by the loop: while it hangs, the lease is given up and not taken.
+    pub beat: Beat,
+    /// Whether writes may be sent. The loop sets it when it takes a change in; that we no longer lead is set here, since the
+    /// loop may hang.
+    pub leading: watch::Sender<bool>,
+}
+
 /// A change of leadership, for the engine.
 #[derive(Debug)]
 pub struct Change {
@@ -53,11 +68,11 @@ pub const SETTLE: Duration = Duration::from_millis(700);
 pub async fn run(
     client: Client,
     settings: Settings,
-    mut may_lead: watch::Receiver<bool>,
-    mut resign: mpsc::Receiver<String>,
+    inputs: Inputs,
     changes: mpsc::Sender<Change>,
     stop: CancellationToken,
 ) {
+    let Inputs { mut may_lead, mut resign, beat, leading } = inputs;
     let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
     let mut ours_watch = watch_one(&api, lease::LEASE);
     let mut theirs_watch = watch_one(&api, lease::KUBE_OVN_LEASE);
@@ -65,6 +80,8 @@ pub async fn run(
         api,
         settings,
         changes,
+        beat,
+        writes: leading,
         ours: Sight::Unknown,
         theirs: Sight::Unknown,
         current: None,
@@ -107,6 +124,8 @@ struct Election {
     api: Api<Lease>,
     settings: Settings,
     changes: mpsc::Sender<Change>,
+    beat: Beat,
+    writes: watch::Sender<bool>,
     ours: Sight,
     theirs: Sight,
     /// The newest version of our Lease that we saw: what a replacement builds on.
@@ -199,6 +218,11 @@ impl Election {
                 self.stand_down(true).await;
                 return Instant::now() + self.settings.retry_period;
             }
+            if let Err(why) = self.beat.check() {
+                warn!("the engine's loop {why}; giving the lease up, so that another replica can go on");
+                self.stand_down(true).await;
+                return Instant::now() + self.settings.retry_period;
+            }
             if now >= leading.renewed + self.settings.renew_deadline {
                 warn!("the lease could not be renewed in time; standing down");
                 self.stand_down(false).await;
@@ -229,6 +253,10 @@ impl Election {
                 }
                 if now < self.not_before {
                     return self.not_before;
+                }
+                if self.beat.check().is_err() {
+                    self.say(true, "the lease is free; not taken while the engine's loop hangs");
+                    return now + self.settings.retry_period;
                 }
                 self.acquire().await
             }
@@ -371,6 +399,7 @@ impl Election {
 
     /// Tells the engine, waits for what is under way, and gives the lease up if it is still ours to give.
     async fn stand_down(&mut self, release: bool) {
+        self.writes.send_replace(false);
         let (settled, done) = oneshot::channel();
         let change = Change { leadership: Leadership::Lost, settled: Some(settled) };
         let _ = self.changes.send(change).await;

@@ -109,13 +109,20 @@ pub struct Acting {
     /// Port of /livez, /readyz and /metrics; 0 for none
     #[arg(long, default_value_t = 10660)]
     pub pprof_port: u16,
-    /// Addresses for them, separated by commas; "::" means all of both families (default: that, or POD_IPS
+    /// Addresses for them and for admission, separated by commas; "::" means all of both families (default: that, or POD_IPS
     /// where ENABLE_BIND_LOCAL_IP is true)
     #[arg(long, value_name = "ADDRESSES", default_value = "", hide_default_value = true)]
     metrics_address: String,
+    /// A server certificate of OVN's counts only with one of these names or addresses, separated by commas (default: any that the
+    /// CA has signed)
+    #[arg(long, value_name = "NAMES", default_value = "", hide_default_value = true)]
+    pub ovn_ssl_names: String,
     /// Port on which the API server asks what is wrong with a Subnet before it stores it; 0 for none
     #[arg(long, default_value_t = 0)]
     pub admission_port: u16,
+    /// CA of the client certificate that the API server shows there; empty: it isn't asked for one
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub admission_client_ca: String,
     /// Serve /metrics (health is served in any case)
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     pub enable_metrics: bool,

@@ -9,6 +9,7 @@ pub mod election;
 pub mod errors;
 pub mod events;
 pub mod flags;
+pub mod knowledge;
 pub mod lease;
 pub mod metrics;
 pub mod nb;

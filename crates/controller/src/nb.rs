@@ -20,6 +20,7 @@ use tracing::info;
 use crate::errors::{Away, GRACE};
 use crate::flags::Flags;
 use crate::metrics::Metrics;
+use crate::settings::words;
 
 /// The database.
 pub const DATABASE: &str = "OVN_Northbound";
@@ -44,6 +45,7 @@ pub fn connect(flags: &Flags, wanted: Wanted, indexes: Vec<IndexSpec>) -> Result
             private_key: flags.acting.ovn_ssl_key.clone().into(),
             certificate: flags.acting.ovn_ssl_cert.clone().into(),
             ca_certificate: flags.acting.ovn_ssl_cacert.clone().into(),
+            names: words(&flags.acting.ovn_ssl_names).map(str::to_owned).collect(),
         });
     }
     Client::connect(config).context("setting up the connection to the NB")

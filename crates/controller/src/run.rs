@@ -4,6 +4,7 @@
 //! burst becomes one batch and a single event waits for nobody.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,12 +12,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tombolo_engine::{Effect, Engine, Event, Leadership, Object, WatchEvent};
-use tombolo_observe::{Observer, Probe, listen};
+use tombolo_observe::{Beat, Observer, Probe, listen};
 use tracing::{debug, info, warn};
 
-use crate::admission::Question;
 use crate::election::{self, Change};
 use crate::flags::Flags;
+use crate::knowledge::{Ask, Copy, Knowledge};
 use crate::metrics::Metrics;
 use crate::nb::Commit;
 use crate::watch::ApiServer;
@@ -26,6 +27,9 @@ use crate::{admission, cluster, events, nb, services, settings, trust, watch as 
 const INPUTS: usize = 4096;
 /// Most events taken before the engine is asked: a list of 50,000 pods must not keep the others waiting.
 const BATCH: usize = 8192;
+/// A loop that hasn't turned for so long hangs: the lease is given up, and the kubelet is to start the process again.
+/// The longest turn, that of the first lists of a very large cluster, takes a fifth of it.
+const STALLED: Duration = Duration::from_secs(15);
 /// How long the end may take once the lease is given up.
 const END: Duration = Duration::from_secs(3);
 
@@ -41,6 +45,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
     observer.health().fail(Probe::Ready, "kubernetes", "not synced yet");
     observer.health().fail(Probe::Ready, "ovn-nb", "not connected yet");
     let metrics = Metrics::new(&observer);
+    let beat = Beat::new(STALLED);
     let end = CancellationToken::new();
     let tasks = TaskTracker::new();
     serve(&flags, &observer, &tasks, &end).await?;
@@ -62,7 +67,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
     let (writes, write_requests) = mpsc::unbounded_channel();
     let (commits, commit_requests) = mpsc::channel(4);
     let (notices, notice_requests) = mpsc::channel(events::QUEUE);
-    let (asks, questions) = mpsc::channel(4);
+    let (asks, questions) = mpsc::channel::<Ask>(4);
     let (resign, resign_requests) = mpsc::channel(4);
     let (may_lead, may_lead_seen) = watch::channel(false);
     let (leading, leading_seen) = watch::channel(false);
@@ -71,9 +76,19 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
     let identity = identity(&flags);
     if flags.acting.admission_port != 0 {
         let certificate = admission::certificate(&flags.acting.pod_namespace)?;
-        let port = flags.acting.admission_port;
-        admission::serve(port, &certificate, metrics.clone(), asks.clone(), &tasks, &end).await?;
-        tasks.spawn(trust::run(client.clone(), certificate.cert.pem(), end.clone()));
+        let paths = trust::Paths::default();
+        let ca = flags.acting.admission_client_ca.as_str();
+        let settings = admission::Settings {
+            addresses: &flags.addresses,
+            port: flags.acting.admission_port,
+            client_ca: (!ca.is_empty()).then_some(Path::new(ca)),
+            certificate: &certificate,
+            paths: paths.clone(),
+        };
+        let knowledge = Knowledge::new(asks.clone());
+        admission::serve(settings, metrics.clone(), knowledge, &tasks, &end).await?;
+        let replica = trust::Replica::new(&identity, certificate.cert.pem())?;
+        tasks.spawn(trust::run(client.clone(), replica, paths, end.clone()));
     }
     tasks.spawn(services::run(client.clone(), to_engine.clone(), end.clone()));
     watches::start(&client, &api_server, &to_engine, &tasks, &end);
@@ -104,8 +119,12 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
             renew_deadline: flags.acting.leader_elect_renew_deadline,
             retry_period: flags.acting.leader_elect_retry_period,
         },
-        may_lead_seen,
-        resign_requests,
+        election::Inputs {
+            may_lead: may_lead_seen,
+            resign: resign_requests,
+            beat: beat.clone(),
+            leading: leading.clone(),
+        },
         changes,
         stop.clone(),
     ));
@@ -127,7 +146,11 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
         commits_out: 0,
         settling: None,
         synced_once: false,
+        beat: beat.clone(),
     };
+    // Only now: until the loop runs, there may be a long wait for the API server, which no restart shortens.
+    beat.beat();
+    shell.observer.health().live_while("engine", beat);
     let result = shell.turn_until_end(inputs, lease_changes, questions, &stop).await;
     drop(asks);
     end.cancel();
@@ -189,6 +212,8 @@ struct Shell {
     /// Fired when nothing is under way any more.
     settling: Option<oneshot::Sender<()>>,
     synced_once: bool,
+    /// Beaten at each turn.
+    beat: Beat,
 }
 
 impl Shell {
@@ -196,13 +221,15 @@ impl Shell {
         mut self,
         mut inputs: mpsc::Receiver<Event>,
         mut lease_changes: mpsc::Receiver<Change>,
-        mut questions: mpsc::Receiver<Question>,
+        mut questions: mpsc::Receiver<Ask>,
         stop: &CancellationToken,
     ) -> Result<()> {
         let mut batch = Vec::new();
         let mut turn = (0, Duration::ZERO);
         loop {
+            self.beat.beat();
             self.act(turn).await?;
+            self.beat.beat();
             let wakeup = self.engine.next_wakeup().map(|at| self.started + Duration::from_millis(at));
             tokio::select! {
                 count = inputs.recv_many(&mut batch, BATCH) => {
@@ -216,7 +243,9 @@ impl Shell {
                     None if stop.is_cancelled() => return Ok(()),
                     None => bail!("the leader election has ended"),
                 },
-                Some(question) = questions.recv() => self.answer(question),
+                Some(ask) = questions.recv() => self.tell(ask),
+                // Nothing to do, but alive.
+                () = tokio::time::sleep(self.beat.interval()) => {}
                 () = sleep_until(wakeup) => {
                     let now = self.now();
                     self.engine.handle(now, Event::Tick);
@@ -231,14 +260,12 @@ impl Shell {
         }
     }
 
-    /// Judges a Subnet that is to be stored, if enough is known.
-    fn answer(&self, question: Question) {
+    /// Copies what is known, if that is enough to judge by.
+    fn tell(&self, ask: Ask) {
         let health = self.engine.health();
-        let judge =
-            || tombolo_plan::admission::subnet(self.engine.world(), &question.new, question.old.as_deref());
-        let verdict = (health.synced && health.nb_fresh).then(judge);
+        let copy = (health.synced && health.nb_fresh).then(|| Copy::of(self.engine.world()));
         // The API server may have given up waiting.
-        let _ = question.answer.send(verdict);
+        let _ = ask.send(copy);
     }
 
     fn now(&self) -> u64 {

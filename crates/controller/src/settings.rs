@@ -35,7 +35,8 @@ pub fn config(flags: &Flags, cluster: &str) -> Result<Config> {
     })
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+/// The words between commas.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 

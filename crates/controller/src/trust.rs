@@ -1,11 +1,15 @@
-//! Whom the API server trusts: our certificate among those in the webhook's configuration.
+//! Whom the API server trusts, and whom we answer: our certificate in the webhook's configuration, and the path there.
 //!
-//! Each replica adds its own certificate when it isn't there, and leaves the others': no key is stored or shared, and
-//! nothing has to be renewed. The configuration is the user's (`deploy/optional/admission.yaml`): it is followed
-//! by a watch, and while there is none, nothing is done.
+//! Each replica adds its own certificate, under its name, when it isn't there, and leaves the others': no key is stored or
+//! shared, and nothing has to be renewed. The path ends in a secret, made by whichever replica comes first and taken over by
+//! the others: only who may read the configuration can ask us, that is the API server and the cluster's administrators.
+//! (API servers show no certificate of their own unless each is configured to.) The configuration is the user's
+//! (`deploy/optional/admission.yaml`): it is followed by a watch, and while there is none, nothing is done and nobody is answered.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use anyhow::{Result, anyhow};
 use futures::StreamExt as _;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::api::{Patch, PatchParams};
@@ -21,17 +25,80 @@ use crate::watch::backoff;
 
 /// Name of the configuration and of the Service, Kube-OVN's.
 pub const NAME: &str = "kube-ovn-webhook";
-/// So many certificates stay: those of two replicas, and of some that ended. The oldest go first.
-const CERTIFICATES: usize = 6;
+/// The webhook's path, before the secret.
+const PATH: &str = "/subnets";
+/// So many replicas' certificates stay: of two, and of some whose pods are gone. The oldest go first.
+const REPLICAS: usize = 6;
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
 const END: &str = "-----END CERTIFICATE-----\n";
+/// Begins the line before a certificate that says whose it is. Text between certificates means nothing to their readers.
+const OF: &str = "# replica ";
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Random bytes of the secret.
+const SECRET: usize = 16;
 
-/// Keeps `certificate` (PEM) in the configuration until `stop` is cancelled.
-pub async fn run(client: Client, certificate: String, stop: CancellationToken) {
-    stop.run_until_cancelled(follow(client, certificate)).await;
+/// The secrets that count now. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Paths {
+    /// Newest first: an API server may not have seen the newest configuration yet.
+    secrets: Arc<RwLock<Vec<String>>>,
 }
 
-async fn follow(client: Client, certificate: String) {
+impl Paths {
+    /// Whether `secret` is one of them. Takes the same time wherever two differ.
+    pub fn holds(&self, secret: &str) -> bool {
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        secrets.iter().any(|known| {
+            let differ = known.bytes().zip(secret.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+            known.len() == secret.len() && differ == 0
+        })
+    }
+
+    fn take(&self, secret: &str) {
+        let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        if secrets.first().is_none_or(|first| first != secret) {
+            secrets.retain(|known| known != secret);
+            secrets.insert(0, secret.to_owned());
+            secrets.truncate(2);
+        }
+    }
+
+    fn forget(&self) {
+        self.secrets.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// What a replica puts into the configuration.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Its name: the pod's, so that a container that starts again replaces what it had there before.
+    pub name: String,
+    /// Its certificate in PEM.
+    pub certificate: String,
+    /// The secret it proposes where there is none.
+    pub secret: String,
+}
+
+impl Replica {
+    /// A replica with a secret of its own.
+    pub fn new(name: &str, certificate: String) -> Result<Self> {
+        let mut bytes = [0; SECRET];
+        rustls::crypto::ring::default_provider()
+            .secure_random
+            .fill(&mut bytes)
+            .map_err(|_| anyhow!("the system gives no random bytes"))?;
+        let secret = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = name.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
+        Ok(Self { name, certificate: certificate.replace("\r\n", "\n"), secret })
+    }
+}
+
+/// Keeps the replica in the configuration, and `paths` as it has them, until `stop` is cancelled.
+pub async fn run(client: Client, replica: Replica, paths: Paths, stop: CancellationToken) {
+    stop.run_until_cancelled(follow(client, replica, paths)).await;
+}
+
+async fn follow(client: Client, replica: Replica, paths: Paths) {
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client);
     let only = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
     let mut changes = std::pin::pin!(watcher(api.clone(), only).backoff(backoff()));
@@ -40,8 +107,9 @@ async fn follow(client: Client, certificate: String) {
         match event {
             Ok(watcher::Event::Apply(found) | watcher::Event::InitApply(found)) => {
                 complained = false;
-                add(&api, found, &certificate).await;
+                add(&api, found, &replica, &paths).await;
             }
+            Ok(watcher::Event::Delete(_)) => paths.forget(),
             Ok(_) => complained = false,
             Err(error) => {
                 // The other watches say whether the API server is away.
@@ -53,14 +121,19 @@ async fn follow(client: Client, certificate: String) {
     }
 }
 
-/// Adds the certificate. When somebody else was faster it is read and tried again; the watch brings later changes.
+/// Adds what is missing. When somebody else was faster it is read and tried again; the watch brings later changes.
 async fn add(
     api: &Api<ValidatingWebhookConfiguration>,
     mut found: ValidatingWebhookConfiguration,
-    certificate: &str,
+    replica: &Replica,
+    paths: &Paths,
 ) {
     let mut pause = Duration::from_millis(200);
-    while let Some(patch) = patch(&found, certificate) {
+    loop {
+        let secret = secret_of(&found).unwrap_or(&replica.secret).to_owned();
+        // Before the API server has it, so that it is never refused.
+        paths.take(&secret);
+        let Some(patch) = patch(&found, replica, &secret) else { return };
         let Ok(patch) = serde_json::from_value(patch) else { return };
         let patch: Patch<()> = Patch::Json(patch);
         let params = PatchParams::default();
@@ -92,20 +165,46 @@ async fn add(
     }
 }
 
-/// The JSON patch that adds the certificate where it is missing; `None` when it is missing nowhere.
-fn patch(found: &ValidatingWebhookConfiguration, certificate: &str) -> Option<Value> {
-    let webhooks = found.webhooks.as_deref().unwrap_or_default();
+/// Where a webhook of the configuration is asked: the pointer to that field, and what it says.
+fn place(webhook: &k8s_openapi::api::admissionregistration::v1::ValidatingWebhook) -> (&'static str, &str) {
+    match (&webhook.client_config.service, &webhook.client_config.url) {
+        (Some(service), _) => ("service/path", service.path.as_deref().unwrap_or_default()),
+        (None, url) => ("url", url.as_deref().unwrap_or_default()),
+    }
+}
+
+/// The secret at the end of a path or URL of ours.
+fn secret(place: &str) -> Option<&str> {
+    let (before, secret) = place.rsplit_once('/')?;
+    let fits = secret.len() == 2 * SECRET && secret.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (fits && before.ends_with(PATH)).then_some(secret)
+}
+
+/// The secret that some replica has put there.
+fn secret_of(found: &ValidatingWebhookConfiguration) -> Option<&str> {
+    found.webhooks.iter().flatten().find_map(|webhook| secret(place(webhook).1))
+}
+
+/// The JSON patch that adds what is missing; `None` when nothing is.
+fn patch(found: &ValidatingWebhookConfiguration, replica: &Replica, secret: &str) -> Option<Value> {
     let mut operations: Vec<Value> = Vec::new();
-    for (number, webhook) in webhooks.iter().enumerate() {
+    for (number, webhook) in found.webhooks.iter().flatten().enumerate() {
+        let mut add = |field: &str, value: Value| {
+            let path = format!("/webhooks/{number}/clientConfig/{field}");
+            operations.push(json!({ "op": "add", "path": path, "value": value }));
+        };
+        let (field, at) = place(webhook);
+        if self::secret(at) != Some(secret) {
+            // As the user has it, less another secret.
+            let base = at.rfind(PATH).map_or(at, |start| &at[..start]);
+            add(field, json!(format!("{}{PATH}/{secret}", base.trim_end_matches('/'))));
+        }
         let present = webhook.client_config.ca_bundle.as_ref();
         let present =
             present.map(|bundle| String::from_utf8_lossy(&bundle.0).into_owned()).unwrap_or_default();
-        if present.contains(certificate.trim_end()) {
-            continue;
+        if !present.contains(replica.certificate.trim_end()) {
+            add("caBundle", json!(k8s_openapi::ByteString(with(&present, replica).into_bytes())));
         }
-        let bundle = k8s_openapi::ByteString(with(&present, certificate).into_bytes());
-        let path = format!("/webhooks/{number}/clientConfig/caBundle");
-        operations.push(json!({ "op": "add", "path": path, "value": bundle }));
     }
     if operations.is_empty() {
         return None;
@@ -116,12 +215,25 @@ fn patch(found: &ValidatingWebhookConfiguration, certificate: &str) -> Option<Va
     Some(Value::Array(operations))
 }
 
-/// The bundle with the certificate at its end, without the oldest.
-fn with(bundle: &str, certificate: &str) -> String {
-    let mut all: Vec<String> =
-        bundle.split_inclusive(END).filter(|part| part.ends_with(END)).map(str::to_owned).collect();
-    all.push(format!("{}\n", certificate.replace("\r\n", "\n").trim_end()));
-    all[all.len().saturating_sub(CERTIFICATES)..].concat()
+/// The bundle with the replica's certificate at its end, without what it had there before, and without the oldest. A
+/// replica that starts again and again thus pushes out nobody's but its own.
+fn with(bundle: &str, replica: &Replica) -> String {
+    let mut all: Vec<(String, &str)> = Vec::new();
+    for part in bundle.split_inclusive(END).filter(|part| part.ends_with(END)) {
+        let Some(begin) = part.rfind(BEGIN) else { continue };
+        let (before, certificate) = part.split_at(begin);
+        let name = before.lines().rev().find_map(|line| line.strip_prefix(OF)).unwrap_or_default();
+        if name != replica.name {
+            all.push((name.to_owned(), certificate));
+        }
+    }
+    let own = format!("{}\n", replica.certificate.trim_end());
+    all.push((replica.name.clone(), &own));
+    let mut bundle = String::new();
+    for (name, certificate) in &all[all.len().saturating_sub(REPLICAS)..] {
+        bundle.push_str(&format!("{OF}{name}\n{certificate}"));
+    }
+    bundle
 }
 
 #[cfg(test)]
@@ -129,51 +241,103 @@ mod tests {
     use super::*;
 
     fn pem(name: usize) -> String {
-        format!("-----BEGIN CERTIFICATE-----\n{name}\n{END}")
+        format!("{BEGIN}{name}\n{END}")
     }
 
-    fn configuration(bundles: &[Option<String>]) -> ValidatingWebhookConfiguration {
-        let webhooks: Vec<Value> = bundles
-            .iter()
-            .map(|bundle| {
-                let bundle = bundle.clone().map(|it| k8s_openapi::ByteString(it.into_bytes()));
-                json!({ "name": "x.y.z", "sideEffects": "None", "admissionReviewVersions": ["v1"],
-                        "clientConfig": { "caBundle": bundle } })
-            })
-            .collect();
-        serde_json::from_value(
-            json!({ "metadata": { "name": NAME, "resourceVersion": "7" }, "webhooks": webhooks }),
-        )
+    fn replica(name: &str, certificate: usize) -> Replica {
+        Replica { name: name.to_owned(), certificate: pem(certificate), secret: "0".repeat(32) }
+    }
+
+    fn bundle(of: &[(&str, usize)]) -> String {
+        of.iter().map(|(name, number)| format!("{OF}{name}\n{}", pem(*number))).collect()
+    }
+
+    fn configuration(bundle: Option<String>, client: Value) -> ValidatingWebhookConfiguration {
+        let mut client = client;
+        if let Some(bundle) = bundle {
+            client["caBundle"] = json!(k8s_openapi::ByteString(bundle.into_bytes()));
+        }
+        serde_json::from_value(json!({
+            "metadata": { "resourceVersion": "7" },
+            "webhooks": [{ "name": "x.y.z", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+                "clientConfig": client }],
+        }))
         .unwrap()
     }
 
+    fn service(path: Option<&str>) -> Value {
+        let mut service = json!({ "name": NAME, "namespace": "n" });
+        if let Some(path) = path {
+            service["path"] = json!(path);
+        }
+        json!({ "service": service })
+    }
+
     #[test]
-    fn ours_is_added_where_it_is_missing() {
-        assert_eq!(patch(&configuration(&[]), &pem(1)), None);
-        assert_eq!(patch(&configuration(&[Some(pem(1))]), &pem(1)), None);
-        let found = configuration(&[Some(pem(1)), None]);
-        let operations = patch(&found, &pem(1)).unwrap();
+    fn what_is_missing_is_added_and_nothing_else() {
+        let secret = "a".repeat(32);
+        let found = configuration(None, service(None));
+        let operations = patch(&found, &replica("p", 1), &secret).unwrap();
         assert_eq!(operations[0]["value"], "7");
-        assert_eq!(operations[1]["path"], "/webhooks/1/clientConfig/caBundle");
-        assert_eq!(operations.as_array().unwrap().len(), 2);
-        let operations = patch(&found, &pem(2)).unwrap();
-        let bundle: k8s_openapi::ByteString = serde_json::from_value(operations[1]["value"].clone()).unwrap();
-        assert_eq!(String::from_utf8(bundle.0).unwrap(), pem(1) + &pem(2));
+        assert_eq!(operations[1]["path"], "/webhooks/0/clientConfig/service/path");
+        assert_eq!(operations[1]["value"], format!("/subnets/{secret}"));
+        assert_eq!(operations[2]["path"], "/webhooks/0/clientConfig/caBundle");
+        let complete = configuration(Some(bundle(&[("p", 1)])), service(Some(&format!("/subnets/{secret}"))));
+        assert_eq!(patch(&complete, &replica("p", 1), &secret), None);
+        assert_eq!(secret_of(&complete), Some(secret.as_str()));
+        // By URL, as the manifest had it before, and with somebody's secret.
+        for path in ["", "/", "/subnets", &format!("/subnets/{}", "b".repeat(32))] {
+            let found = configuration(None, json!({ "url": format!("https://127.0.0.1:7{path}") }));
+            let operations = patch(&found, &replica("p", 1), &secret).unwrap();
+            assert_eq!(operations[1]["path"], "/webhooks/0/clientConfig/url");
+            assert_eq!(operations[1]["value"], format!("https://127.0.0.1:7/subnets/{secret}"), "{path}");
+        }
+        assert_eq!(secret_of(&configuration(None, service(Some("/subnets")))), None);
+    }
+
+    #[test]
+    fn a_replica_that_starts_again_and_again_pushes_nobody_out() {
+        let mut text = with("garbage\n", &replica("healthy", 0));
+        for number in 1..50 {
+            text = with(&text, &replica("looping", number));
+        }
+        assert_eq!(text, bundle(&[("healthy", 0), ("looping", 49)]));
     }
 
     #[test]
     fn the_oldest_go() {
-        let mut bundle = "garbage\n".to_owned();
-        for number in 0..20 {
-            bundle = with(&bundle, &pem(number));
+        // Those of a version that wrote no names too.
+        let mut text: String = (0..4).map(pem).collect();
+        for number in 4..20 {
+            text = with(&text, &replica(&format!("p{number}"), number));
         }
-        assert_eq!(bundle, (14..20).map(pem).collect::<String>());
+        let names: Vec<String> = (14..20).map(|number| format!("p{number}")).collect();
+        let last: Vec<(&str, usize)> = names.iter().map(String::as_str).zip(14..20).collect();
+        assert_eq!(text, bundle(&last));
+    }
+
+    #[test]
+    fn only_who_knows_the_path_is_answered() {
+        let paths = Paths::default();
+        assert!(!paths.holds("") && !paths.holds("a"));
+        let (one, two) = (Replica::new("p", pem(1)).unwrap(), Replica::new("p", pem(1)).unwrap());
+        assert_ne!(one.secret, two.secret);
+        paths.take(&one.secret);
+        paths.take(&two.secret);
+        paths.take(&two.secret);
+        assert!(paths.holds(&one.secret) && paths.holds(&two.secret));
+        assert!(!paths.holds(&one.secret[1..]) && !paths.holds(&format!("{}0", one.secret)));
+        paths.take("third");
+        assert!(!paths.holds(&one.secret), "two are enough");
+        paths.forget();
+        assert!(!paths.holds(&two.secret));
     }
 
     #[test]
     fn a_certificate_of_ours_is_one() {
         let made = crate::admission::certificate("kube-system").unwrap();
-        let pem = made.cert.pem();
-        assert_eq!(with("", &pem).matches(END).count(), 1);
+        let text = with("", &Replica::new("p q\n", made.cert.pem()).unwrap());
+        assert_eq!(text.matches(END).count(), 1);
+        assert!(text.starts_with("# replica pq\n-----BEGIN CERTIFICATE-----\n"), "{text}");
     }
 }

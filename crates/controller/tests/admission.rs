@@ -2,7 +2,9 @@
 
 mod common;
 
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use common::{Bed, Controller};
@@ -15,15 +17,122 @@ const SOON: Duration = Duration::from_secs(20);
 fn manifest(port: u16) -> Result<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/optional/admission.yaml");
     let text = std::fs::read_to_string(path)?;
-    let service = "      service:\n        name: kube-ovn-webhook\n        namespace: kube-system\n        path: /subnets\n";
+    let service = "      service:\n        name: kube-ovn-webhook\n        namespace: kube-system\n";
     ensure!(text.matches(service).count() == 1, "the manifest has changed");
-    Ok(text.replace(service, &format!("      url: https://127.0.0.1:{port}/subnets\n")))
+    Ok(text.replace(service, &format!("      url: https://127.0.0.1:{port}\n")))
 }
 
 fn subnet(name: &str, vpc: &str, cidr: &str) -> String {
     format!(
         "apiVersion: kubeovn.io/v1\nkind: Subnet\nmetadata: {{name: {name}}}\nspec: {{vpc: {vpc}, cidrBlock: {cidr}}}\n"
     )
+}
+
+/// The webhook's URL and its bundle of certificates, as the API server has them.
+fn configuration(bed: &Bed) -> Result<(String, String)> {
+    let get = |field: &str| {
+        let path = format!("jsonpath={{.webhooks[0].clientConfig.{field}}}");
+        bed.api.kubectl(&["get", "validatingwebhookconfiguration", "kube-ovn-webhook", "-o", &path])
+    };
+    let bundle = Command::new("base64").arg("-d").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut bundle = bundle?;
+    std::io::Write::write_all(&mut bundle.stdin.take().context("no pipe")?, get("caBundle")?.as_bytes())?;
+    Ok((get("url")?, String::from_utf8(bundle.wait_with_output()?.stdout)?))
+}
+
+/// The status code of a POST by whoever reaches the port; 0 when there is no answer.
+fn post(url: &str, file: &Path) -> Result<(u32, Duration)> {
+    let started = Instant::now();
+    let data = format!("@{}", file.display());
+    let args =
+        ["-sk", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Content-Type: application/json"];
+    let out = Command::new("curl").args(args).args(["--data-binary", &data, url]).output().context("curl")?;
+    Ok((String::from_utf8(out.stdout)?.parse()?, started.elapsed()))
+}
+
+#[test]
+fn no_request_holds_the_loop_up_and_strangers_are_not_answered() -> Result<()> {
+    // invariant 12
+    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let port = free_port()?;
+    let controller = Controller::start(&bed, "a", &[&format!("--admission-port={port}")])?;
+    bed.defaults()?;
+    bed.api.apply(&manifest(port)?)?;
+    let url = eventually("the path to be there", SOON, || {
+        Ok(Some(configuration(&bed)?.0).filter(|url| url.contains("/subnets/")))
+    })?;
+    // Old and new have nothing in common, and everything is wrong: as many problems as there is room for.
+    let review = |size: usize| -> Result<std::path::PathBuf> {
+        let many = |text: &str| {
+            serde_json::json!({ "metadata": { "name": "x" }, "spec": {
+            "cidrBlock": "10.7.0.0/16", "excludeIps": vec![text; size / 8] } })
+        };
+        let request = serde_json::json!({ "uid": "u", "object": many("a"), "oldObject": many("b") });
+        let file = bed.dir.path().join(format!("review-{size}"));
+        std::fs::write(&file, serde_json::json!({ "request": request }).to_string())?;
+        Ok(file)
+    };
+    let (large, fits) = (review(2_000_000)?, review(900_000)?);
+    let stranger = format!("https://127.0.0.1:{port}/subnets");
+    let guess = format!("{stranger}/{}", "0".repeat(32));
+
+    let flood = std::thread::scope(|scope| -> Result<()> {
+        let posts: Vec<_> = [&url, &stranger, &guess]
+            .into_iter()
+            .flat_map(|url| [(url, &large), (url, &fits), (url, &fits)])
+            .map(|(url, file)| scope.spawn(move || -> Result<_> { Ok((url, file, post(url, file)?)) }))
+            .collect();
+        // The loop turns on meanwhile.
+        let started = Instant::now();
+        bed.api.apply(&subnet("meanwhile", "ovn-cluster", "12.0.1.0/24"))?;
+        ready(&bed, "meanwhile")?;
+        ensure!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+        ensure!(controller.get("/livez")?.0 == 200);
+        for post in posts {
+            let (asked, file, (code, took)) = post.join().map_err(|_| anyhow::anyhow!("panic"))??;
+            let expected: &[u32] = match (asked == &url, file == &large) {
+                (true, true) => &[413],
+                (true, false) => &[200],
+                // Refused before it is read, so curl may see its connection closed.
+                _ => &[403, 404, 0],
+            };
+            ensure!(expected.contains(&code), "{asked} {}: {code}", file.display());
+            ensure!(took < Duration::from_secs(8), "{asked}: {took:?}");
+        }
+        Ok(())
+    });
+    flood.with_context(|| controller.log())?;
+    ensure!(controller.metric("tombolo_admission_reviews_total{outcome=\"stranger\"}")? >= 2.0);
+    let live = controller.get("/livez")?.1;
+    ensure!(live.contains("[+]engine ok"), "{live}");
+    Ok(())
+}
+
+#[test]
+fn the_api_server_may_be_asked_for_a_certificate() -> Result<()> {
+    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let port = free_port()?;
+    let authority = rcgen_ca(&bed)?;
+    let flag = format!("--admission-client-ca={}", authority.display());
+    let controller = Controller::start(&bed, "a", &[&format!("--admission-port={port}"), &flag])?;
+    bed.defaults()?;
+    let file = bed.dir.path().join("empty");
+    std::fs::write(&file, "{}")?;
+    // The handshake ends: not even the path is looked at.
+    ensure!(post(&format!("https://127.0.0.1:{port}/subnets/x"), &file)?.0 == 0);
+    ensure!(controller.metric("tombolo_admission_reviews_total")? == 0.0);
+    let mut wrong = Controller::start(&bed, "b", &["--admission-port=1", "--admission-client-ca=/nowhere"])?;
+    eventually("the controller to end", SOON, || Ok((!wrong.is_running()).then_some(())))?;
+    ensure!(wrong.log().contains("--admission-client-ca=/nowhere"), "{}", wrong.log());
+    Ok(())
+}
+
+/// A CA's certificate in a file.
+fn rcgen_ca(bed: &Bed) -> Result<std::path::PathBuf> {
+    let made = tombolo_controller::admission::certificate("x")?;
+    let file = bed.dir.path().join("ca.pem");
+    std::fs::write(&file, made.cert.pem())?;
+    Ok(file)
 }
 
 /// The words of a refusal.
@@ -149,6 +258,12 @@ fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
     })?;
     bed.api.apply(&manifest(port_b)?)?;
     in_force(&bed, &router)?;
+    // Both trust and answer the same path, and each has its certificate there once, however often it starts.
+    let bundle = configuration(&bed)?.1;
+    ensure!(
+        bundle.matches("# replica a\n").count() == 1 && bundle.matches("# replica b\n").count() == 1,
+        "{bundle}"
+    );
     let message = refused(bed.api.apply(&subnet("net2", &router, "192.168.1.128/25")))?;
     ensure!(message.contains("192.168.1.0/24"), "{message}");
     let count = |replica: &Controller| -> Result<bool> {

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
-use crate::{ipam, node};
+use crate::{ipam, node, vpc};
 
 /// Kube-OVN's network, from the command line
 #[derive(Parser, Debug)]
@@ -85,10 +85,14 @@ pub enum Ipam {
     Check,
 }
 
-#[derive(Subcommand, Debug, Clone, Copy)]
+#[derive(Subcommand, Debug, Clone)]
 pub enum Brake {
     /// Let the controller carry out the deletions that the brake has stopped
-    Release,
+    Release {
+        /// The cluster's default Vpc (default: the one that the controller's flag --cluster-router names)
+        #[arg(long, value_name = "NAME")]
+        vpc: Option<String>,
+    },
 }
 
 /// Reads the command line.
@@ -109,15 +113,16 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Dpctl(on) => node::exec(&kubectl, "ovs-dpctl", &on.node, &on.arguments),
         Command::Appctl(on) => node::exec(&kubectl, "ovs-appctl", &on.node, &on.arguments),
         Command::Ipam { what: Ipam::Check } => ipam::check(&kubectl),
-        Command::Brake { what: Brake::Release } => release(&kubectl),
+        Command::Brake { what: Brake::Release { vpc } } => release(&kubectl, vpc),
     }
 }
 
-fn release(kubectl: &Kubectl) -> Result<ExitCode> {
+fn release(kubectl: &Kubectl, vpc: Option<String>) -> Result<ExitCode> {
+    let vpc = vpc.map_or_else(|| vpc::default(kubectl), Ok)?;
     // The controller looks for a value it hasn't seen; the time of day is one, and tells a reader when.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let annotation = format!("tombolo.io/brake-release={}.{:03}", now.as_secs(), now.subsec_millis());
-    kubectl.run(&["annotate", "--overwrite", "vpcs.kubeovn.io", "ovn-cluster", &annotation])
+    kubectl.run(&["annotate", "--overwrite", "vpcs.kubeovn.io", &vpc, &annotation])
 }
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ use serde_json::Value;
 use tombolo_ovn::addresses;
 
 use crate::kubectl::{Kubectl, NAMESPACE, code, ready_pod};
+use crate::tls::Tls;
 
+/// The controller's Deployment.
+pub const CONTROLLER: &str = "kube-ovn-controller";
 /// How long to wait for the databases to have a leader.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two attempts; an election of OVN's takes about a second.
@@ -75,8 +78,8 @@ pub fn ctl(kubectl: &Kubectl, database: Database, arguments: &[OsString]) -> Res
         args.extend(arguments.iter().cloned());
         return kubectl.run(&args);
     }
-    let endpoints = endpoints(kubectl, database)?;
-    local(database, &endpoints, arguments, Stdio::inherit).map(|(exit, _)| exit)
+    let servers = servers(kubectl, database)?;
+    local(database, &servers, arguments, Stdio::inherit).map(|(exit, _)| exit)
 }
 
 /// What `ovn-nbctl ARGUMENTS` prints.
@@ -90,8 +93,8 @@ pub fn query(kubectl: &Kubectl, database: Database, arguments: &[&str]) -> Resul
         }
         return Ok(output.stdout);
     }
-    let endpoints = endpoints(kubectl, database)?;
-    let (exit, stdout) = local(database, &endpoints, &arguments, Stdio::piped)?;
+    let servers = servers(kubectl, database)?;
+    let (exit, stdout) = local(database, &servers, &arguments, Stdio::piped)?;
     if exit != ExitCode::SUCCESS {
         bail!("{} failed", database.program());
     }
@@ -110,10 +113,36 @@ fn central(kubectl: &Kubectl, database: Database) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The endpoints as the controller has them.
-pub fn endpoints(kubectl: &Kubectl, database: Database) -> Result<Vec<String>> {
-    let deployment = kubectl.json(&["get", "deployment", "-n", NAMESPACE, "kube-ovn-controller"])?;
-    from_deployment(&deployment, database)
+/// A database's servers, as the controller has them, and what it takes to talk to them.
+struct Servers {
+    endpoints: Vec<String>,
+    tls: Tls,
+}
+
+fn servers(kubectl: &Kubectl, database: Database) -> Result<Servers> {
+    let deployment = kubectl.json(&["get", "deployment", "-n", NAMESPACE, CONTROLLER])?;
+    let endpoints = from_deployment(&deployment, database)?;
+    let tls = Tls::of(kubectl, &deployment, &endpoints)?;
+    Ok(Servers { endpoints, tls })
+}
+
+/// A flag of the controller's Deployment, with its variables put in.
+pub fn flag(deployment: &Value, flag: &str) -> Option<String> {
+    let containers = deployment["spec"]["template"]["spec"]["containers"].as_array()?;
+    containers.iter().find_map(|container| {
+        let variable = |name: &str| variable(container, name);
+        flag_value(words(container), flag).map(|value| expand(&value, &variable)).filter(|v| !v.is_empty())
+    })
+}
+
+fn variable(container: &Value, name: &str) -> Option<String> {
+    let all = container["env"].as_array()?;
+    Some(all.iter().find(|v| v["name"] == name)?["value"].as_str()?.to_owned())
+}
+
+fn words(container: &Value) -> impl Iterator<Item = &str> {
+    let lists = ["command", "args"].into_iter().filter_map(|key| container[key].as_array());
+    lists.flatten().filter_map(Value::as_str)
 }
 
 fn from_deployment(deployment: &Value, database: Database) -> Result<Vec<String>> {
@@ -124,16 +153,8 @@ fn from_deployment(deployment: &Value, database: Database) -> Result<Vec<String>
         Database::Sb => "--ovn-sb-addr",
     };
     for container in containers {
-        let variable = |name: &str| {
-            let all = container["env"].as_array()?;
-            Some(all.iter().find(|v| v["name"] == name)?["value"].as_str()?.to_owned())
-        };
-        let words = ["command", "args"]
-            .iter()
-            .filter_map(|key| container[key].as_array())
-            .flatten()
-            .filter_map(Value::as_str);
-        let value = flag_value(words, flag).map(|v| expand(&v, &variable)).unwrap_or_default();
+        let variable = |name: &str| variable(container, name);
+        let value = flag_value(words(container), flag).map(|v| expand(&v, &variable)).unwrap_or_default();
         let found = addresses::resolve(database.address(), &value, &variable)
             .map_err(|e| anyhow!("in Deployment {NAMESPACE}/kube-ovn-controller: {e}"))?;
         if !found.is_empty() {
@@ -181,7 +202,7 @@ fn expand(text: &str, variable: &impl Fn(&str) -> Option<String>) -> String {
 /// attempt isn't seen.
 fn local(
     database: Database,
-    endpoints: &[String],
+    servers: &Servers,
     arguments: &[OsString],
     stdout: fn() -> Stdio,
 ) -> Result<(ExitCode, Vec<u8>)> {
@@ -189,7 +210,8 @@ fn local(
     let until = Instant::now() + PATIENCE;
     loop {
         let mut child = Command::new(program)
-            .arg(format!("--db={}", endpoints.join(",")))
+            .arg(format!("--db={}", servers.endpoints.join(",")))
+            .args(servers.tls.options())
             .args(arguments)
             .stdout(stdout())
             .stderr(Stdio::piped())
@@ -231,12 +253,12 @@ pub fn status(kubectl: &Kubectl, database: Database) -> Result<ExitCode> {
         args.extend([database.socket(), "cluster/status", database.schema()]);
         return kubectl.run(&args);
     }
-    let endpoints = endpoints(kubectl, database)?;
+    let Servers { endpoints, tls } = servers(kubectl, database)?;
     let width = endpoints.iter().map(String::len).max().unwrap_or(0).max("ENDPOINT".len());
     println!("{:width$}  {:10}  {:9}  {:6}  {:>8}", "ENDPOINT", "MODEL", "CONNECTED", "LEADER", "INDEX");
     let mut leaders = 0;
     for endpoint in &endpoints {
-        match server(endpoint, database) {
+        match server(endpoint, database, &tls) {
             Ok(server) => {
                 leaders += u32::from(server.leader);
                 println!(
@@ -262,13 +284,15 @@ struct Server {
 }
 
 /// What a server says of itself in the database `_Server` (ovsdb-server(5)).
-fn server(endpoint: &str, database: Database) -> Result<Server> {
+fn server(endpoint: &str, database: Database, tls: &Tls) -> Result<Server> {
     let query = format!(
         r#"["_Server",{{"op":"select","table":"Database","where":[["name","==","{}"]],"columns":["model","connected","leader","index"]}}]"#,
         database.schema()
     );
     let output = Command::new("ovsdb-client")
-        .args(["--timeout=3", "query", endpoint, &query])
+        .arg("--timeout=3")
+        .args(tls.options())
+        .args(["query", endpoint, &query])
         .stdin(Stdio::null())
         .output()
         .context("starting ovsdb-client: install Open vSwitch's tools (Debian: openvswitch-common) on this machine")?;

@@ -60,6 +60,15 @@ impl Kubectl {
         Ok(Ok(value))
     }
 
+    /// What `kubectl ARGS` prints.
+    pub fn output(&self, args: &[&str]) -> Result<Vec<u8>> {
+        let output = self.command(args).output().with_context(|| self.cannot_start())?;
+        if !output.status.success() {
+            bail!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(output.stdout)
+    }
+
     fn cannot_start(&self) -> String {
         format!("starting {:?}: is kubectl on PATH, or named by the variable KUBECTL?", self.program)
     }

@@ -8,6 +8,8 @@ mod database;
 pub mod ipam;
 pub mod kubectl;
 mod node;
+mod tls;
+mod vpc;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::Result;
-use tombolo_tests_api::{ApiServer, Nb};
+use tombolo_tests_api::{ApiServer, Nb, free_port};
 
 struct Bed {
     api: ApiServer,
@@ -124,5 +124,111 @@ fn ipam_check_finds_what_differs() -> Result<()> {
     let bad = bed.ko(&["ipam", "check"])?;
     assert_eq!(bad.status.code(), Some(1));
     assert!(text(&bad).contains("ip/u.default: the switch port has"), "{}", text(&bad));
+    Ok(())
+}
+
+/// The brake of a cluster that follows docs/install.md "Several clusters on one OVN".
+#[test]
+fn the_brake_of_a_cluster_with_another_router() -> Result<()> {
+    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let released = |name: &str| -> Result<bool> {
+        let vpc = bed.api.json(&["get", "vpc", name])?;
+        Ok(vpc["metadata"]["annotations"]["tombolo.io/brake-release"].is_string())
+    };
+    for name in ["b-cluster", "c-cluster", "ovn-cluster"] {
+        bed.api.apply(&format!(
+            "apiVersion: kubeovn.io/v1\nkind: Vpc\nmetadata: {{name: {name}}}\nspec: {{}}\n"
+        ))?;
+    }
+    let patch = r#"[{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--cluster-router=b-cluster"}]"#;
+    let deployment = ["deployment", "-n", "kube-system", "kube-ovn-controller"];
+    bed.api.kubectl(&[&["patch"], &deployment[..], &["--type=json", "-p", patch]].concat())?;
+    let release = bed.ko(&["brake", "release"])?;
+    assert!(release.status.success(), "{}", text(&release));
+    assert!(released("b-cluster")? && !released("ovn-cluster")? && !released("c-cluster")?);
+
+    // By its name.
+    assert!(bed.ko(&["brake", "release", "--vpc=c-cluster"])?.status.success());
+    assert!(released("c-cluster")?);
+
+    // Run otherwise: the Vpcs say which it is, or nobody does.
+    bed.api.kubectl(&[&["delete"], &deployment[..]].concat())?;
+    let unknown = bed.ko(&["brake", "release"])?;
+    assert!(!unknown.status.success() && text(&unknown).contains("--vpc=NAME"), "{}", text(&unknown));
+    let status = r#"{"status":{"default":true}}"#;
+    bed.api.kubectl(&[
+        "patch",
+        "vpc",
+        "ovn-cluster",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        status,
+    ])?;
+    assert!(bed.ko(&["brake", "release"])?.status.success());
+    assert!(released("ovn-cluster")?);
+    Ok(())
+}
+
+/// A server that is killed with the test.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An NB that speaks TLS only, whose keys are in the Secret as the controller mounts it.
+#[test]
+fn tools_reach_databases_over_tls() -> Result<()> {
+    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let dir = tempfile::tempdir()?;
+    let run = |program: &str, args: &[&str]| -> Result<()> {
+        let output = Command::new(program).args(args).current_dir(dir.path()).output()?;
+        anyhow::ensure!(output.status.success(), "{program} {args:?}: {}", text(&output));
+        Ok(())
+    };
+    let subject = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ovn"];
+    run("openssl", &[&subject[..], &["-keyout", "key", "-out", "cert"]].concat())?;
+    std::fs::copy(dir.path().join("cert"), dir.path().join("cacert"))?;
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/ovn-25.03/ovn-nb.ovsschema");
+    run("ovsdb-tool", &["create", "nb.db", schema])?;
+    let port = free_port()?;
+    let remote = format!("--remote=pssl:{port}:127.0.0.1");
+    let server = Command::new("ovsdb-server")
+        .args([&remote, "--private-key=key", "--certificate=cert", "--ca-cert=cacert", "--no-chdir"])
+        .args([&format!("--unixctl={}", dir.path().join("ctl").display()), "nb.db"])
+        .current_dir(dir.path())
+        .spawn()?;
+    let _server = Server(server);
+
+    let address = format!("ssl:127.0.0.1:{port}");
+    let env = format!(
+        r#"[{{"op":"replace","path":"/spec/template/spec/containers/0/env/0/value","value":"{address}"}}]"#
+    );
+    let deployment = ["deployment", "-n", "kube-system", "kube-ovn-controller"];
+    bed.api.kubectl(&[&["patch"], &deployment[..], &["--type=json", "-p", &env]].concat())?;
+    let without = bed.ko(&["nbctl", "show"])?;
+    assert!(
+        !without.status.success() && text(&without).contains("Secret kube-system/kube-ovn-tls"),
+        "{}",
+        text(&without)
+    );
+
+    let file = |name: &str| format!("--from-file={name}={}", dir.path().join(name).display());
+    let create = ["create", "secret", "generic", "-n", "kube-system", "kube-ovn-tls"];
+    bed.api.kubectl(&[&create[..], &[&file("key"), &file("cert"), &file("cacert")]].concat())?;
+    let added = bed.ko(&["nbctl", "ls-add", "over-tls"])?;
+    assert!(added.status.success(), "{}", text(&added));
+    assert!(text(&bed.ko(&["nbctl", "show"])?).contains("over-tls"));
+    let status = bed.ko(&["nb", "status"])?;
+    assert!(status.status.success() && text(&status).contains("standalone"), "{}", text(&status));
+    let check = bed.ko(&["ipam", "check"])?;
+    assert!(text(&check).contains("no difference"), "{}", text(&check));
+    // The user's own keys win.
+    let own = bed.ko(&["nbctl", "--private-key=/nowhere", "show"])?;
+    assert!(!own.status.success() && text(&own).contains("PrivateKey"), "{}", text(&own));
     Ok(())
 }

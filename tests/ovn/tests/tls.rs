@@ -79,6 +79,7 @@ fn tls(dir: &Path, name: &str, ca: &str) -> TlsConfig {
         private_key: dir.join(format!("{name}-key.pem")),
         certificate: dir.join(format!("{name}.pem")),
         ca_certificate: dir.join(format!("{ca}.pem")),
+        names: Vec::new(),
     }
 }
 
@@ -123,7 +124,8 @@ async fn both_sides_show_certificates_of_one_authority() -> Result<()> {
     // A server whose chain doesn't lead to our authority is refused by us …
     let client = Client::connect(config().tls(tls(pki, "client", "stranger")))?;
     let mut status = client.watch_status();
-    let refused = status.wait_for(|s| s.last_error.to_lowercase().contains("certificate"));
+    let refused =
+        status.wait_for(|s| s.last_error.contains("not of a CA in") && s.last_error.contains("stranger.pem"));
     tokio::time::timeout(LIMIT, refused).await??;
     assert!(!client.snapshot().fresh);
 
@@ -151,6 +153,90 @@ async fn mistakes_in_files_are_found_before_connecting() -> Result<()> {
     std::fs::write(pki.join("client-key.pem"), "no key")?;
     let error = Client::connect(config().tls(tls(pki, "client", "ca"))).unwrap_err().to_string();
     assert!(error.contains("private key") && error.contains("client-key.pem"), "{error}");
+    Ok(())
+}
+
+/// A site changes its CA and all keys while everything runs: first both CAs in the bundles, then new certificates, then
+/// the new CA alone.
+#[tokio::test]
+async fn keys_and_authorities_change_while_we_run() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let pki = dir.path();
+    for ca in ["old", "new"] {
+        authority(pki, ca)?;
+        certificate(pki, ca, &format!("{ca}-server"))?;
+        certificate(pki, ca, &format!("{ca}-client"))?;
+    }
+    // As the kubelet does it: a link to a directory, which is replaced as a whole.
+    let publish = |generation: &str, leaf: &str, authorities: &[&str]| -> Result<()> {
+        let there = pki.join(generation);
+        std::fs::create_dir(&there)?;
+        for part in ["server", "client"] {
+            std::fs::copy(pki.join(format!("{leaf}-{part}-key.pem")), there.join(format!("{part}-key.pem")))?;
+            std::fs::copy(pki.join(format!("{leaf}-{part}.pem")), there.join(format!("{part}.pem")))?;
+        }
+        let mut bundle = String::new();
+        for ca in authorities {
+            bundle += &std::fs::read_to_string(pki.join(format!("{ca}.pem")))?;
+        }
+        std::fs::write(there.join("ca.pem"), bundle)?;
+        std::os::unix::fs::symlink(&there, pki.join("next"))?;
+        std::fs::rename(pki.join("next"), pki.join("now"))?;
+        Ok(())
+    };
+    publish("1", "old", &["old"])?;
+    let now = pki.join("now");
+    let (mut servers, endpoints) = server(&now).await?;
+    let config = ClientConfig::new(endpoints, nb::DATABASE, all_of_nb()).tls(tls(&now, "client", "ca"));
+    let client = Client::connect(config)?;
+    client.ready(LIMIT).await?;
+
+    for (generation, leaf, authorities) in
+        [("2", "old", &["old", "new"][..]), ("3", "new", &["old", "new"]), ("4", "new", &["new"])]
+    {
+        publish(generation, leaf, authorities)?;
+        let connects = client.status().connects;
+        // The server reads its files at its start, and the client connects anew.
+        servers.kill(0);
+        servers.start(0).await?;
+        let mut status = client.watch_status();
+        let again = status.wait_for(|status| status.fresh && status.connects > connects);
+        tokio::time::timeout(LIMIT, again).await.with_context(|| format!("{leaf} {authorities:?}"))??;
+    }
+
+    // What can't be used (it is half written) leaves what was read before.
+    std::fs::write(pki.join("4/client-key.pem"), "half a k")?;
+    let connects = client.status().connects;
+    servers.kill(0);
+    servers.start(0).await?;
+    let mut status = client.watch_status();
+    let again = status.wait_for(|status| status.fresh && status.connects > connects);
+    tokio::time::timeout(LIMIT, again).await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn names_are_pinned_where_some_are_given() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let pki = dir.path();
+    authority(pki, "ca")?;
+    certificate(pki, "ca", "server")?;
+    certificate(pki, "ca", "client")?;
+    let (_servers, endpoints) = server(pki).await?;
+    let connect = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let tls = TlsConfig { names, ..tls(pki, "client", "ca") };
+        Client::connect(ClientConfig::new(endpoints.clone(), nb::DATABASE, all_of_nb()).tls(tls))
+    };
+    // The client's certificate is of the same CA, so a stolen one could else play the server.
+    let client = connect(&["127.0.0.1", "client.invalid"])?;
+    let mut status = client.watch_status();
+    let refused = status.wait_for(|s| s.last_error.contains("none of the names 127.0.0.1, client.invalid"));
+    tokio::time::timeout(LIMIT, refused).await??;
+    assert!(!client.snapshot().fresh);
+    connect(&["127.0.0.1", "server.invalid"])?.ready(LIMIT).await?;
+    let error = connect(&["no name"]).unwrap_err().to_string();
+    assert!(error.contains("no name"), "{error}");
     Ok(())
 }
 

@@ -172,8 +172,8 @@ impl Client {
     /// runtime; returns at once.
     pub fn connect(config: ClientConfig) -> Result<Client, ClientError> {
         let endpoints = config.endpoints.list().to_vec();
-        let tls = match &config.tls {
-            Some(tls) => Some(tls.connector()?),
+        let tls = match config.tls {
+            Some(tls) => Some(tls::Tls::new(tls)?),
             None => match endpoints.iter().find(|e| matches!(e, Endpoint::Ssl(_))) {
                 Some(endpoint) => return Err(ClientError::TlsMissing(endpoint.clone())),
                 None => None,

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls_pki_types::ServerName;
@@ -12,6 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::endpoint::{Address, Endpoint};
+use super::tls::Tls;
 
 /// A connection.
 pub(super) enum Stream {
@@ -21,16 +21,17 @@ pub(super) enum Stream {
 }
 
 /// Connects; the caller bounds the time.
-pub(super) async fn dial(endpoint: &Endpoint, tls: Option<Arc<rustls::ClientConfig>>) -> io::Result<Stream> {
+pub(super) async fn dial(endpoint: &Endpoint, tls: Option<Tls>) -> io::Result<Stream> {
     match endpoint {
         Endpoint::Tcp(address) => Ok(Stream::Tcp(tcp(address).await?)),
         Endpoint::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
         Endpoint::Ssl(address) => {
             let tls = tls.ok_or_else(|| io::Error::other("TLS is not configured"))?;
-            // Only for SNI: the verifier doesn't look at names (see `tls`).
+            // Only for SNI: the verifier has names of its own, if any (see `tls`).
             let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
-            let stream = TlsConnector::from(tls).connect(name, tcp(address).await?).await?;
-            Ok(Stream::Tls(Box::new(stream)))
+            let connector = TlsConnector::from(tls.connector());
+            let stream = connector.connect(name, tcp(address).await?).await;
+            Ok(Stream::Tls(Box::new(stream.map_err(|error| tls.explain(&error))?)))
         }
     }
 }

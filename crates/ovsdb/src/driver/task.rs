@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::changes::{Hub, Update};
 use super::endpoint::Endpoint;
 use super::stream::{self, Stream};
+use super::tls::Tls;
 use super::{Snapshot, Status};
 use crate::replica::ChangeSet;
 use crate::session::{Disconnect, Input, Output, Session, SessionEvent};
@@ -35,7 +36,7 @@ pub(super) struct Task {
     pub(super) session: Session,
     pub(super) database: String,
     pub(super) endpoints: Vec<Endpoint>,
-    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(super) tls: Option<Tls>,
     pub(super) snapshots: watch::Sender<Snapshot>,
     pub(super) status: watch::Sender<Status>,
     pub(super) hub: Arc<Hub>,

@@ -1,0 +1,89 @@
+//! Keys for `ssl:` endpoints: the controller's own, from the Secret that its Deployment mounts, read with the user's rights.
+//!
+//! They are never on a disk of this machine: OVN's tools read them from memory that goes with the process.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde_json::Value;
+
+use crate::kubectl::{Kubectl, NAMESPACE};
+
+/// The Secret's name in our manifests and Kube-OVN's.
+const SECRET: &str = "kube-ovn-tls";
+/// Where it is mounted.
+const MOUNT: &str = "/var/run/tls";
+/// Its keys, and the options of OVN's tools that take them.
+const PARTS: [(&str, &str); 3] =
+    [("key", "--private-key"), ("cert", "--certificate"), ("cacert", "--ca-cert")];
+
+/// The options, and what they point to as long as this lives.
+#[derive(Debug, Default)]
+pub struct Tls {
+    files: Vec<File>,
+    options: Vec<String>,
+}
+
+impl Tls {
+    /// What `endpoints` need; nothing if none is `ssl:`. `deployment` is the controller's.
+    pub fn of(kubectl: &Kubectl, deployment: &Value, endpoints: &[String]) -> Result<Self> {
+        let mut tls = Self::default();
+        if !endpoints.iter().any(|endpoint| endpoint.starts_with("ssl:")) {
+            return Ok(tls);
+        }
+        let name = secret_of(deployment).unwrap_or(SECRET);
+        for (part, option) in PARTS {
+            // Base64, which kubectl decodes itself.
+            let template = format!("--template={{{{index .data {part:?} | base64decode}}}}");
+            let bytes =
+                kubectl.output(&["get", "secret", "-n", NAMESPACE, name, &template]).with_context(|| {
+                    format!("the databases speak TLS, and their keys are in Secret {NAMESPACE}/{name}")
+                })?;
+            if !bytes.starts_with(b"-----BEGIN") {
+                bail!("key {part:?} of Secret {NAMESPACE}/{name} is missing or holds no PEM");
+            }
+            let memory = memfd_create(part, MFdFlags::empty()).context("keeping a key in memory")?;
+            let mut file = File::from(memory);
+            file.write_all(&bytes).context("keeping a key in memory")?;
+            tls.options.push(format!("{option}=/proc/self/fd/{}", file.as_raw_fd()));
+            tls.files.push(file);
+        }
+        Ok(tls)
+    }
+
+    /// Options for `ovn-nbctl`, `ovn-sbctl`, `ovsdb-client`, which inherit what these point to.
+    pub fn options(&self) -> &[String] {
+        &self.options
+    }
+}
+
+/// The Secret that the Deployment mounts for keys.
+fn secret_of(deployment: &Value) -> Option<&str> {
+    let pod = &deployment["spec"]["template"]["spec"];
+    let mounts = pod["containers"].as_array()?.iter().filter_map(|c| c["volumeMounts"].as_array()).flatten();
+    let name = mounts
+        .filter(|mount| mount["mountPath"].as_str().is_some_and(|path| path.trim_end_matches('/') == MOUNT))
+        .find_map(|mount| mount["name"].as_str())?;
+    let volume = pod["volumes"].as_array()?.iter().find(|volume| volume["name"] == name)?;
+    volume["secret"]["secretName"].as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_secret_that_is_mounted() {
+        let deployment = json!({ "spec": { "template": { "spec": {
+            "containers": [{ "volumeMounts": [{ "name": "x", "mountPath": "/x" }, { "name": "t", "mountPath": "/var/run/tls/" }] }],
+            "volumes": [{ "name": "x" }, { "name": "t", "secret": { "secretName": "ovn-keys" } }],
+        } } } });
+        assert_eq!(secret_of(&deployment), Some("ovn-keys"));
+        assert_eq!(secret_of(&json!({})), None);
+    }
+}

@@ -1,0 +1,29 @@
+//! Which Vpc is the cluster's own: the one that the controller's flags name, which other clusters on the same OVN call otherwise.
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use crate::database::{CONTROLLER, flag};
+use crate::kubectl::{Kubectl, NAMESPACE};
+
+/// Kube-OVN's name for it, and the default of the flag.
+const USUAL: &str = "ovn-cluster";
+
+/// The name of the default Vpc. An installation whose Deployment can't be read is asked by what its Vpcs say of themselves.
+pub fn default(kubectl: &Kubectl) -> Result<String> {
+    let deployment = kubectl.try_json(&["get", "deployment", "-n", NAMESPACE, CONTROLLER])?;
+    match &deployment {
+        Ok(deployment) => Ok(flag(deployment, "--cluster-router").unwrap_or_else(|| USUAL.to_owned())),
+        Err(why) => match of_status(&kubectl.json(&["get", "vpcs.kubeovn.io"])?)[..] {
+            [name] => Ok(name.to_owned()),
+            _ => bail!("which Vpc is the cluster's own can't be told ({why}); say it by --vpc=NAME"),
+        },
+    }
+}
+
+fn of_status(vpcs: &Value) -> Vec<&str> {
+    let all = vpcs["items"].as_array().into_iter().flatten();
+    all.filter(|vpc| vpc["status"]["default"] == true)
+        .filter_map(|vpc| vpc["metadata"]["name"].as_str())
+        .collect()
+}
