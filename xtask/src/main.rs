@@ -2,6 +2,7 @@
 
 mod bench;
 mod check_layers;
+mod count;
 mod r#gen;
 mod image;
 mod sandbox_cmd;
@@ -20,7 +21,7 @@ cargo xtask COMMAND
   bench provision [--pods N,…] [--nodes N,…]
                              how fast pods get their network on a real API server and NB, beside a bare client: JSON
   bench faults               controllers killed, the NB and the API server taken away, 1,000 routers: a table
-  test [--fast]              all tests, unit to sandbox; --fast: those without Kubernetes and the sandbox
+  test [--fast]              all tests, unit to sandbox; --fast: those without Kubernetes and the sandbox, what it leaves out counted
   sandbox up                 hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)
   sandbox down               takes all of it down
   sandbox status             what runs
@@ -103,5 +104,5 @@ fn sandbox_down() -> Result<()> {
 }
 
 fn tests(tier: test::Tier) -> Result<ExitCode> {
-    Ok(if test::run(tier)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if test::run(tier) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

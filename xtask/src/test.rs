@@ -1,8 +1,10 @@
 //! `cargo xtask test`: every check and test of the project, counted, in tiers.
 //!
 //! The fast tier is for each commit: formatting, lints, layers, generated files, unit and property tests, and tests
-//! against a real ovsdb-server, without Kubernetes and the sandbox. The full tier adds the sandbox: the scenario from an empty machine to the last ping
-//! and its uninstall, then refusals, faults and coexistence on what stands. Nothing here judges time.
+//! against real databases and Open vSwitch. What needs Kubernetes is skipped, and counted as that, as is what lacks
+//! a part on this machine. The full tier first installs and builds all that its tests need, and there a missing part is
+//! a failure; it adds the sandbox: the scenario from an empty machine to the last ping and its uninstall, then
+//! refusals, faults and coexistence on what stands. Nothing here judges time.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -10,30 +12,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use tombolo_sandbox::install::{self, Set};
+
+use crate::count::{Count, Reader};
+
+/// Names the file that skips are written to (`tests/needs`).
+const SKIPS: &str = "TOMBOLO_SKIPS";
 
 /// A test program that prints nothing for so long hangs. No judgement of speed: compiling is silent here, too.
 const SILENCE: Duration = Duration::from_secs(40 * 60);
-
-/// What one step counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Count {
-    passed: u64,
-    failed: u64,
-    skipped: u64,
-}
-
-impl Count {
-    fn one(ok: bool) -> Self {
-        if ok { Count { passed: 1, ..Count::default() } } else { Count { failed: 1, ..Count::default() } }
-    }
-
-    fn add(&mut self, other: Count) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
-    }
-}
 
 /// How much is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,68 +32,81 @@ pub enum Tier {
     Full,
 }
 
-/// Runs the tests of a tier. Returns whether everything passed.
-///
-/// # Errors
-/// When a step could not be started at all; a step that fails is counted, and the others still run.
-pub fn run(tier: Tier) -> Result<bool> {
+/// Runs the tests of a tier. Returns whether everything passed. The last line is the sum of all steps, whatever
+/// happens: a step that fails or can't be started is counted, and the others still run.
+pub fn run(tier: Tier) -> bool {
     let began = Instant::now();
-    tombolo_sandbox::install::ensure(if tier == Tier::Fast {
-        tombolo_sandbox::install::Set::Databases
-    } else {
-        tombolo_sandbox::install::Set::Everything
-    })?;
-    let mut steps: Vec<(&str, Count, f64)> = Vec::new();
-    let mut step = |name: &'static str, run: &mut dyn FnMut() -> Result<Count>| {
-        println!("=== {name}");
-        let start = Instant::now();
-        let count = match run() {
-            Ok(count) => count,
-            Err(error) => {
-                println!("{name} failed: {error:#}");
-                Count::one(false)
+    let mut steps = Steps::default();
+    let prepared = match tier {
+        Tier::Full => steps.run("what the tests need", || {
+            tombolo_sandbox::prepare()?;
+            Ok(Count::one(true))
+        }),
+        Tier::Fast => {
+            if let Err(error) = install::ensure(Set::Tests) {
+                println!("{error:#}\nTests that need what is missing are skipped, and counted.");
             }
-        };
-        steps.push((name, count, start.elapsed().as_secs_f64()));
+            true
+        }
     };
-    step("formatting", &mut || check("cargo", &["fmt", "--all", "--check"]));
-    step("layers", &mut || Ok(Count::one(report(crate::check_layers::run()))));
-    step("generated tables", &mut || Ok(Count::one(report(crate::gen_tables(true)))));
-    step("lints", &mut || {
+    steps.run("formatting", || check("cargo", &["fmt", "--all", "--check"]));
+    steps.run("layers", || Ok(Count::one(report(crate::check_layers::run()))));
+    steps.run("generated tables", || Ok(Count::one(report(crate::gen_tables(true)))));
+    steps.run("lints", || {
         check("cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
     });
     // No doc tests: there are none, and each library would be compiled once more to find that out.
     let kinds = ["--lib", "--bins", "--tests", "--no-fail-fast"];
-    step("unit, property, golden and database tests", &mut || {
-        let all = ["test", "--workspace", "--exclude", "tombolo-tests-acceptance"];
-        let fast = if tier == Tier::Fast { "1" } else { "0" };
-        cargo_test(&[&all[..], &kinds].concat(), &[("TOMBOLO_FAST", fast)])
+    steps.run("unit, property, golden and database tests", || {
+        cargo_test(&[&["test", "--workspace"][..], &kinds].concat(), tier, &[])
     });
-    if tier == Tier::Full {
-        step("the scenario in the sandbox", &mut || Ok(Count::one(report(crate::demo_for_test()))));
-        step("refusals, faults and coexistence in the sandbox", &mut || {
+    if tier == Tier::Full && prepared {
+        steps.run("the scenario in the sandbox", || Ok(Count::one(report(crate::demo_for_test()))));
+        steps.run("refusals, faults and coexistence in the sandbox", || {
             // Of the whole workspace, so that nothing is compiled anew with other features.
             let all =
                 ["test", "--workspace", "--test", "acceptance", "--", "--test-threads=1", "--nocapture"];
-            cargo_test(&all, &[("TOMBOLO_ACCEPTANCE", "1")])
+            cargo_test(&all, tier, &[("TOMBOLO_ACCEPTANCE", "1")])
         });
-        step("the sandbox leaves nothing behind", &mut || Ok(Count::one(report(crate::sandbox_down()))));
+        steps.run("the sandbox leaves nothing behind", || Ok(Count::one(report(crate::sandbox_down()))));
+    } else if tier == Tier::Full {
+        steps.run("the sandbox", || bail!("not tried, since what it needs isn't there: see the first step"));
     }
     println!("=== summary, {:.0} s", began.elapsed().as_secs_f64());
-    let mut total = Count::default();
-    for (name, count, seconds) in &steps {
-        println!(
-            "{:>6} passed {:>4} failed {:>4} skipped {seconds:>7.1} s  {name}",
-            count.passed, count.failed, count.skipped
-        );
-        total.add(*count);
+    let total = steps.total();
+    println!("{}", total.line());
+    total.failed == 0
+}
+
+/// What ran, and what it counted.
+#[derive(Debug, Default)]
+struct Steps(Vec<(&'static str, Count, f64)>);
+
+impl Steps {
+    /// Runs one; says whether nothing failed in it.
+    fn run(&mut self, name: &'static str, run: impl FnOnce() -> Result<Count>) -> bool {
+        println!("=== {name}");
+        let start = Instant::now();
+        let count = run().unwrap_or_else(|error| {
+            println!("{name} failed: {error:#}");
+            Count::one(false)
+        });
+        self.0.push((name, count, start.elapsed().as_secs_f64()));
+        count.failed == 0
     }
-    if total.skipped > 0 {
-        println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
-    } else {
-        println!("{} passed, {} failed", total.passed, total.failed);
+
+    /// Prints a line for each, and adds them up.
+    fn total(&self) -> Count {
+        let mut total = Count::default();
+        for (name, count, seconds) in &self.0 {
+            println!(
+                "{:>6} passed {:>4} failed {:>4} skipped {seconds:>7.1} s  {name}",
+                count.passed, count.failed, count.skipped
+            );
+            total.add(*count);
+        }
+        total
     }
-    Ok(total.failed == 0)
 }
 
 /// Prints an error of a step and says whether there was none.
@@ -126,64 +127,53 @@ fn check(program: &str, args: &[&str]) -> Result<Count> {
     Ok(Count::one(status.success()))
 }
 
-/// `cargo test` with environment variables, its output passed on and its result lines counted. A build that fails
-/// counts as one.
-fn cargo_test(args: &[&str], env: &[(&str, &str)]) -> Result<Count> {
-    let mut child = Command::new("cargo")
-        .args(args)
-        .envs(env.iter().copied())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting cargo test")?;
+/// `cargo test` with environment variables, its output passed on and its results counted. In the full tier a part
+/// that a test lacks is its failure; in the fast one a skip.
+fn cargo_test(args: &[&str], tier: Tier, env: &[(&str, &str)]) -> Result<Count> {
+    let skips = std::env::temp_dir().join(format!("tombolo-skips-{}", std::process::id()));
+    std::fs::write(&skips, "").with_context(|| format!("writing {}", skips.display()))?;
+    let mut command = Command::new("cargo");
+    command.args(args).envs(env.iter().copied()).env_remove(SKIPS).stdout(Stdio::piped());
+    if tier == Tier::Fast {
+        command.env(SKIPS, &skips);
+    }
+    // With one thread, libtest runs tests on the program's own, which has no test's name: a skip would be nobody's.
+    let threads = thread::available_parallelism().map_or(2, |n| n.get().max(2));
+    command.env("RUST_TEST_THREADS", threads.to_string());
+    let mut child = command.spawn().context("starting cargo test")?;
     let output = child.stdout.take().context("reading cargo test's output")?;
-    let mut count = Count::default();
+    let mut reader = Reader::default();
+    let mut hangs = Vec::new();
     let (sender, lines) = mpsc::channel();
-    thread::spawn(move || BufReader::new(output).lines().try_for_each(|line| sender.send(line)));
+    thread::spawn(move || BufReader::new(output).split(b'\n').try_for_each(|line| sender.send(line)));
     loop {
         let line = match lines.recv_timeout(SILENCE) {
             Ok(line) => line.context("reading cargo test's output")?,
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                println!("failed: nothing was printed for {} minutes: a test hangs", SILENCE.as_secs() / 60);
+                hangs.push(format!(
+                    "nothing was printed for {} minutes: a test hangs",
+                    SILENCE.as_secs() / 60
+                ));
                 // Its own end is all that is needed here; the program that hangs is left for whoever looks why.
                 child.kill().context("ending cargo test")?;
-                count.failed += 1;
                 break;
             }
         };
+        let line = String::from_utf8_lossy(&line);
         println!("{line}");
-        if let Some(result) = parse_result(&line) {
-            count.add(result);
-        }
+        reader.line(&line);
     }
     let status = child.wait().context("waiting for cargo test")?;
-    if !status.success() && count.failed == 0 {
-        count.failed = 1;
+    let text = std::fs::read_to_string(&skips).with_context(|| format!("reading {}", skips.display()))?;
+    let _ = std::fs::remove_file(&skips); // a few lines in /tmp, if that fails
+    let mut outcome = reader.finish(&text, status.success());
+    outcome.count.failed += hangs.len() as u64;
+    for fault in outcome.faults.iter().chain(&hangs) {
+        println!("failed: {fault}");
     }
-    Ok(count)
-}
-
-/// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; …`. Tests that find a part missing print a
-/// line `skipped: …` and pass; ignored ones count as skipped.
-fn parse_result(line: &str) -> Option<Count> {
-    let rest = line.strip_prefix("test result: ")?;
-    let number = |word: &str| {
-        rest.split([';', '.'])
-            .filter_map(|part| part.trim().strip_suffix(word))
-            .find_map(|n| n.trim().parse().ok())
-            .unwrap_or(0)
-    };
-    Some(Count { passed: number(" passed"), failed: number(" failed"), skipped: number(" ignored") })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn result_lines_are_counted() {
-        let line = "test result: FAILED. 12 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s";
-        assert_eq!(parse_result(line), Some(Count { passed: 12, failed: 1, skipped: 2 }));
-        assert_eq!(parse_result("running 3 tests"), None);
+    for (part, tests) in &outcome.lacked {
+        println!("skipped, for want of {part}: {}", tests.join(" "));
     }
+    Ok(outcome.count)
 }

@@ -111,10 +111,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_that_lives_on_advertisements_keeps_doing_so() {
-        let Ok(netns) = Netns::create().await else {
-            eprintln!("skipped, needs root");
-            return;
-        };
+        tombolo_tests_needs::needs!(tombolo_tests_needs::root());
+        let netns = Netns::create().await.unwrap();
         let host = Host::of(netns).await.unwrap();
         let peer = Netns::create().await.unwrap();
         for name in ["uplink", "quiet"] {

@@ -15,6 +15,7 @@ use tombolo_agent::ports;
 use tombolo_cni::Code;
 use tombolo_cni::agent::Request;
 use tombolo_linux::{Netlink, Netns};
+use tombolo_tests_needs::needs;
 
 const MACS: [&str; 2] = ["00:00:00:7A:2E:93", "00:00:00:7A:2E:94"];
 const IPS: [&str; 2] = ["12.0.1.2", "12.0.1.3"];
@@ -48,7 +49,7 @@ async fn echo(from: &Netns, to: &Netns, address: &'static str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pods_are_attached_talk_and_go() {
-    let Some(bed) = Bed::up("two_pods_are_attached_talk_and_go").await else { return };
+    let bed = needs!(Bed::up("two_pods_are_attached_talk_and_go").await);
     bed.nbctl(&["ls-add", "net2"]);
     let agent = bed.agent().await;
     let before = bed.foreign();
@@ -123,7 +124,7 @@ async fn two_pods_are_attached_talk_and_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_copied_with_its_annotations_waits_for_its_own() {
     // invariant 5: the port of the pod that it was copied from is there, and installed at once.
-    let Some(bed) = Bed::up("a_pod_copied_with_its_annotations_waits_for_its_own").await else { return };
+    let bed = needs!(Bed::up("a_pod_copied_with_its_annotations_waits_for_its_own").await);
     bed.nbctl(&["ls-add", "net2"]);
     bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
     let deadlines = Deadlines { add: Duration::from_secs(1), ..Deadlines::default() };
@@ -143,7 +144,7 @@ async fn a_pod_copied_with_its_annotations_waits_for_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_pod_of_a_name_has_the_port() {
-    let Some(bed) = Bed::up("one_pod_of_a_name_has_the_port").await else { return };
+    let bed = needs!(Bed::up("one_pod_of_a_name_has_the_port").await);
     bed.nbctl(&["ls-add", "net2"]);
     bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
     let version = |uid: &str| {
@@ -190,7 +191,7 @@ async fn one_pod_of_a_name_has_the_port() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn neighbors_of_an_address_that_moved_find_it_at_once() {
-    let Some(bed) = Bed::up("neighbors_of_an_address_that_moved_find_it_at_once").await else { return };
+    let bed = needs!(Bed::up("neighbors_of_an_address_that_moved_find_it_at_once").await);
     bed.nbctl(&["ls-add", "net2"]);
     let agent = bed.agent().await;
     let mut sandboxes = Vec::new();
@@ -228,7 +229,7 @@ async fn neighbors_of_an_address_that_moved_find_it_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_pods_mtu_is_above_what_the_tunnel_carries() {
-    let Some(bed) = Bed::up("no_pods_mtu_is_above_what_the_tunnel_carries").await else { return };
+    let bed = needs!(Bed::up("no_pods_mtu_is_above_what_the_tunnel_carries").await);
     bed.nbctl(&["ls-add", "net2"]);
     let mut agent = bed.agent().await;
     for (i, wish, got) in [(0, "9000", 1400), (1, "1300", 1300)] {
@@ -258,7 +259,7 @@ async fn no_pods_mtu_is_above_what_the_tunnel_carries() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_only_the_plugin_can_see_is_handed_over() {
     // invariant 13
-    let Some(bed) = Bed::up("a_namespace_that_only_the_plugin_can_see_is_handed_over").await else { return };
+    let bed = needs!(Bed::up("a_namespace_that_only_the_plugin_can_see_is_handed_over").await);
     bed.nbctl(&["ls-add", "net2"]);
     bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
     let agent = bed.agent().await;
@@ -294,7 +295,7 @@ async fn a_namespace_that_only_the_plugin_can_see_is_handed_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ports_that_no_del_has_removed_go_and_no_others() {
-    let Some(bed) = Bed::up("ports_that_no_del_has_removed_go_and_no_others").await else { return };
+    let bed = needs!(Bed::up("ports_that_no_del_has_removed_go_and_no_others").await);
     bed.nbctl(&["ls-add", "net2"]);
     let agent = bed.agent().await;
     let mut sandboxes = Vec::new();
@@ -358,7 +359,7 @@ async fn ports_that_no_del_has_removed_go_and_no_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_says_whether_pods_can_be_attached() {
-    let Some(bed) = Bed::up("status_says_whether_pods_can_be_attached").await else { return };
+    let bed = needs!(Bed::up("status_says_whether_pods_can_be_attached").await);
     let agent = bed.agent().await;
     agent.ovs.fresh(tokio::time::Instant::now() + SOON).await.unwrap();
     let sandbox = Sandbox::new("ubuntu", 1).await;
@@ -377,7 +378,7 @@ async fn status_says_whether_pods_can_be_attached() {
 #[tokio::test(flavor = "multi_thread")]
 async fn add_waits_for_the_controller_and_for_ovn() {
     // invariant 5
-    let Some(bed) = Bed::up("add_waits_for_the_controller_and_for_ovn").await else { return };
+    let bed = needs!(Bed::up("add_waits_for_the_controller_and_for_ovn").await);
     bed.nbctl(&["ls-add", "net2"]);
     let agent = bed.agent().await;
     let sandbox = Sandbox::new("ubuntu", 1).await;
@@ -404,7 +405,7 @@ async fn add_waits_for_the_controller_and_for_ovn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_add_says_why_and_leaves_nothing() {
-    let Some(bed) = Bed::up("a_failed_add_says_why_and_leaves_nothing").await else { return };
+    let bed = needs!(Bed::up("a_failed_add_says_why_and_leaves_nothing").await);
     bed.nbctl(&["ls-add", "net2"]);
     let deadlines = Deadlines { add: Duration::from_secs(1), ..Deadlines::default() };
     let agent = bed.agent_with(deadlines, "agent.sock").await;
@@ -433,9 +434,7 @@ async fn a_failed_add_says_why_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_then_gc_and_a_restart_keep_exactly_what_lives() {
-    let Some(bed) = Bed::up("many_at_once_then_gc_and_a_restart_keep_exactly_what_lives").await else {
-        return;
-    };
+    let bed = needs!(Bed::up("many_at_once_then_gc_and_a_restart_keep_exactly_what_lives").await);
     const N: u32 = 20;
     bed.nbctl(&["ls-add", "net2"]);
     let agent = bed.agent().await;
@@ -496,7 +495,7 @@ async fn many_at_once_then_gc_and_a_restart_keep_exactly_what_lives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_del_ends_the_add_of_its_container() {
-    let Some(bed) = Bed::up("a_del_ends_the_add_of_its_container").await else { return };
+    let bed = needs!(Bed::up("a_del_ends_the_add_of_its_container").await);
     bed.nbctl(&["ls-add", "net2"]);
     let agent = bed.agent().await;
     agent.annotate("ubuntu", MACS[0], IPS[0]);
@@ -520,9 +519,7 @@ async fn a_del_ends_the_add_of_its_container() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ovs_vswitchd_may_restart_and_its_database_may_be_away() {
-    let Some(mut bed) = Bed::up("ovs_vswitchd_may_restart_and_its_database_may_be_away").await else {
-        return;
-    };
+    let mut bed = needs!(Bed::up("ovs_vswitchd_may_restart_and_its_database_may_be_away").await);
     bed.nbctl(&["ls-add", "net2"]);
     let agent = bed.agent().await;
     let mut sandboxes = Vec::new();

@@ -23,6 +23,7 @@ use tombolo_agent::told::Inputs;
 use tombolo_agent::troubles::{Troubles, reason};
 use tombolo_linux::{LinkChange, Netlink, Netns, Route, Veth, get_sysctl, set_sysctl};
 use tombolo_observe::Observer;
+use tombolo_tests_needs::needs;
 
 const JOIN_MAC: &str = "00:00:00:6e:53:fd";
 
@@ -142,7 +143,7 @@ async fn until(bed: &Arc<tombolo_agent::host::Host>, what: &str, mut holds: impl
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_reaches_pods_and_survives_restarts() {
-    let Some(mut bed) = Bed::up("the_node_reaches_pods_and_survives_restarts").await else { return };
+    let mut bed = needs!(Bed::up("the_node_reaches_pods_and_survives_restarts").await);
     bed.default_vpc();
     bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
     let agent = bed.agent().await;
@@ -237,10 +238,8 @@ async fn outside(bed: &Bed) -> Netns {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_leaves_the_cluster_from_a_nat_outgoing_subnet_has_the_nodes_address() {
-    let Some(bed) = Bed::up("what_leaves_the_cluster_from_a_nat_outgoing_subnet_has_the_nodes_address").await
-    else {
-        return;
-    };
+    let bed =
+        needs!(Bed::up("what_leaves_the_cluster_from_a_nat_outgoing_subnet_has_the_nodes_address").await);
     bed.default_vpc();
     bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
     // The controller's part: what the pods of this node send elsewhere goes to the node.
@@ -309,7 +308,7 @@ fn route(dst: &str, gateway: Option<&str>, link: u32, protocol: u8) -> Route {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_cut_the_node_off_is_never_configured() {
     // invariant 13
-    let Some(bed) = Bed::up("what_would_cut_the_node_off_is_never_configured").await else { return };
+    let bed = needs!(Bed::up("what_would_cut_the_node_off_is_never_configured").await);
     bed.default_vpc();
     let _outside = outside(&bed).await;
     let netlink = &bed.host.netlink;
@@ -382,7 +381,7 @@ async fn what_would_cut_the_node_off_is_never_configured() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_take_from_the_host_is_restored_and_counted() {
-    let Some(bed) = Bed::up("what_others_take_from_the_host_is_restored_and_counted").await else { return };
+    let bed = needs!(Bed::up("what_others_take_from_the_host_is_restored_and_counted").await);
     bed.default_vpc();
     let agent = bed.agent().await;
     let mut node = start(&bed, &agent);
@@ -471,7 +470,7 @@ async fn what_others_take_from_the_host_is_restored_and_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_mtu_that_no_tunnel_carries_is_bounded_and_said() {
-    let Some(bed) = Bed::up("an_mtu_that_no_tunnel_carries_is_bounded_and_said").await else { return };
+    let bed = needs!(Bed::up("an_mtu_that_no_tunnel_carries_is_bounded_and_said").await);
     bed.default_vpc();
     let _outside = outside(&bed).await;
     // Two ends, the narrower of which counts.
@@ -505,7 +504,7 @@ async fn asks(netns: &Netns, from: &'static str, to: &'static str) -> Option<Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_of_the_host_answers_nodes_pods_and_others() {
-    let Some(bed) = Bed::up("a_port_of_the_host_answers_nodes_pods_and_others").await else { return };
+    let bed = needs!(Bed::up("a_port_of_the_host_answers_nodes_pods_and_others").await);
     bed.default_vpc();
     bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
     bed.lsp("ovn-default", "debian.net2", "00:00:00:7A:2E:94", "10.16.0.6");

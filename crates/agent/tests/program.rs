@@ -11,6 +11,7 @@ use std::time::Duration;
 use bed::{Bed, Sandbox, conf, forward, plugin};
 use serde_json::{Value, json};
 use tombolo_tests_api::{ApiServer, eventually, free_port};
+use tombolo_tests_needs::needs;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -136,8 +137,8 @@ async fn get(bed: &Bed, port: u16, path: &'static str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_an_empty_node_to_one_that_serves_pods() {
-    let Some(bed) = Bed::up("from_an_empty_node_to_one_that_serves_pods").await else { return };
-    let Some(mut api) = ApiServer::start().unwrap() else { return };
+    let bed = needs!(Bed::up("from_an_empty_node_to_one_that_serves_pods").await);
+    let mut api = needs!(ApiServer::start().unwrap());
     api.apply_crds().unwrap();
     bed.default_vpc();
     bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use common::{Bed, Controller};
 use tombolo_tests_api::{eventually, free_port};
+use tombolo_tests_needs::needs;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -53,7 +54,7 @@ fn post(url: &str, file: &Path) -> Result<(u32, Duration)> {
 #[test]
 fn no_request_holds_the_loop_up_and_strangers_are_not_answered() -> Result<()> {
     // invariant 12
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let port = free_port()?;
     let controller = Controller::start(&bed, "a", &[&format!("--admission-port={port}")])?;
     bed.defaults()?;
@@ -110,7 +111,7 @@ fn no_request_holds_the_loop_up_and_strangers_are_not_answered() -> Result<()> {
 
 #[test]
 fn the_api_server_may_be_asked_for_a_certificate() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let port = free_port()?;
     let authority = rcgen_ca(&bed)?;
     let flag = format!("--admission-client-ca={}", authority.display());
@@ -187,7 +188,7 @@ fn comes_back(bed: &Bed, vpc: &str) -> Result<()> {
 
 #[test]
 fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let (port_a, port_b) = (free_port()?, free_port()?);
     let mut leader = Controller::start(&bed, "a", &[&format!("--admission-port={port_a}")])?;
     bed.defaults()?;
@@ -308,7 +309,7 @@ fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
 
 #[test]
 fn without_admission_nothing_sticks_either() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let controller = Controller::start(&bed, "a", &[])?;
     bed.defaults()?;
     let (router, _) = bed.nb.neutron_router(1, "router0", "192.168.1.0/24")?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tombolo_tests_api::{ApiServer, eventually};
+use tombolo_tests_needs::needs;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -85,7 +86,7 @@ fn condition(type_: &str, status: &str) -> Value {
 #[test]
 fn an_agent_writes_on_its_own_node_and_only_what_it_must() -> Result<()> {
     // invariant 12
-    let Some(api) = ApiServer::start()? else { return Ok(()) };
+    let api = needs!(ApiServer::start()?);
     api.apply_crds()?;
     for file in ["00-rbac.yaml", "05-node-policy.yaml"] {
         api.apply(&std::fs::read_to_string(format!("{}/../../deploy/{file}", env!("CARGO_MANIFEST_DIR")))?)?;

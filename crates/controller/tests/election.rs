@@ -11,6 +11,7 @@ use tombolo_controller::election::{self, Change, Inputs, Settings};
 use tombolo_engine::Leadership;
 use tombolo_observe::Beat;
 use tombolo_tests_api::ApiServer;
+use tombolo_tests_needs::needs;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -58,7 +59,7 @@ impl Replica {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_loop_hangs_gives_the_lease_up() -> Result<()> {
     // invariant 12
-    let Some(api) = ApiServer::start()? else { return Ok(()) };
+    let api = needs!(ApiServer::start()?);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = Kubeconfig::read_from(api.kubeconfig())?;
     let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::Result;
 use common::{Bed, Controller};
 use tombolo_tests_api::eventually;
+use tombolo_tests_needs::needs;
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// The scenario's objects, from the router that appears to the pod that is served.
 #[test]
 fn the_scenario_without_a_node() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let mut controller = Controller::start(&bed, "a", &[])?;
 
     // Our install alone.
@@ -112,7 +113,7 @@ fn written(controller: &Controller) -> Result<Vec<String>> {
 // invariants 9 and 10
 #[test]
 fn refusals_are_seen_and_idle_is_silent() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let controller = Controller::start(&bed, "a", &[])?;
     bed.defaults()?;
     bed.node("host1", "172.30.0.1")?;

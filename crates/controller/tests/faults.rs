@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use common::{Bed, Controller};
 use tombolo_tests_api::eventually;
+use tombolo_tests_needs::needs;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -18,7 +19,7 @@ fn logs(controller: &Controller, text: &str) -> Result<()> {
 // invariants 6 and 7
 #[test]
 fn the_leader_changes() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     bed.node("host1", "172.30.0.1")?;
     // Long enough that only a lease that was given up explains what follows.
     let long = ["--leader-elect-lease-duration=60s", "--leader-elect-renew-deadline=40s"];
@@ -61,7 +62,7 @@ fn the_leader_changes() -> Result<()> {
 
 #[test]
 fn servers_go_and_come_back() -> Result<()> {
-    let Some(mut bed) = Bed::start()? else { return Ok(()) };
+    let mut bed = needs!(Bed::start()?);
     bed.node("host1", "172.30.0.1")?;
     let controller = Controller::start(&bed, "a", &[])?;
     bed.defaults()?;
@@ -106,7 +107,7 @@ fn servers_go_and_come_back() -> Result<()> {
 
 #[test]
 fn our_kinds_come_later() -> Result<()> {
-    let Some(bed) = Bed::start_without_crds()? else { return Ok(()) };
+    let bed = needs!(Bed::start_without_crds()?);
     let controller = Controller::start(&bed, "a", &[])?;
     for plural in ["vpcs", "subnets", "ips"] {
         logs(&controller, &format!("the kind {plural}.kubeovn.io is not installed"))?;
@@ -122,7 +123,7 @@ fn our_kinds_come_later() -> Result<()> {
 // invariant 2
 #[test]
 fn a_living_kube_ovn_keeps_ours_from_leading() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let renew = |second: u32| {
         bed.api.apply(&format!(
             "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {{name: kube-ovn-controller, namespace: kube-system}}\nspec: {{holderIdentity: kube-ovn-controller-x, leaseDurationSeconds: 3, renewTime: \"2020-01-01T00:00:{second:02}.000000Z\"}}\n"
@@ -152,7 +153,7 @@ fn a_living_kube_ovn_keeps_ours_from_leading() -> Result<()> {
 
 #[test]
 fn nothing_answers_at_the_start() -> Result<()> {
-    let Some(mut bed) = Bed::start()? else { return Ok(()) };
+    let mut bed = needs!(Bed::start()?);
     bed.node("host1", "172.30.0.1")?;
     bed.pod("default", "early", "host1")?;
     bed.api.pause();

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tombolo_tests_api::eventually;
 use tombolo_tests_guard::hostile::{Generator, Random};
 use tombolo_tests_guard::wire;
+use tombolo_tests_needs::needs;
 
 const SOON: Duration = Duration::from_secs(60);
 const NB: &str = "OVN_Northbound";
@@ -44,7 +45,7 @@ fn serves(bed: &Bed, controller: &Controller, pod: &str) -> Result<()> {
 // invariants 1, 2, 8 and 10
 #[test]
 fn hostile_rows_are_skipped_and_nothing_else_happens() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let (router, _) = bed.nb.neutron_router(1, "router0", "192.168.1.0/24")?;
     bed.node("host1", "172.30.0.1")?;
     let mut controller = Controller::start(&bed, "a", &[])?;

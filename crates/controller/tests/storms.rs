@@ -3,15 +3,21 @@
 use std::path::Path;
 
 use anyhow::Result;
-use tombolo_tests_bench::faults::{Line, Sizes, fence, kills, leaks, northbound, silent};
+use tombolo_tests_bench::faults::{LEFT_OUT, Line, Sizes, fence, kills, leaks, northbound, silent};
+use tombolo_tests_needs::{missing, needs};
 
 const CONTROLLER: &str = env!("CARGO_BIN_EXE_tombolo-controller");
 const SIZES: Sizes = Sizes::SMALL;
 
 fn run(scenario: impl Future<Output = Result<Option<Vec<Line>>>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    for line in runtime.block_on(scenario)?.unwrap_or_default() {
+    let lines = needs!(runtime.block_on(scenario)?);
+    for line in &lines {
         println!("{}: {}", line.what, line.seen);
+    }
+    assert!(!lines.is_empty(), "nothing was seen");
+    if let Some(line) = lines.iter().find(|line| line.seen.starts_with(LEFT_OUT)) {
+        missing(format_args!("{}: {}", line.what, line.seen));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tombolo_tests_api::{ApiServer, Nb, free_port};
+use tombolo_tests_needs::needs;
 
 struct Bed {
     api: ApiServer,
@@ -55,7 +56,7 @@ fn text(output: &Output) -> String {
 
 #[test]
 fn commands_reach_both_sides() -> Result<()> {
-    let Some(mut bed) = Bed::start()? else { return Ok(()) };
+    let mut bed = needs!(Bed::start()?);
     let (router, _) = bed.nb.neutron_router(1, "router0", "192.168.1.0/24")?;
 
     let show = bed.ko(&["nbctl", "show"])?;
@@ -99,7 +100,7 @@ fn commands_reach_both_sides() -> Result<()> {
 
 #[test]
 fn ipam_check_finds_what_differs() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let uid = bed.api.cluster_uid()?;
     let mac = "00:00:00:AA:BB:CC";
     bed.api.apply(&format!(
@@ -130,7 +131,7 @@ fn ipam_check_finds_what_differs() -> Result<()> {
 /// The brake of a cluster that follows docs/install.md "Several clusters on one OVN".
 #[test]
 fn the_brake_of_a_cluster_with_another_router() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let released = |name: &str| -> Result<bool> {
         let vpc = bed.api.json(&["get", "vpc", name])?;
         Ok(vpc["metadata"]["annotations"]["tombolo.io/brake-release"].is_string())
@@ -183,7 +184,7 @@ impl Drop for Server {
 /// An NB that speaks TLS only, whose keys are in the Secret as the controller mounts it.
 #[test]
 fn tools_reach_databases_over_tls() -> Result<()> {
-    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let bed = needs!(Bed::start()?);
     let dir = tempfile::tempdir()?;
     let run = |program: &str, args: &[&str]| -> Result<()> {
         let output = Command::new(program).args(args).current_dir(dir.path()).output()?;

@@ -1,4 +1,4 @@
-//! Against the real kernel, in network namespaces made for the test. Needs root; says so and passes without.
+//! Against the real kernel, in network namespaces made for the test. Needs root.
 
 #![allow(clippy::unwrap_used)] // a test may: a panic is its failure
 
@@ -9,17 +9,10 @@ use tombolo_linux::{
     Announcer, Event, LinkChange, Monitor, Netlink, Netns, Route, Veth, disable_tx_checksum, set_sysctl,
 };
 use tombolo_net::{IfAddr, Mac};
+use tombolo_tests_needs::{needs, root};
 
 const MAC: Mac = Mac::new([0, 0, 0, 0x7a, 0x2e, 0x93]);
 const DEADLINE: Duration = Duration::from_secs(10);
-
-fn root(test: &str) -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        eprintln!("{test}: skipped, needs root to make network namespaces");
-    }
-    root
-}
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -51,9 +44,7 @@ fn veth<'a>(netns: &'a Netns) -> Veth<'a> {
 
 #[tokio::test]
 async fn a_veth_pair_is_born_in_both_namespaces_complete() {
-    if !root("a_veth_pair_is_born_in_both_namespaces_complete") {
-        return;
-    }
+    needs!(root());
     let (_host, h, pod, p) = two().await;
     assert!(h.link("0f3c5f1f2a4b_h").await.unwrap().is_none());
     plug(&h, &pod, &p).await;
@@ -77,9 +68,7 @@ async fn a_veth_pair_is_born_in_both_namespaces_complete() {
 
 #[tokio::test]
 async fn addresses_and_routes_come_and_go() {
-    if !root("addresses_and_routes_come_and_go") {
-        return;
-    }
+    needs!(root());
     let (_host, h, pod, p) = two().await;
     let (_, eth0) = plug(&h, &pod, &p).await;
     for address in ["12.0.1.2/24", "fd00::2/64"] {
@@ -124,9 +113,7 @@ async fn addresses_and_routes_come_and_go() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_may_ask_one_connection_for_lists_at_once() {
-    if !root("many_may_ask_one_connection_for_lists_at_once") {
-        return;
-    }
+    needs!(root());
     let (_host, h, pod, p) = two().await;
     let (_, eth0) = plug(&h, &pod, &p).await;
     for i in 0..200 {
@@ -149,9 +136,7 @@ async fn many_may_ask_one_connection_for_lists_at_once() {
 
 #[tokio::test]
 async fn changes_are_announced() {
-    if !root("changes_are_announced") {
-        return;
-    }
+    needs!(root());
     let (host, h, pod, p) = two().await;
     let mut monitor = Monitor::open_in(&host).await.unwrap();
     let (index, _) = plug(&h, &pod, &p).await;
@@ -179,9 +164,7 @@ async fn changes_are_announced() {
 
 #[tokio::test]
 async fn a_neighbor_is_waited_for_until_it_answers() {
-    if !root("a_neighbor_is_waited_for_until_it_answers") {
-        return;
-    }
+    needs!(root());
     let (host, h, pod, p) = two().await;
     let (outside, inside) = plug(&h, &pod, &p).await;
     h.add_address(outside, addr("10.1.0.1/24")).await.unwrap();
@@ -204,9 +187,7 @@ async fn a_neighbor_is_waited_for_until_it_answers() {
 
 #[tokio::test]
 async fn neighbors_forget_a_former_mac_when_an_address_is_announced() {
-    if !root("neighbors_forget_a_former_mac_when_an_address_is_announced") {
-        return;
-    }
+    needs!(root());
     let (host, h, pod, p) = two().await;
     let (outside, inside) = plug(&h, &pod, &p).await;
     for (address, peer) in [("10.1.0.2/24", "10.1.0.1/24"), ("fd00::2/64", "fd00::1/64")] {
@@ -240,9 +221,7 @@ async fn neighbors_forget_a_former_mac_when_an_address_is_announced() {
 
 #[tokio::test]
 async fn checksum_offload_and_sysctls_are_set_inside() {
-    if !root("checksum_offload_and_sysctls_are_set_inside") {
-        return;
-    }
+    needs!(root());
     let (_host, h, pod, _p) = two().await;
     h.create_veth(&veth(&pod)).await.unwrap();
     pod.run(|| disable_tx_checksum("eth0")).await.unwrap();
@@ -269,9 +248,7 @@ async fn checksum_offload_and_sysctls_are_set_inside() {
 
 #[tokio::test]
 async fn namespaces_are_told_apart_and_missed() {
-    if !root("namespaces_are_told_apart_and_missed") {
-        return;
-    }
+    needs!(root());
     let own = Netns::current().unwrap();
     let other = Netns::create().await.unwrap();
     assert_ne!(own.id(), other.id());

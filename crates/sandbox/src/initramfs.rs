@@ -126,6 +126,8 @@ impl Archive {
 
 #[cfg(test)]
 mod tests {
+    use tombolo_tests_needs::needs;
+
     use super::*;
 
     #[test]
@@ -148,6 +150,7 @@ mod tests {
 
     #[test]
     fn an_archive_is_what_cpio_reads() {
+        needs!(tombolo_tests_needs::program("busybox", "busybox-static"));
         let mut archive = Archive::default();
         archive.add("dir", 0o040_755, &[]);
         archive.add("dir/file", 0o100_644, b"content");
@@ -155,9 +158,6 @@ mod tests {
         assert_eq!(bytes.len() % 4, 0);
         let mut cpio = std::process::Command::new("busybox");
         let text = crate::exec::check_input(cpio.args(["cpio", "-t"]), &bytes, crate::exec::SHORT, None);
-        match text {
-            Ok(text) => assert_eq!(text, "dir\ndir/file\n"),
-            Err(error) => println!("skipped: {error:#}"),
-        }
+        assert_eq!(text.unwrap(), "dir\ndir/file\n");
     }
 }

@@ -17,8 +17,10 @@ use crate::{exec, paths};
 /// What is going to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Set {
-    /// Database servers and Python's OVSDB library: enough for tests against real databases.
+    /// Database servers and Python's OVSDB library: enough for benchmarks against real databases.
     Databases,
+    /// And what the tests of the agent and its libraries run, in network namespaces of their own.
+    Tests,
     /// The whole sandbox.
     Everything,
 }
@@ -39,8 +41,16 @@ const DATABASES: [Package; 3] = [
     package("python3-openvswitch", "/usr/lib/python3/dist-packages/ovs/db/idl.py"),
 ];
 
-const REST: [Package; 24] = [
+const TESTS: [Package; 6] = [
     package("ovn-host", "/usr/bin/ovn-controller"),
+    package("nftables", "/usr/sbin/nft"),
+    package("iproute2", "/usr/bin/ip"),
+    package("ethtool", "/usr/sbin/ethtool"),
+    package("busybox-static", "/bin/busybox"),
+    package("openssl", "/usr/bin/openssl"),
+];
+
+const REST: [Package; 18] = [
     package("neutron-server", "/usr/bin/neutron-server"),
     package("neutron-common", "/usr/bin/neutron-ovn-db-sync-util"),
     package("python3-pymysql", "/usr/lib/python3/dist-packages/pymysql/__init__.py"),
@@ -49,17 +59,12 @@ const REST: [Package; 24] = [
     package("python3-openstackclient", "/usr/bin/openstack"),
     package("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
     package("linux-image-cloud-amd64", "/boot/vmlinuz-*"),
-    package("busybox-static", "/bin/busybox"),
     package("bash-static", "/bin/bash-static"),
     package("inetutils-ping", "/bin/ping"),
     package("containerd", "/usr/bin/containerd"),
     package("runc", "/usr/sbin/runc"),
     package("containernetworking-plugins", "/usr/lib/cni/bridge"),
-    package("nftables", "/usr/sbin/nft"),
-    package("ethtool", "/usr/sbin/ethtool"),
     package("conntrack", "/usr/sbin/conntrack"),
-    package("iproute2", "/usr/bin/ip"),
-    package("openssl", "/usr/bin/openssl"),
     package("procps", "/usr/bin/pgrep"),
     package("curl", "/usr/bin/curl"),
     package("kmod", "/usr/sbin/modinfo"),
@@ -83,9 +88,10 @@ fn present(proof: &str) -> bool {
 }
 
 fn missing(set: Set) -> Vec<&'static str> {
+    let tests: &[Package] = if set == Set::Databases { &[] } else { &TESTS };
     let rest: &[Package] = if set == Set::Everything { &REST } else { &[] };
     let libc: &[Package] = if set == Set::Everything { &[LIBC_DEV] } else { &[] };
-    let all = DATABASES.iter().chain(rest).chain(libc);
+    let all = DATABASES.iter().chain(tests).chain(rest).chain(libc);
     all.filter(|package| !present(package.proof)).map(|package| package.name).collect()
 }
 

@@ -97,17 +97,33 @@ pub fn up(parts: Parts) -> Result<()> {
     })
 }
 
-fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
-    thread.join().map_err(|_| anyhow!("a thread of the sandbox panicked; what it said is above"))?
+/// Installs and builds what comes from outside this project: packages, Kubernetes' programs, the base images. On a
+/// fresh machine that is some fifteen minutes; later it does nothing.
+///
+/// # Errors
+/// That of the phase that failed; it has said so, with its log.
+pub fn prepare() -> Result<()> {
+    install::ensure(install::Set::Everything)?;
+    outside_parts().map(drop)
 }
 
-fn kubernetes_up() -> Result<()> {
+fn outside_parts() -> Result<(kubernetes::build::Programs, Vec<images::Image>)> {
     let logs = paths::logs();
     let programs =
         Phase::run("kubernetes programs", logs.join("kubernetes-programs.log"), kubernetes::build::ensure)?;
     let base =
         Phase::run("base images", logs.join("base-images.log"), |p| images::base(&ours::images_dir(), p))?;
-    Phase::run("kubernetes", logs.join("kubernetes.log"), |phase| kubernetes::up(phase, &programs, &base))
+    Ok((programs, base))
+}
+
+fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    thread.join().map_err(|_| anyhow!("a thread of the sandbox panicked; what it said is above"))?
+}
+
+fn kubernetes_up() -> Result<()> {
+    let (programs, base) = outside_parts()?;
+    let log = paths::logs().join("kubernetes.log");
+    Phase::run("kubernetes", log, |phase| kubernetes::up(phase, &programs, &base))
 }
 
 /// Creates the scenario's objects in OpenStack and boots the VM on `host`, where that isn't done yet.

@@ -1,8 +1,8 @@
 //! What the acceptance tests share: the sandbox that is up, namespaces, subnets and pods that are removed with the
 //! test, and looks at objects, Events and logs.
 //!
-//! Tests run one at a time (`--test-threads=1`) on a sandbox with our programs in it, when `TOMBOLO_ACCEPTANCE=1` is set;
-//! without it each says `skipped: …` and passes. They begin and end with the same sandbox, whatever happens between.
+//! Tests run one at a time (`--test-threads=1`) on a sandbox with our programs in it, when they are asked for
+//! (`--test acceptance`) and `TOMBOLO_ACCEPTANCE=1` is set; without it each fails. They begin and end with the same sandbox, whatever happens between.
 
 pub mod frames;
 pub mod healing;
@@ -20,6 +20,7 @@ use tombolo_sandbox::kubernetes::{self, kubectl, kubectl_command};
 use tombolo_sandbox::neutron::{self, Objects};
 use tombolo_sandbox::{exec, ours, ovn};
 use tombolo_tests_guard::{Builder, Database, Guard, Seen};
+use tombolo_tests_needs::missing;
 
 /// For what takes a moment on a busy machine.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -43,7 +44,7 @@ pub struct Bed {
 /// When they are, but the sandbox isn't fit.
 pub fn bed() -> Result<Option<Bed>> {
     if std::env::var("TOMBOLO_ACCEPTANCE").as_deref() != Ok("1") {
-        println!("skipped: needs a sandbox that is up and TOMBOLO_ACCEPTANCE=1 (cargo xtask test sets it)");
+        missing("a sandbox that is up, and TOMBOLO_ACCEPTANCE=1, which `cargo xtask test` sets");
         return Ok(None);
     }
     let objects = neutron::objects().context("is the sandbox up? cargo xtask demo")?;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tombolo_sandbox::kubernetes::build::{self, Programs};
 use tombolo_sandbox::kubernetes::certs::Pki;
+use tombolo_tests_needs::missing;
 
 use crate::eventually;
 use crate::process::{Process, free_port};
@@ -31,15 +32,15 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Starts both on free ports and waits until the API is ready. `None` if Kubernetes' programs are neither
-    /// on PATH nor in the cache, or `TOMBOLO_FAST=1` says that these tests are for another time.
+    /// Starts both on free ports and waits until the API is ready. `None`, counted, if Kubernetes' programs
+    /// are neither on PATH nor in the cache, or this is the fast tier.
     pub fn start() -> Result<Option<Self>> {
-        if std::env::var_os("TOMBOLO_FAST").is_some_and(|fast| fast == "1") {
-            println!("skipped: the fast tier has no Kubernetes");
+        if tombolo_tests_needs::fast() {
+            missing("Kubernetes (left out of the fast tier)");
             return Ok(None);
         }
         let Some(programs) = build::find() else {
-            println!("skipped: Kubernetes' programs are not there (`cargo xtask sandbox up` builds them)");
+            missing("Kubernetes' programs");
             return Ok(None);
         };
         let dir = TempDir::new().context("making a directory for the API server")?;

@@ -36,7 +36,7 @@ struct Member {
 }
 
 impl Cluster {
-    /// Starts three members and waits until they have a leader. `None` if OVN's programs are missing.
+    /// Starts three members and waits until they have a leader. `None`, counted, if OVN's programs are missing.
     pub fn start() -> Result<Option<Self>> {
         if !are_there() {
             return Ok(None);

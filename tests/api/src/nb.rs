@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use tombolo_sandbox::kubernetes::util::which;
+use tombolo_tests_needs::program;
 
 use crate::eventually;
 use crate::process::{Process, free_port};
@@ -18,15 +19,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const SCHEMA: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/ovn-23.03/ovn-nb.ovsschema");
 
-/// Whether the programs that an NB needs are installed; says which one isn't.
+/// Whether the programs that an NB needs are installed; the first that isn't is counted as missing.
 pub(crate) fn are_there() -> bool {
-    for name in ["ovsdb-server", "ovsdb-tool", "ovn-nbctl", "ovs-appctl", "setpriv"] {
-        if which(name).is_none() {
-            println!("skipped: {name} is not installed (Debian: ovn-common, openvswitch-switch, util-linux)");
-            return false;
-        }
-    }
-    true
+    [
+        ("ovsdb-server", "openvswitch-switch"),
+        ("ovsdb-tool", "openvswitch-switch"),
+        ("ovs-appctl", "openvswitch-switch"),
+        ("ovn-nbctl", "ovn-common"),
+        ("setpriv", "util-linux"),
+    ]
+    .into_iter()
+    .all(|(name, package)| program(name, package))
 }
 
 /// A running NB.
@@ -41,7 +44,7 @@ pub struct Nb {
 }
 
 impl Nb {
-    /// A standalone database with OVN 23.03's schema. `None` if OVN's programs are missing.
+    /// A standalone database with OVN 23.03's schema. `None`, counted, if OVN's programs are missing.
     pub fn start() -> Result<Option<Self>> {
         Self::start_as(false, SCHEMA)
     }

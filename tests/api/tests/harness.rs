@@ -1,10 +1,11 @@
 //! The harness itself: what it starts answers, keeps its data over a pause, and leaves nothing behind.
 
 use tombolo_tests_api::{ApiServer, Cluster, Nb};
+use tombolo_tests_needs::needs;
 
 #[test]
 fn api_server() -> anyhow::Result<()> {
-    let Some(mut api) = ApiServer::start()? else { return Ok(()) };
+    let mut api = needs!(ApiServer::start()?);
     api.apply_crds()?;
     api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: net2}\n")?;
     api.pause();
@@ -17,7 +18,7 @@ fn api_server() -> anyhow::Result<()> {
 #[test]
 fn nb() -> anyhow::Result<()> {
     for start in [Nb::start, Nb::start_clustered] {
-        let Some(mut nb) = start()? else { return Ok(()) };
+        let mut nb = needs!(start()?);
         let (router, network) = nb.neutron_router(1, "router0", "192.168.1.0/24")?;
         nb.pause();
         nb.resume()?;
@@ -31,7 +32,7 @@ fn nb() -> anyhow::Result<()> {
 /// Everything that is done to a cluster leaves what it held.
 #[test]
 fn cluster() -> anyhow::Result<()> {
-    let Some(mut nb) = Cluster::start()? else { return Ok(()) };
+    let mut nb = needs!(Cluster::start()?);
     let before = nb.log_end()?;
     nb.ctl(&["ls-add", "one"])?;
     assert!(nb.log_end()? > before);
@@ -55,6 +56,7 @@ fn cluster() -> anyhow::Result<()> {
         nb.free_disk(full)?;
         nb.settle()?;
     } else {
+        tombolo_tests_needs::missing("a file system that may be mounted");
         nb.ctl(&["ls-add", "four", "--", "ls-add", "five"])?;
     }
     for n in 0..nb.size() {

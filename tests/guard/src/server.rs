@@ -30,16 +30,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// A standalone server, or a cluster of one. `None` if Open vSwitch's programs are missing.
+    /// A standalone server, or a cluster of one. `None`, counted, if Open vSwitch's programs are missing.
     ///
     /// # Errors
     /// When it doesn't start.
     pub fn start(database: Database, schema: &str, clustered: bool) -> Result<Option<Server>> {
-        for program in ["ovsdb-server", "ovsdb-tool", "ovs-appctl", "setpriv"] {
-            if Command::new("which").arg(program).output().map_or(true, |output| !output.status.success()) {
-                println!("skipped: {program} is not installed");
-                return Ok(None);
-            }
+        let programs = [
+            ("ovsdb-server", "openvswitch-switch"),
+            ("ovsdb-tool", "openvswitch-switch"),
+            ("ovs-appctl", "openvswitch-switch"),
+            ("setpriv", "util-linux"),
+        ];
+        if !programs.into_iter().all(|(name, package)| tombolo_tests_needs::program(name, package)) {
+            return Ok(None);
         }
         let dir = Arc::new(TempDir::new()?);
         let path = |name: &str| dir.path().join(name);

@@ -10,6 +10,7 @@ use tombolo_plan::ClusterId;
 use tombolo_tests_guard::plant::Plant;
 use tombolo_tests_guard::server::Server;
 use tombolo_tests_guard::{Database, Guard};
+use tombolo_tests_needs::needs;
 
 const NB_23_03: &str = include_str!("../../../schemas/ovn-23.03/ovn-nb.ovsschema");
 const SB_23_03: &str = include_str!("../../../schemas/ovn-23.03/ovn-sb.ovsschema");
@@ -35,7 +36,7 @@ fn open_vswitch() -> Result<()> {
 }
 
 fn canaries(database: Database, schema: &str, ours: &str, clustered: bool) -> Result<()> {
-    let Some(server) = Server::start(database, schema, clustered)? else { return Ok(()) };
+    let server = needs!(Server::start(database, schema, clustered)?);
     let plant = Plant::all(&server.schema, 1);
     server.transact("", &plant.operations()).context("planting a row in each table")?;
     let guard = {

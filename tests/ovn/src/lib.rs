@@ -19,6 +19,14 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// The northbound schema of the older generation, as Debian 12 ships it.
 pub const NB_23_03: &str = include_str!("../../../schemas/ovn-23.03/ovn-nb.ovsschema");
 
+/// Whether the servers' programs are installed; the first that isn't is counted as missing.
+#[must_use]
+pub fn are_there() -> bool {
+    ["ovsdb-server", "ovsdb-tool"]
+        .into_iter()
+        .all(|name| tombolo_tests_needs::program(name, "openvswitch-switch"))
+}
+
 /// Servers sharing a directory: one standalone, or the members of a cluster.
 pub struct Servers {
     dir: TempDir,

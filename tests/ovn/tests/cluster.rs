@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tombolo_ovn::nb;
 use tombolo_ovsdb::{Client, Datum, Op, Retry, Row, Txn, TxnErrorKind, Uuid, Wanted};
+use tombolo_tests_needs::needs;
 use tombolo_tests_ovn::{LIMIT, NB_23_03, Servers, until};
 
 fn set(n: u128) -> Op {
@@ -37,6 +38,7 @@ fn count(client: &Client) -> usize {
 
 #[tokio::test]
 async fn the_leader_is_found_and_followed() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = Servers::cluster(NB_23_03, 3).await?;
     let client = servers.client().await?;
     let mut expected = 0;
@@ -63,6 +65,7 @@ async fn the_leader_is_found_and_followed() -> Result<()> {
 
 #[tokio::test]
 async fn a_leader_that_dies_is_replaced() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let mut servers = Servers::cluster(NB_23_03, 3).await?;
     let client = servers.client().await?;
     let observer = Client::connect(servers.config().leader_only(false))?;
@@ -87,6 +90,7 @@ async fn a_leader_that_dies_is_replaced() -> Result<()> {
 
 #[tokio::test]
 async fn without_a_majority_nothing_is_fresh() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let mut servers = Servers::cluster(NB_23_03, 3).await?;
     let client = servers.client().await?;
     write(&client, 1).await?;
@@ -108,6 +112,7 @@ async fn without_a_majority_nothing_is_fresh() -> Result<()> {
 
 #[tokio::test]
 async fn what_was_missed_is_resumed_after_a_restart() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let mut servers = Servers::cluster(NB_23_03, 1).await?;
     let client = servers.client().await?;
     for n in 1..=5 {
@@ -127,6 +132,7 @@ async fn what_was_missed_is_resumed_after_a_restart() -> Result<()> {
 
 #[tokio::test]
 async fn changes_made_while_away_arrive_as_deltas() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = Servers::cluster(NB_23_03, 1).await?;
     let client = servers.client().await?;
     write(&client, 1).await?;
@@ -152,6 +158,7 @@ async fn changes_made_while_away_arrive_as_deltas() -> Result<()> {
 
 #[tokio::test]
 async fn a_converted_cluster_gives_a_new_replica() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     // The columns monitored change, so nothing may be resumed (which session/tests.rs proves for a server that would).
     let servers = Servers::cluster(NB_23_03, 1).await?;
     let wanted = Wanted::new()

@@ -11,6 +11,7 @@ use tombolo_ovn::nb;
 use tombolo_ovsdb::{
     Atom, Client, Datum, IndexSpec, Mutation, Name, Op, Replica, Retry, Row, Schema, Txn, TxnErrorKind, Uuid,
 };
+use tombolo_tests_needs::needs;
 use tombolo_tests_ovn::{LIMIT, Servers, until};
 
 const MARKER: Uuid = Uuid::from_u128(0xA);
@@ -344,6 +345,7 @@ async fn compare(ours: &Client, theirs: &mut Reference, marker: &str, when: &str
 
 #[tokio::test]
 async fn our_replica_equals_the_python_idl() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let mut servers = Servers::cluster(nb::SCHEMA, 3).await?;
     let index = IndexSpec { table: nb::LogicalSwitchPort::TABLE, name: "address", extract: by_address };
     let ours = Client::connect(servers.config().index(index))?;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tombolo_ovn::nb;
 use tombolo_plan::ClusterId;
 use tombolo_tests_guard::{Database, Guard, wire};
+use tombolo_tests_needs::needs;
 use tombolo_tests_ovn::Servers;
 
 const OURS: &str = "tombolo-controller: epoch 1";
@@ -34,6 +35,7 @@ async fn both(servers: &Servers, guard: &Guard, what: &str) -> Result<()> {
 // invariant 1
 #[tokio::test]
 async fn a_cluster_is_followed_through_all_that_happens_to_it() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let mut servers = Servers::cluster(nb::SCHEMA, 3).await?;
     let files: Vec<_> = (0..3).map(|member| servers.dir().join(format!("s{member}.db"))).collect();
     let cluster = ClusterId::new("c").map_err(anyhow::Error::msg)?;

@@ -9,6 +9,7 @@ use tombolo_ovsdb::{
     Atom, Client, Condition, Datum, IndexSpec, Mutation, Op, OpResult, Retry, Row, Txn, TxnErrorKind, Uuid,
     Wanted,
 };
+use tombolo_tests_needs::needs;
 use tombolo_tests_ovn::{LIMIT, NB_23_03, Servers, free_port, until};
 
 const SWITCH: Uuid = Uuid::from_u128(0x1111);
@@ -48,6 +49,7 @@ fn name_keys(row: &Row) -> Vec<Atom> {
 
 #[tokio::test]
 async fn a_write_is_in_the_replica_when_its_answer_is_there() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let index = IndexSpec { table: nb::LogicalSwitchPort::TABLE, name: "name", extract: name_keys };
     let client = Client::connect(servers.config().index(index))?;
@@ -85,6 +87,7 @@ async fn a_write_is_in_the_replica_when_its_answer_is_there() -> Result<()> {
 
 #[tokio::test]
 async fn a_fence_refuses_the_writes_of_a_deposed_leader() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     // invariant 7
     let servers = servers().await?;
     let client = servers.client().await?;
@@ -106,6 +109,7 @@ async fn a_fence_refuses_the_writes_of_a_deposed_leader() -> Result<()> {
 
 #[tokio::test]
 async fn guards_on_absence_and_on_unchanged_columns() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let client = servers.client().await?;
     let absent =
@@ -140,6 +144,7 @@ async fn guards_on_absence_and_on_unchanged_columns() -> Result<()> {
 
 #[tokio::test]
 async fn each_kind_of_refusal_is_told_from_the_others() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let client = servers.client().await?;
     client.transact(switch_with_port(), LIMIT).await?;
@@ -193,6 +198,7 @@ async fn each_kind_of_refusal_is_told_from_the_others() -> Result<()> {
 
 #[tokio::test]
 async fn named_references_and_selects() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let client = servers.client().await?;
     let row = port().to_row();
@@ -214,6 +220,7 @@ async fn named_references_and_selects() -> Result<()> {
 
 #[tokio::test]
 async fn changes_lead_from_snapshot_to_snapshot() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let (ours, theirs) = (servers.client().await?, servers.client().await?);
     let mut changes = ours.changes();
@@ -248,6 +255,7 @@ async fn changes_lead_from_snapshot_to_snapshot() -> Result<()> {
 
 #[tokio::test]
 async fn an_older_server_without_tables_and_columns_is_tolerated() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let client = servers.client().await?;
     let caps = client.capabilities().expect("connected");
@@ -266,6 +274,7 @@ async fn an_older_server_without_tables_and_columns_is_tolerated() -> Result<()>
 
 #[tokio::test]
 async fn the_schema_is_converted_under_a_living_client() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let client = servers.client().await?;
     client.transact(switch_with_port(), LIMIT).await?;
@@ -286,6 +295,7 @@ async fn the_schema_is_converted_under_a_living_client() -> Result<()> {
 
 #[tokio::test]
 async fn a_killed_server_leaves_a_stale_replica_until_it_is_back() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let mut servers = servers().await?;
     let client = servers.client().await?;
     client.transact(switch_with_port(), LIMIT).await?;
@@ -315,6 +325,7 @@ async fn a_killed_server_leaves_a_stale_replica_until_it_is_back() -> Result<()>
 
 #[tokio::test]
 async fn an_answer_that_does_not_come_is_an_unknown_outcome() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let mut servers = servers().await?;
     let client = Client::connect(servers.config().probe_interval(Duration::ZERO))?;
     client.ready(LIMIT).await?;
@@ -342,6 +353,7 @@ async fn an_answer_that_does_not_come_is_an_unknown_outcome() -> Result<()> {
 
 #[tokio::test]
 async fn a_silent_server_is_given_up() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let client = Client::connect(servers.config().probe_interval(Duration::from_millis(300)))?;
     client.ready(LIMIT).await?;
@@ -357,6 +369,7 @@ async fn a_silent_server_is_given_up() -> Result<()> {
 
 #[tokio::test]
 async fn a_wrong_database_is_named_with_what_is_there() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let config = tombolo_ovsdb::ClientConfig::new(servers.endpoints(), "OVN_Southbound", Wanted::new());
     let client = Client::connect(config)?;
@@ -368,6 +381,7 @@ async fn a_wrong_database_is_named_with_what_is_there() -> Result<()> {
 
 #[tokio::test]
 async fn a_client_without_tables_can_write() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let config = tombolo_ovsdb::ClientConfig::new(servers.endpoints(), nb::DATABASE, Wanted::new());
     let client = Client::connect(config)?;
@@ -378,6 +392,7 @@ async fn a_client_without_tables_can_write() -> Result<()> {
 
 #[tokio::test]
 async fn a_condition_leaves_rows_out() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let servers = servers().await?;
     let writer = servers.client().await?;
     writer.transact(switch_with_port(), LIMIT).await?;
@@ -399,6 +414,7 @@ async fn a_condition_leaves_rows_out() -> Result<()> {
 
 #[tokio::test]
 async fn over_tcp() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     // Another process may take the port in between: then the server doesn't listen, and we take another.
     for _ in 0..5 {
         let port = free_port()?;
@@ -421,6 +437,7 @@ async fn over_tcp() -> Result<()> {
 
 #[tokio::test]
 async fn a_large_database_comes_in_one_message() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     const PORTS: usize = 20_000;
     let servers = servers().await?;
     let writer = servers.client().await?;

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use tombolo_ovn::nb;
 use tombolo_ovsdb::{Client, ClientConfig, Endpoints, Op, TlsConfig, Txn, Uuid};
+use tombolo_tests_needs::needs;
 use tombolo_tests_ovn::{LIMIT, NB_23_03, Servers, all_of_nb, free_port};
 
 fn openssl(dir: &Path, args: &[&str]) -> Result<()> {
@@ -104,6 +105,7 @@ async fn server(pki: &Path) -> Result<(Servers, Endpoints)> {
 
 #[tokio::test]
 async fn both_sides_show_certificates_of_one_authority() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let dir = tempfile::tempdir()?;
     let pki = dir.path();
     authority(pki, "ca")?;
@@ -140,6 +142,7 @@ async fn both_sides_show_certificates_of_one_authority() -> Result<()> {
 
 #[tokio::test]
 async fn mistakes_in_files_are_found_before_connecting() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let dir = tempfile::tempdir()?;
     let pki = dir.path();
     let endpoints: Endpoints = "ssl:127.0.0.1:1".parse()?;
@@ -243,6 +246,7 @@ async fn names_are_pinned_where_some_are_given() -> Result<()> {
 /// What `ovs-pki` makes is what most sites have.
 #[tokio::test]
 async fn certificates_of_ovs_pki_are_accepted() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     let dir = tempfile::tempdir()?;
     let pki = dir.path();
     let run = |args: &[&str]| -> Result<()> {

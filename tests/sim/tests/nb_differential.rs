@@ -8,6 +8,7 @@ use tombolo_ovsdb::{
 };
 use tombolo_plan::ClusterId;
 use tombolo_plan::nb::table;
+use tombolo_tests_needs::needs;
 use tombolo_tests_ovn::{LIMIT, NB_23_03, Servers};
 use tombolo_tests_sim::nb::{Monitor, Server};
 use tombolo_tests_sim::rng::Rng;
@@ -268,10 +269,12 @@ async fn compare(schema: &str, seed: u64, count: usize) -> Result<()> {
 
 #[tokio::test]
 async fn the_database_in_memory_does_what_ovsdb_server_does() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     compare(NB_23_03, 1, 6_000).await
 }
 
 #[tokio::test]
 async fn with_the_newer_schema_too() -> Result<()> {
+    needs!(tombolo_tests_ovn::are_there());
     compare(tombolo_ovn::nb::SCHEMA, 2, 6_000).await
 }

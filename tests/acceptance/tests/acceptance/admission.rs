@@ -8,6 +8,7 @@ use tombolo_sandbox::kubernetes::{self, kubectl};
 use tombolo_sandbox::{exec, ours};
 use tombolo_tests_acceptance::router::Router;
 use tombolo_tests_acceptance::{Net, SOON, apply_subnet, bed, get, namespaces, space};
+use tombolo_tests_needs::needs;
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/optional/admission.yaml");
 
@@ -40,7 +41,7 @@ fn refused(what: &str, result: Result<()>, reason: &str) -> Result<()> {
 #[test]
 fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
     // invariants 3 and 10
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-admission")?;
     let vpc = bed.objects.logical_router();
     let net = bed.ready_subnet("acc-admission", "12.9.0.0/24", &space)?;

@@ -17,6 +17,7 @@ use tombolo_tests_acceptance::router::Router;
 use tombolo_tests_acceptance::{
     LATER, SOON, apply_subnet, bed, condition, delete, event, get, history, namespaces, space,
 };
+use tombolo_tests_needs::needs;
 
 fn ours(row: &Value) -> bool {
     row["external_ids"]["vendor"] == "kube-ovn"
@@ -60,7 +61,7 @@ fn our_rows() -> Result<Dump> {
 fn nothing_foreign_was_touched_since_the_databases_were_made() -> Result<()> {
     // invariant 1: by each transaction of ours in NB, SB and the hosts' Open_vSwitch, the installation and the scenario
     // included. Each other test here is guarded on its own.
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let seen = history()?;
     println!("{} transactions of ours, {} of others", seen.ours, seen.others);
     ensure!(seen.ours > 20, "the guard saw too little: {seen:?}");
@@ -79,7 +80,7 @@ fn as_before(what: &str, before: &Dump, read: impl Fn() -> Result<Dump>) -> Resu
 #[test]
 fn neutrons_rows_stay_as_they_are_whatever_is_done_to_ours() -> Result<()> {
     // invariants 1 and 3
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let (before, everything) = (foreign()?, canon::nb()?);
     {
         let space = space("acc-foreign")?;
@@ -106,7 +107,7 @@ fn neutrons_rows_stay_as_they_are_whatever_is_done_to_ours() -> Result<()> {
 
 #[test]
 fn what_neutrons_repair_takes_of_ours_comes_back() -> Result<()> {
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-repair")?;
     let _net = bed.ready_subnet("acc-repair", "12.9.0.0/24", &space)?;
     let pod = space.pod("one", None)?;
@@ -122,7 +123,7 @@ fn what_neutrons_repair_takes_of_ours_comes_back() -> Result<()> {
 
 #[test]
 fn rows_of_ours_that_somebody_deletes_come_back() -> Result<()> {
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-deleted")?;
     let net = bed.ready_subnet("acc-deleted", "12.9.0.0/24", &space)?;
     let pod = space.pod("one", None)?;
@@ -137,7 +138,7 @@ fn rows_of_ours_that_somebody_deletes_come_back() -> Result<()> {
 
 #[test]
 fn a_router_comes_and_goes_with_its_vpc() -> Result<()> {
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let router = Router::new("acc-router", "192.168.77.0/24")?;
     exec::wait_ok("the Vpc of the router", SOON, || {
         let vpc = get("vpcs.kubeovn.io", "", &router.vpc())?;
@@ -159,7 +160,7 @@ fn a_router_comes_and_goes_with_its_vpc() -> Result<()> {
 #[test]
 fn pods_survive_a_router_that_is_deleted_in_openstack() -> Result<()> {
     // invariant 3: the router isn't made again
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let space = space("acc-gone")?;
     let router = Router::new("acc-gone", "192.168.78.0/24")?;
     namespaces(&router.vpc(), &[&space.name])?;
@@ -183,7 +184,7 @@ fn pods_survive_a_router_that_is_deleted_in_openstack() -> Result<()> {
 #[test]
 fn an_overlap_that_neutron_adds_later_is_told_and_changes_nothing() -> Result<()> {
     // invariant 10
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let space = space("acc-late")?;
     let router = Router::new("acc-late", "192.168.79.0/24")?;
     namespaces(&router.vpc(), &[&space.name])?;
@@ -226,7 +227,7 @@ fn writes(offset: u64) -> Result<Vec<String>> {
 #[test]
 fn idle_is_silent() -> Result<()> {
     // invariant 9
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-idle")?;
     let _net = bed.ready_subnet("acc-idle", "12.9.0.0/24", &space)?;
     space.pod("one", None)?;
@@ -257,7 +258,7 @@ fn idle_is_silent() -> Result<()> {
 #[test]
 fn many_pods_at_once_all_get_an_address_of_their_own() -> Result<()> {
     // invariant 5
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-many")?;
     let _net = bed.ready_subnet("acc-many", "12.9.0.0/24", &space)?;
     let names: Vec<String> = (1..=30).map(|n| format!("pod-{n}")).collect();

@@ -9,6 +9,7 @@ use tombolo_sandbox::kubernetes::control_plane;
 use tombolo_sandbox::ovn::{self, Database};
 use tombolo_sandbox::{exec, logs, ours};
 use tombolo_tests_acceptance::{LATER, Pod, SOON, Space, bed, get, healthy, restarts, space};
+use tombolo_tests_needs::needs;
 
 const GATEWAY: &str = "10.16.0.1";
 
@@ -65,7 +66,7 @@ fn start(host: &Host, daemon: &str) {
 #[test]
 fn a_northbound_that_is_away_is_a_warning_and_comes_back_without_a_restart() -> Result<()> {
     // invariants 6 and 10; the companion of the scenario's check that nothing is logged
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let witness = Witness::new("acc-nb")?;
     let before = restarts("kube-ovn-controller")?;
     let since = now()?;
@@ -102,7 +103,7 @@ fn a_northbound_that_is_away_is_a_warning_and_comes_back_without_a_restart() -> 
 #[test]
 fn the_other_replica_goes_on_when_the_leader_is_gone() -> Result<()> {
     // invariants 5 and 7
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let witness = Witness::new("acc-leader")?;
     let leader = ours::leader()?;
     tombolo_tests_acceptance::delete("pod", ours::NAMESPACE, &leader)?;
@@ -118,7 +119,7 @@ fn the_other_replica_goes_on_when_the_leader_is_gone() -> Result<()> {
 #[test]
 fn a_leader_that_is_killed_neither_forgets_nor_chooses_again() -> Result<()> {
     // invariant 5
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let witness = Witness::new("acc-kill")?;
     let leader = ours::leader()?;
     let pods = ours::pods()?;
@@ -131,7 +132,7 @@ fn a_leader_that_is_killed_neither_forgets_nor_chooses_again() -> Result<()> {
 
 #[test]
 fn an_agent_that_is_killed_leaves_pods_as_they_are() -> Result<()> {
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let witness = Witness::new("acc-agent")?;
     let killed = ours::kill(&witness.one.host, "kube-ovn-daemon", "KILL")?;
     ensure!(killed == 1, "{killed} agents on {}", witness.one.host);
@@ -144,7 +145,7 @@ fn an_agent_that_is_killed_leaves_pods_as_they_are() -> Result<()> {
 
 #[test]
 fn a_restart_of_ovs_vswitchd_passes() -> Result<()> {
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let witness = Witness::new("acc-vswitchd")?;
     ovn::restart_vswitchd(&witness.one.host, "KILL")?;
     witness.still(&witness.one.host.name)?;
@@ -156,7 +157,7 @@ fn a_restart_of_ovs_vswitchd_passes() -> Result<()> {
 
 #[test]
 fn a_restart_of_containerd_passes() -> Result<()> {
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let witness = Witness::new("acc-containerd")?;
     let host = &witness.one.host;
     let _mend = Mend(|| start(host, "containerd"));
@@ -170,7 +171,7 @@ fn a_restart_of_containerd_passes() -> Result<()> {
 #[test]
 fn an_api_server_that_is_away_takes_nothing_with_it() -> Result<()> {
     // invariants 4 and 6
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let witness = Witness::new("acc-api")?;
     let before = restarts("kube-ovn-controller")?;
     let rows = ovn::nbctl(["--bare", "--columns=name", "list", "Logical_Switch_Port"])?;

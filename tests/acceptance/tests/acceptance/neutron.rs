@@ -12,6 +12,7 @@ use tombolo_tests_acceptance::router::{Router, create};
 use tombolo_tests_acceptance::{
     LATER, Net, Pod, SOON, Space, apply_subnet, bed, condition, delete, get, namespaces, space,
 };
+use tombolo_tests_needs::needs;
 
 const READY: &str = "True ReconcileLogicalSwitchSuccess";
 const GATEWAY: &str = "12.9.0.1";
@@ -79,7 +80,7 @@ impl Table<'_> {
 #[test]
 fn whatever_neutrons_users_do_ours_stands() -> Result<()> {
     // invariants 1 and 3
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let external = create("network", &json!({"name": "acc-external", "router:external": true}))?;
     let outside =
         json!({"network_id": external, "cidr": "203.0.113.0/24", "ip_version": 4, "enable_dhcp": false});
@@ -133,7 +134,7 @@ fn users(external: &str) -> Result<()> {
 #[test]
 fn whatever_neutrons_operators_do_ours_stands_again() -> Result<()> {
     // invariants 1 and 3
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let site = Site::new("acc-operators", "192.168.83.0/24")?;
     let table = Table { healing: Healing::begin()?, site: &site };
     table.untouched("db-sync log", || neutron::sync(neutron::Sync::Log).map(drop))?;
@@ -190,7 +191,7 @@ fn first_line(error: &anyhow::Error) -> String {
 #[test]
 fn a_subnet_moves_to_the_router_that_replaces_a_deleted_one() -> Result<()> {
     // invariants 3 and 5
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let site = Site::new("acc-home", "192.168.84.0/24")?;
     let old = site.router.vpc();
     site.router.delete()?;

@@ -13,6 +13,7 @@ use tombolo_sandbox::ovn::{self, Database};
 use tombolo_sandbox::{exec, ours};
 use tombolo_tests_acceptance::pings::{Lost, Pings};
 use tombolo_tests_acceptance::{LATER, Pod, SOON, Space, bed, healthy, restarts, space};
+use tombolo_tests_needs::needs;
 
 /// What is broken for this long is noticed by whoever waits for it.
 const AWAY: Duration = Duration::from_secs(10);
@@ -96,7 +97,7 @@ fn all(action: impl Fn(&Host) -> Result<()>) -> Result<()> {
 #[test]
 fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
     // invariants 5, 6 and 8
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let site = Site::new("acc-databases")?;
     for database in [Database::Nb, Database::Sb] {
         let (name, daemon) = (database.name(), database.daemon());
@@ -172,7 +173,7 @@ fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
 #[test]
 fn agents_and_what_they_need_killed_while_pods_come_and_go() -> Result<()> {
     // invariants 5 and 8
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let site = Site::new("acc-midway")?;
     let host = hosts::host(2);
     let names: Vec<String> = (1..=8).map(|n| format!("pod-{n}")).collect();
@@ -219,7 +220,7 @@ fn agents_and_what_they_need_killed_while_pods_come_and_go() -> Result<()> {
 #[test]
 fn a_host_that_is_cut_off_comes_back() -> Result<()> {
     // invariants 4 and 6
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let site = Site::new("acc-cut")?;
     // Not the one with the API server, nor Neutron's.
     let host = hosts::host(3);
@@ -253,7 +254,7 @@ fn loss(from: &Pod, to: &Pod, fault: impl FnOnce() -> Result<()>) -> Result<Lost
 
 #[test]
 fn running_pods_lose_no_more_than_without_our_programs() -> Result<()> {
-    let Some(_bed) = bed()? else { return Ok(()) };
+    let _bed = needs!(bed()?);
     let site = Site::new("acc-paired")?;
     let faults: [(&str, &dyn Fn() -> Result<()>); 2] = [
         ("ovs-vswitchd killed and started", &|| ovn::restart_vswitchd(&site.two.host, "KILL")),

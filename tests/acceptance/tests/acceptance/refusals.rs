@@ -6,6 +6,7 @@ use tombolo_sandbox::{exec, ovn};
 use tombolo_tests_acceptance::{
     Net, SOON, apply_subnet, bed, condition, delete, event, get, namespaces, space,
 };
+use tombolo_tests_needs::needs;
 
 const SUBNET: &str = "subnets.kubeovn.io";
 
@@ -18,7 +19,7 @@ fn switch(name: &str) -> Result<bool> {
 #[test]
 fn a_subnet_that_overlaps_neutrons_is_refused_until_it_does_not() -> Result<()> {
     // invariant 10
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-overlap")?;
     let net = bed.subnet("acc-overlap", "192.168.1.128/25", &space)?;
     let message = condition(SUBNET, &net.name, "Ready", "False CidrConflict")?;
@@ -35,7 +36,7 @@ fn a_subnet_that_overlaps_neutrons_is_refused_until_it_does_not() -> Result<()> 
 #[test]
 fn of_two_subnets_that_overlap_the_first_stays() -> Result<()> {
     // invariant 10
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-two")?;
     let first = bed.ready_subnet("acc-first", "12.9.0.0/24", &space)?;
     let second = Net::of("acc-second", &space);
@@ -48,7 +49,7 @@ fn of_two_subnets_that_overlap_the_first_stays() -> Result<()> {
 
 #[test]
 fn a_subnet_of_an_unknown_vpc_waits_for_a_better_one() -> Result<()> {
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-unknown")?;
     namespaces(&bed.objects.logical_router(), &[&space.name])?;
     let other = Net::of("acc-nobody", &space);
@@ -64,7 +65,7 @@ fn a_subnet_of_an_unknown_vpc_waits_for_a_better_one() -> Result<()> {
 #[test]
 fn what_neutrons_router_can_not_have_is_refused() -> Result<()> {
     // invariant 3
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-nat")?;
     let net = bed.ready_subnet("acc-nat", "12.9.0.0/24", &space)?;
     let vpc = bed.objects.logical_router();
@@ -86,7 +87,7 @@ fn what_neutrons_router_can_not_have_is_refused() -> Result<()> {
 #[test]
 fn addresses_that_can_not_be_given_are_told_on_the_pod() -> Result<()> {
     // invariant 10
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-static")?;
     let _net = bed.ready_subnet("acc-static", "12.9.0.0/24", &space)?;
     let (ip, mac) = ("ovn.kubernetes.io/ip_address", "ovn.kubernetes.io/mac_address");
@@ -126,7 +127,7 @@ fn addresses_that_can_not_be_given_are_told_on_the_pod() -> Result<()> {
 #[test]
 fn a_full_subnet_is_told_and_a_freed_address_is_taken_at_once() -> Result<()> {
     // invariant 10
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-full")?;
     // Six addresses, the gateway's among them: five pods.
     let _net = bed.ready_subnet("acc-full", "12.9.0.0/29", &space)?;

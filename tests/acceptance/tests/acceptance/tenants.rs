@@ -9,11 +9,12 @@ use tombolo_sandbox::exec;
 use tombolo_sandbox::kubernetes::kubectl;
 use tombolo_tests_acceptance::frames::{self, Arrivals};
 use tombolo_tests_acceptance::{SOON, bed, get, space};
+use tombolo_tests_needs::needs;
 
 #[test]
 fn a_pod_behind_neutrons_router_bears_its_own_addresses_only() -> Result<()> {
     // invariant 12
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let space = space("acc-forgery")?;
     let net = bed.ready_subnet("acc-forgery", "12.9.0.0/24", &space)?;
     let (evil, victim) = (space.pod("evil", Some("host1"))?, space.pod("victim", Some("host2"))?);
@@ -43,7 +44,7 @@ fn a_pod_behind_neutrons_router_bears_its_own_addresses_only() -> Result<()> {
 #[test]
 fn a_pod_of_another_namespace_does_not_get_onto_a_tenants_subnet() -> Result<()> {
     // invariant 12
-    let Some(bed) = bed()? else { return Ok(()) };
+    let bed = needs!(bed()?);
     let tenant = space("acc-tenant")?;
     let net = bed.ready_subnet("acc-tenant", "12.9.0.0/24", &tenant)?;
     let stranger = space("acc-stranger")?;

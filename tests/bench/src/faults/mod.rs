@@ -66,6 +66,9 @@ impl Sizes {
     };
 }
 
+/// How a line begins whose fault isn't possible on this machine.
+pub const LEFT_OUT: &str = "left out";
+
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub struct Line {

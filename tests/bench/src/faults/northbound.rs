@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{Churn, Line, Rng, Sizes, Stage};
+use super::{Churn, LEFT_OUT, Line, Rng, Sizes, Stage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -61,7 +61,6 @@ pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
     for _ in 0..sizes.nb_rounds {
         let mut faults = FAULTS.to_vec();
         if !stage.bed.nb.has_disks() {
-            eprintln!("left out: a full disk (mounting a tmpfs isn't allowed)");
             faults.retain(|fault| *fault != Fault::DiskFull);
         }
         while !faults.is_empty() {
@@ -93,6 +92,10 @@ pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
             Line::times(&format!("{}, until a new pod is routed", fault.words(&sizes)), seconds)
         })
         .collect();
+    if !stage.bed.nb.has_disks() {
+        let what = Fault::DiskFull.words(&sizes);
+        lines.push(Line::text(&what, format!("{LEFT_OUT} (mounting a tmpfs isn't allowed)")));
+    }
     lines.push(Line::text(
         "after all of these",
         format!("{} pods left of {}: all agree after {converged:.1} s", churn.live.len(), churn.created),
