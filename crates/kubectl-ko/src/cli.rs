@@ -79,10 +79,14 @@ pub enum Servers {
     Status,
 }
 
-#[derive(Subcommand, Debug, Clone, Copy)]
+#[derive(Subcommand, Debug, Clone)]
 pub enum Ipam {
     /// Compare IP objects, pods' annotations and switch ports; exit code 1 if they differ
-    Check,
+    Check {
+        /// This cluster's id in OVN's external_ids [default: the controller's, else the uid of kube-system]
+        #[arg(long, value_name = "ID")]
+        cluster_id: Option<String>,
+    },
 }
 
 #[derive(Subcommand, Debug, Clone)]
@@ -112,7 +116,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Ofctl(on) => node::exec(&kubectl, "ovs-ofctl", &on.node, &on.arguments),
         Command::Dpctl(on) => node::exec(&kubectl, "ovs-dpctl", &on.node, &on.arguments),
         Command::Appctl(on) => node::exec(&kubectl, "ovs-appctl", &on.node, &on.arguments),
-        Command::Ipam { what: Ipam::Check } => ipam::check(&kubectl),
+        Command::Ipam { what: Ipam::Check { cluster_id } } => ipam::check(&kubectl, cluster_id.as_deref()),
         Command::Brake { what: Brake::Release { vpc } } => release(&kubectl, vpc),
     }
 }

@@ -145,6 +145,24 @@ fn words(container: &Value) -> impl Iterator<Item = &str> {
     lists.flatten().filter_map(Value::as_str)
 }
 
+/// The value of a flag of the controller's Deployment; `None` if it has none, or there is no Deployment.
+pub fn controller_flag(kubectl: &Kubectl, flag: &str) -> Result<Option<String>> {
+    let found = kubectl.try_json(&["get", "deployment", "-n", NAMESPACE, "kube-ovn-controller"])?;
+    Ok(found.ok().and_then(|deployment| flag_of(&deployment, flag)))
+}
+
+fn flag_of(deployment: &Value, flag: &str) -> Option<String> {
+    let containers = deployment["spec"]["template"]["spec"]["containers"].as_array()?;
+    containers.iter().find_map(|container| {
+        let variable = |name: &str| {
+            let all = container["env"].as_array()?;
+            Some(all.iter().find(|v| v["name"] == name)?["value"].as_str()?.to_owned())
+        };
+        let words = ["command", "args"].iter().filter_map(|key| container[key].as_array()).flatten();
+        flag_value(words.filter_map(Value::as_str), flag).map(|value| expand(&value, &variable))
+    })
+}
+
 fn from_deployment(deployment: &Value, database: Database) -> Result<Vec<String>> {
     let containers =
         deployment["spec"]["template"]["spec"]["containers"].as_array().map_or(&[][..], Vec::as_slice);
@@ -348,6 +366,14 @@ mod tests {
     fn a_deployment_without_one_is_an_error_that_names_it() {
         let error = from_deployment(&deployment(json!({})), Database::Nb).unwrap_err().to_string();
         assert!(error.contains("kube-ovn-controller") && error.contains("--ovn-nb-addr"), "{error}");
+    }
+
+    #[test]
+    fn a_flag_of_the_controller() {
+        let d =
+            deployment(json!({ "args": ["--cluster-id=$(ID)"], "env": [{ "name": "ID", "value": "b" }] }));
+        assert_eq!(flag_of(&d, "--cluster-id").as_deref(), Some("b"));
+        assert_eq!(flag_of(&d, "--other"), None);
     }
 
     #[test]

@@ -109,6 +109,9 @@ fn ipam_check_finds_what_differs() -> Result<()> {
     bed.api.apply(&format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: u, namespace: default, annotations: {{ovn.kubernetes.io/allocated: 'true', ovn.kubernetes.io/ip_address: 10.16.0.2, ovn.kubernetes.io/mac_address: '{mac}'}}}}\nspec: {{nodeName: host1, containers: [{{name: c, image: none}}]}}\n"
     ))?;
+    bed.api.apply(
+        "apiVersion: kubeovn.io/v1\nkind: Subnet\nmetadata: {name: ovn-default}\nspec: {cidrBlock: 10.16.0.0/16}\n",
+    )?;
     bed.nb.ctl(&["ls-add", "ovn-default", "--", "lsp-add", "ovn-default", "u.default"])?;
     bed.nb.ctl(&["lsp-set-addresses", "u.default", &format!("{mac} 10.16.0.2")])?;
     let ids = [
@@ -125,6 +128,67 @@ fn ipam_check_finds_what_differs() -> Result<()> {
     let bad = bed.ko(&["ipam", "check"])?;
     assert_eq!(bad.status.code(), Some(1));
     assert!(text(&bad).contains("ip/u.default: the switch port has"), "{}", text(&bad));
+    bed.nb.ctl(&["lsp-set-addresses", "u.default", &format!("{mac} 10.16.0.2")])?;
+
+    // Somebody's port takes the same address; the network that stands is another.
+    bed.nb.ctl(&[
+        "lsp-add",
+        "ovn-default",
+        "x",
+        "--",
+        "lsp-set-addresses",
+        "x",
+        "02:00:00:00:00:01 10.16.0.2",
+    ])?;
+    bed.nb.ctl(&["lr-add", "ovn-cluster"])?;
+    bed.nb.ctl(&[
+        "lrp-add",
+        "ovn-cluster",
+        "ovn-cluster-ovn-default",
+        "02:00:00:00:00:02",
+        "10.17.0.1/16",
+    ])?;
+    let owner = "external_ids:tombolo.io/owner=\"subnet/ovn-default\"";
+    bed.nb.ctl(&["set", "Logical_Router_Port", "ovn-cluster-ovn-default", &ids[0], owner])?;
+    let bad = text(&bed.ko(&["ipam", "check"])?);
+    for line in [
+        "port/u.default: 10.16.0.2 on switch ovn-default is also on port/x\n",
+        "ip/u.default: 10.16.0.2 is outside of subnet ovn-default, which has 10.17.0.0/16\n",
+        "1 IP objects, 1 pods, 1 switch ports: 2 differences",
+    ] {
+        assert!(bad.contains(line), "{bad}");
+    }
+
+    // Rows are known by the cluster's id: said here, or to the controller.
+    let other = text(&bed.ko(&["ipam", "check", "--cluster-id=other"])?);
+    assert!(other.contains("ip/u.default: the switch port of that name isn't this cluster's"), "{other}");
+    bed.nb.ctl(&["set", "Logical_Switch_Port", "u.default", "external_ids:tombolo.io/cluster=other"])?;
+    let left = "external_ids:tombolo.io/owner=\"pod/default/left\"";
+    bed.nb.ctl(&["lsp-add", "ovn-default", "left.default"])?;
+    bed.nb.ctl(&[
+        "set",
+        "Logical_Switch_Port",
+        "left.default",
+        "external_ids:tombolo.io/cluster=other",
+        left,
+    ])?;
+    let patch = r#"[{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--cluster-id=other"}]"#;
+    bed.api.kubectl(&[
+        "-n",
+        "kube-system",
+        "patch",
+        "deployment",
+        "kube-ovn-controller",
+        "--type=json",
+        "-p",
+        patch,
+    ])?;
+    let left = text(&bed.ko(&["ipam", "check"])?);
+    assert!(
+        left.contains("port/left.default: belongs to pod/default/left, but there is no IP object"),
+        "{left}"
+    );
+    assert!(left.contains("1 IP objects, 1 pods, 2 switch ports: "), "{left}");
     Ok(())
 }
 

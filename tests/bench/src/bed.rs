@@ -199,7 +199,7 @@ impl<D: Northbound> Bed<D> {
     /// as there should be, each with one IP object beside those of `nodes` nodes. (invariant 5)
     pub fn agree(&self, pods: usize, nodes: usize) -> Result<()> {
         eventually("IP objects, pods and ports to agree", PATIENCE, || {
-            let report = ipam::report(&self.kubectl)?;
+            let report = ipam::report(&self.kubectl, None)?;
             if !report.differences.is_empty() {
                 let all: Vec<&str> = report.differences.iter().map(String::as_str).collect();
                 bail!("{} differences:\n{}", all.len(), all[..all.len().min(20)].join("\n"));
