@@ -1,21 +1,16 @@
-//! `cargo xtask bench`: builds the controller and the benchmark and runs the latter, which finds the former beside it.
+//! `cargo xtask bench`: builds the controller and the benchmark as they ship, for release, and runs the latter, which
+//! finds the former beside it.
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use tombolo_sandbox::{install, kubernetes_programs, release};
 
 /// Runs the benchmark with these arguments.
 pub fn run(args: &[&str]) -> Result<ExitCode> {
-    tombolo_sandbox::install::ensure(tombolo_sandbox::install::Set::Databases)?;
-    let packages = ["tombolo-controller", "tombolo-tests-bench"];
-    let build = packages.iter().flat_map(|package| ["-p", package]);
-    let status =
-        Command::new(env!("CARGO")).arg("build").args(build).status().context("starting cargo build")?;
-    if !status.success() {
-        bail!("the benchmark was not built");
-    }
-    // All programs of one build lie beside each other, this one too.
-    let program = std::env::current_exe()?.with_file_name("tombolo-bench");
+    install::ensure(install::Set::Databases)?;
+    kubernetes_programs()?;
+    let program = release::packages(&["tombolo-controller", "tombolo-tests-bench"])?.join("tombolo-bench");
     let status = Command::new(&program)
         .args(args)
         .status()

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tombolo_sandbox::progress::Phase;
-use tombolo_sandbox::{images, ours, paths};
+use tombolo_sandbox::{images, ours, paths, release};
 
 /// Builds what changed. Takes no arguments yet.
 ///
@@ -11,7 +11,7 @@ use tombolo_sandbox::{images, ours, paths};
 pub fn run(args: &[&str]) -> Result<()> {
     anyhow::ensure!(args.is_empty(), "cargo xtask image takes no arguments");
     let log = paths::logs().join("image.log");
-    let programs = Phase::run("our programs", &log, ours::build)?;
+    let programs = Phase::run("our programs", &log, release::build)?;
     let all = Phase::run("images", &log, |phase| {
         let mut all = images::base(&ours::images_dir(), phase)?;
         all.push(ours::image(phase, &programs)?);

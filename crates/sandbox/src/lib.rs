@@ -20,6 +20,7 @@ pub mod paths;
 pub mod progress;
 pub mod prove;
 pub mod reach;
+pub mod release;
 pub mod vm;
 
 use std::fs::{self, File, TryLockError};
@@ -108,12 +109,19 @@ pub fn prepare() -> Result<()> {
 }
 
 fn outside_parts() -> Result<(kubernetes::build::Programs, Vec<images::Image>)> {
-    let logs = paths::logs();
-    let programs =
-        Phase::run("kubernetes programs", logs.join("kubernetes-programs.log"), kubernetes::build::ensure)?;
-    let base =
-        Phase::run("base images", logs.join("base-images.log"), |p| images::base(&ours::images_dir(), p))?;
+    let programs = kubernetes_programs()?;
+    let log = paths::logs().join("base-images.log");
+    let base = Phase::run("base images", log, |p| images::base(&ours::images_dir(), p))?;
     Ok((programs, base))
+}
+
+/// Kubernetes' programs, found or built.
+///
+/// # Errors
+/// As [`kubernetes::build::ensure`].
+pub fn kubernetes_programs() -> Result<kubernetes::build::Programs> {
+    let log = paths::logs().join("kubernetes-programs.log");
+    Phase::run("kubernetes programs", log, kubernetes::build::ensure)
 }
 
 fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {

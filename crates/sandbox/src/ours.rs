@@ -1,4 +1,4 @@
-//! This project's programs: building them, their image, and deploying them by the manifests in `deploy/`
+//! This project's programs: their image, and deploying them by the manifests in `deploy/`
 //! as a user would.
 //!
 //! The image's name carries the digest of its content, so deploying what runs already changes nothing,
@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +19,8 @@ use crate::kubernetes::util::symlink;
 use crate::kubernetes::{self, control_plane, kubectl, node};
 use crate::ovn::Database;
 use crate::progress::Phase;
-use crate::{exec, paths};
+use crate::release::workspace;
+use crate::{exec, paths, release};
 
 /// The namespace of our workloads.
 pub const NAMESPACE: &str = "kube-system";
@@ -33,16 +33,8 @@ pub const AGENT: &str = "daemonset/kube-ovn-cni";
 /// The Lease that the leading controller holds.
 pub const LEASE: &str = "tombolo-controller";
 
-const BUILD: Duration = Duration::from_secs(3600);
 const ROLLOUT: Duration = Duration::from_secs(120);
 const READY: Duration = Duration::from_secs(120);
-
-/// The checkout that this program was built from.
-fn workspace() -> PathBuf {
-    // crates/sandbox, two below the root.
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
-}
 
 /// The phases that lead to our network in the running cluster: programs, image, deployment.
 ///
@@ -50,50 +42,9 @@ fn workspace() -> PathBuf {
 /// That of the phase that failed.
 pub fn phases() -> Result<()> {
     let logs = paths::logs();
-    let programs = Phase::run("our programs", logs.join("our-programs.log"), build)?;
+    let programs = Phase::run("our programs", logs.join("our-programs.log"), release::build)?;
     let image = Phase::run("our image", logs.join("our-image.log"), |phase| image(phase, &programs))?;
     Phase::run("deploy", logs.join("deploy.log"), |phase| deploy(phase, &programs, &image))
-}
-
-/// Compiles our programs (what changed of them) and returns where they are.
-///
-/// # Errors
-/// When cargo fails; the phase's log has its output.
-pub fn build(phase: &Phase) -> Result<OurPrograms> {
-    let root = workspace();
-    let target = root.join("target");
-    phase.hint("the compiler says why; what compiled once is kept, so the same command continues");
-    phase.doing("compiling our programs");
-    let mut programs = cargo(&root);
-    programs.args(["-p", "tombolo-controller", "-p", "tombolo-agent", "-p", "tombolo-kubectl-ko"]);
-    exec::check(programs.arg("--target-dir").arg(&target), BUILD, Some(phase.log()))
-        .context("compiling the controller, the agent and kubectl-ko")?;
-
-    phase.doing("compiling the CNI plugin");
-    // Static, since hosts of any distribution start it. A target directory of its own: other flags in the same
-    // one would throw its cache away at each turn. With --target the flags leave build scripts alone.
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let static_target = target.join("plugin-static");
-    let mut plugin = cargo(&root);
-    plugin.args(["-p", "tombolo-cni-plugin", "--profile", "plugin", "--target", &triple]);
-    plugin.arg("--target-dir").arg(&static_target).env("RUSTFLAGS", "-C target-feature=+crt-static");
-    exec::check(&mut plugin, BUILD, Some(phase.log())).context("compiling the CNI plugin")?;
-
-    let debug = target.join("debug");
-    Ok(OurPrograms {
-        controller: debug.join("tombolo-controller"),
-        agent: debug.join("tombolo-agent"),
-        plugin: static_target.join(triple).join("plugin/tombolo-cni"),
-        kubectl_ko: debug.join("kubectl-ko"),
-    })
-}
-
-fn cargo(root: &Path) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--locked"]).current_dir(root);
-    // What `cargo run` sets for this program is not meant for another cargo.
-    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_TARGET_DIR").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    cargo
 }
 
 /// Packs our programs into their image, under `~/.cache/tombolo/images`.

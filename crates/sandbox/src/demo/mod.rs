@@ -115,7 +115,7 @@ fn up() -> Result<()> {
     let logs = &paths::logs();
     let (programs, image) = thread::scope(|scope| {
         let ours = scope.spawn(|| {
-            let programs = Phase::run("our programs", logs.join("our-programs.log"), ours::build)?;
+            let programs = Phase::run("our programs", logs.join("our-programs.log"), crate::release::build)?;
             let image = Phase::run("our image", logs.join("our-image.log"), |p| ours::image(p, &programs))?;
             Ok::<_, anyhow::Error>((programs, image))
         });
