@@ -75,7 +75,7 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// A condition without times; [`set`] fills them in.
+    /// A condition without times; [`set`] fills them in. Its message is on one line, whatever users wrote into it.
     pub fn new(
         type_: &str,
         status: impl Into<ConditionStatus>,
@@ -86,7 +86,7 @@ impl Condition {
             type_: type_.to_owned(),
             status: status.into(),
             reason: reason.into(),
-            message: message.into(),
+            message: crate::text::one_line(&message.into(), crate::text::LONGEST_CONDITION).into_owned(),
             ..Self::default()
         }
     }

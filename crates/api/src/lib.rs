@@ -17,6 +17,7 @@ mod ip;
 pub mod patch;
 mod selector;
 mod subnet;
+pub mod text;
 pub mod validate;
 pub mod views;
 mod vpc;

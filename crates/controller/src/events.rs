@@ -8,17 +8,27 @@ use kube::api::PostParams;
 use kube::core::Request;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tombolo_api::text::one_line;
 use tombolo_engine::Notice;
 use tombolo_engine::io::Kind;
 use tracing::{debug, info};
 
 use crate::errors::chain;
+use crate::lanes::Lanes;
 
-/// Events waiting to be posted; beyond that they are dropped, since they only repeat what conditions say.
+/// Events on their way to the task that posts them; it takes them at once.
 pub const QUEUE: usize = 1024;
+/// Events of one namespace waiting to be posted; beyond that they are dropped, since they only repeat what conditions
+/// say. One tenant's are no reason to drop another's.
+const OF_ONE: usize = 128;
+/// Events waiting to be posted, in all.
+const OF_ALL: usize = 8_192;
+/// Posted at once.
+const AT_ONCE: usize = 4;
 /// Longest message the API takes (Event validation: 1024 bytes).
-const LONGEST: usize = 1024;
+const LONGEST: usize = tombolo_api::text::LONGEST_EVENT;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Posts what comes on `notices` until `stop` is cancelled.
@@ -28,37 +38,59 @@ pub async fn run(
     mut notices: mpsc::Receiver<Notice>,
     stop: CancellationToken,
 ) {
+    let mut waiting = Waiting::default();
+    let mut under_way: JoinSet<()> = JoinSet::new();
     let mut number = 0_u64;
     loop {
-        let notice = tokio::select! {
-            notice = notices.recv() => notice,
-            () = stop.cancelled() => return,
-        };
-        let Some(notice) = notice else { return };
-        number += 1;
-        let namespace = namespace(&notice);
-        let body = event(&notice, &reporter, Timestamp::now(), number).to_string().into_bytes();
-        let path = format!("/api/v1/namespaces/{namespace}/events");
-        let request = match Request::new(path).create(&PostParams::default(), body) {
-            Ok(request) => request,
-            Err(error) => {
-                debug!(%error, "an Event could not be built");
-                continue;
-            }
-        };
-        match tokio::time::timeout(DEADLINE, client.request_text(request)).await {
-            Ok(Ok(_)) => {}
-            // In a namespace that is going away nothing can be created: nobody would look there either.
-            Ok(Err(error)) => {
-                info!(error = %chain(&error), reason = notice.reason, name = notice.name, message = notice.message, "an Event was not posted")
-            }
-            Err(_) => info!(
-                reason = notice.reason,
-                name = notice.name,
-                message = notice.message,
-                "an Event was not posted in time"
-            ),
+        while under_way.len() < AT_ONCE
+            && let Some(notice) = waiting.0.pop()
+        {
+            number += 1;
+            under_way.spawn(post(client.clone(), reporter.clone(), notice, number));
         }
+        tokio::select! {
+            notice = notices.recv() => match notice {
+                Some(notice) => waiting.push(notice),
+                None => return,
+            },
+            Some(_) = under_way.join_next() => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Events that wait to be posted; namespaces take turns.
+#[derive(Debug, Default)]
+struct Waiting(Lanes<Notice>);
+
+impl Waiting {
+    fn push(&mut self, notice: Notice) {
+        let lane = namespace(&notice).to_owned();
+        if self.0.len_of(&lane) >= OF_ONE || self.0.len() >= OF_ALL {
+            debug!(reason = notice.reason, name = notice.name, "too many Events at once: one is dropped");
+            return;
+        }
+        self.0.push(&lane, notice);
+    }
+}
+
+async fn post(client: Client, reporter: String, notice: Notice, number: u64) {
+    let namespace = namespace(&notice);
+    let body = event(&notice, &reporter, Timestamp::now(), number).to_string().into_bytes();
+    let path = format!("/api/v1/namespaces/{namespace}/events");
+    let request = match Request::new(path).create(&PostParams::default(), body) {
+        Ok(request) => request,
+        Err(error) => {
+            debug!(%error, "an Event could not be built");
+            return;
+        }
+    };
+    let (reason, name, message) = (&notice.reason, &notice.name, &notice.message);
+    match tokio::time::timeout(DEADLINE, client.request_text(request)).await {
+        Ok(Ok(_)) => {}
+        // In a namespace that is going away nothing can be created: nobody would look there either.
+        Ok(Err(error)) => info!(error = %chain(&error), reason, name, message, "an Event was not posted"),
+        Err(_) => info!(reason, name, message, "an Event was not posted in time"),
     }
 }
 
@@ -97,7 +129,7 @@ fn event(notice: &Notice, reporter: &str, now: Timestamp, number: u64) -> Value 
         "involvedObject": involved,
         "type": if notice.warning { "Warning" } else { "Normal" },
         "reason": notice.reason,
-        "message": shorten(&notice.message),
+        "message": one_line(&notice.message, LONGEST),
         "source": { "component": "kube-ovn-controller" },
         "reportingComponent": "kube-ovn-controller",
         "reportingInstance": reporter,
@@ -105,17 +137,6 @@ fn event(notice: &Notice, reporter: &str, now: Timestamp, number: u64) -> Value 
         "lastTimestamp": time,
         "count": 1,
     })
-}
-
-fn shorten(message: &str) -> String {
-    if message.len() <= LONGEST {
-        return message.to_owned();
-    }
-    let mut end = LONGEST - '…'.len_utf8();
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &message[..end])
 }
 
 #[cfg(test)]
@@ -147,10 +168,23 @@ mod tests {
     }
 
     #[test]
-    fn long_messages_are_cut_between_characters() {
-        let text = "é".repeat(700);
-        let short = shorten(&text);
-        assert!(short.len() <= LONGEST && short.ends_with('…'), "{}", short.len());
-        assert_eq!(shorten("short"), "short");
+    fn messages_are_one_line_that_the_api_takes() {
+        let notice = Notice { message: format!("a\nb{}", "é".repeat(700)), ..notice() };
+        let event = event(&notice, "me", Timestamp::UNIX_EPOCH, 1);
+        let message = event["message"].as_str().unwrap();
+        assert!(message.len() <= LONGEST && message.starts_with("a\\nb") && message.ends_with('…'));
+    }
+
+    #[test]
+    fn one_tenants_events_drop_no_others() {
+        // invariant 12
+        let mut waiting = Waiting::default();
+        let of = |namespace: &str| Notice { kind: Kind::Pod, namespace: namespace.to_owned(), ..notice() };
+        for _ in 0..10_000 {
+            waiting.push(of("big"));
+        }
+        waiting.push(of("small"));
+        let order: Vec<String> = (0..2).filter_map(|_| waiting.0.pop()).map(|it| it.namespace).collect();
+        assert_eq!((order, waiting.0.len()), (vec!["big".to_owned(), "small".to_owned()], OF_ONE - 1));
     }
 }

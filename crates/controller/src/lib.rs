@@ -10,6 +10,7 @@ pub mod errors;
 pub mod events;
 pub mod flags;
 pub mod knowledge;
+mod lanes;
 pub mod lease;
 pub mod metrics;
 pub mod nb;

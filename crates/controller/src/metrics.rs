@@ -90,6 +90,7 @@ impl Collector for EngineCollector {
                 stats.restored,
             ),
             ("malformed_objects", "Objects that could not be decoded", stats.malformed),
+            ("writes_without_effect", "Writes that the API server took and that changed nothing", stats.vain_writes),
         ] {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(
@@ -108,6 +109,16 @@ impl Collector for EngineCollector {
                 stats.fought,
             ),
             ("waiting_objects", "Objects waiting to be planned", health.dirty as u64),
+            (
+                "unchanged_objects",
+                "Objects that stay as they are whatever is written: an old CRD, or finalizers of others",
+                stats.unchanged,
+            ),
+            (
+                "waiting_for_address_objects",
+                "Objects that wait for a free address",
+                stats.waiting_for_address,
+            ),
             (
                 "brake_holding",
                 "Whether the delete brake holds deletions back",

@@ -3,7 +3,6 @@
 //! Decides how a write becomes a request, which of those that wait goes first, and what an error means for the
 //! engine. Doesn't retry: whether the same write still makes sense is the engine's business.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use tombolo_engine::{Event, Object, Verb, Write, WriteError};
 use tracing::debug;
 
 use crate::errors::chain;
+use crate::lanes::Lanes;
 use crate::metrics::Metrics;
 use crate::watch::{ApiServer, held_by_finalizers};
 
@@ -95,26 +95,38 @@ pub async fn run(
     }
 }
 
-/// Writes that wait for their turn.
+/// Writes that wait for their turn. Namespaces take turns; what belongs to none is a lane of its own.
 #[derive(Debug, Default)]
 struct Waiting {
     /// What a pod or a node needs to start is complete with it. In a burst, those that are nearly done are finished
     /// before others begin: that takes no longer for the last one, and half as long for most.
-    last_steps: VecDeque<Write>,
+    last_steps: Lanes<Write>,
     /// Everything else.
-    others: VecDeque<Write>,
+    others: Lanes<Write>,
+}
+
+/// Whose a write is: the namespace of the pod in the end, also where the object has none.
+fn lane(write: &Write) -> &str {
+    match (write.kind, &write.verb) {
+        (Kind::Ip, Verb::Create(object)) => object["spec"]["namespace"].as_str().unwrap_or_default(),
+        // `<pod>.<namespace>`; a namespace has no dots.
+        (Kind::Ip, _) => write.name.rsplit_once('.').map_or("", |(_, namespace)| namespace),
+        (Kind::Namespace, _) => &write.name,
+        _ => &write.namespace,
+    }
 }
 
 impl Waiting {
     fn push(&mut self, write: Write) {
-        match (write.kind, &write.verb) {
-            (Kind::Pod | Kind::Node, Verb::MergePatch { .. }) => self.last_steps.push_back(write),
-            _ => self.others.push_back(write),
-        }
+        let lanes = match (write.kind, &write.verb) {
+            (Kind::Pod | Kind::Node, Verb::MergePatch { .. }) => &mut self.last_steps,
+            _ => &mut self.others,
+        };
+        lanes.push(&lane(&write).to_owned(), write);
     }
 
     fn pop(&mut self) -> Option<Write> {
-        self.last_steps.pop_front().or_else(|| self.others.pop_front())
+        self.last_steps.pop().or_else(|| self.others.pop())
     }
 }
 
@@ -293,11 +305,29 @@ mod tests {
             (4, Kind::Ip, Verb::Delete),
             (5, Kind::Node, patch()),
         ] {
+            // All in one lane.
             let (namespace, name) = (String::new(), "n".to_owned());
             waiting.push(Write { id, kind, namespace, name, uid: None, verb });
         }
         let order: Vec<u64> = std::iter::from_fn(|| waiting.pop()).map(|write| write.id).collect();
         assert_eq!(order, [3, 5, 1, 2, 4]);
+    }
+
+    #[test]
+    fn ten_thousand_writes_of_one_namespace_are_one_turn_before_anothers() {
+        // invariant 12
+        let mut waiting = Waiting::default();
+        let write = |id, name: &str, verb| {
+            Write { id, kind: Kind::Ip, namespace: String::new(), name: name.to_owned(), uid: None, verb }
+        };
+        let create = |namespace: &str| Verb::Create(serde_json::json!({ "spec": { "namespace": namespace } }));
+        for id in 0..10_000 {
+            waiting.push(write(id, &format!("p{id}.big"), create("big")));
+        }
+        waiting.push(write(20_000, "p.small", create("small")));
+        waiting.push(write(20_001, "q.small", Verb::Delete));
+        let order: Vec<u64> = (0..5).filter_map(|_| waiting.pop()).map(|write| write.id).collect();
+        assert_eq!(order, [0, 20_000, 1, 20_001, 2]);
     }
 
     #[test]

@@ -87,6 +87,18 @@ pub enum Refusal {
         /// How many.
         count: usize,
     },
+    /// The row hangs on a row of somebody else's, where no version of ours put it.
+    #[error(
+        "row {uuid} of the northbound table {table} hangs on {parent}, which is not ours; take it out there by hand"
+    )]
+    HangsOnForeign {
+        /// The table.
+        table: &'static str,
+        /// The row.
+        uuid: Uuid,
+        /// What it hangs on.
+        parent: String,
+    },
     /// Rows of others of our owners hang on the row: they go first, each with its own owner.
     #[error("{name} in the northbound table {table} is still used by {user} and goes after it")]
     InUse {
@@ -119,6 +131,13 @@ pub fn diff(replica: &Replica, cluster: &ClusterId, owner: &Owner, desired: &Row
             Some(present) => {
                 if nb::ownership(cluster, present) != Ownership::Ours(owner.clone()) {
                     return Err(Refusal::NotOurs { table: row.table, uuid: row.uuid });
+                }
+                if let Some(edge) = &row.edge {
+                    // A row that moves leaves the place where it was, in the same transaction.
+                    let marked = present.key("external_ids", PARENT_KEY);
+                    if marked != Some(edge.parent.to_string().as_str()) {
+                        leave(replica, cluster, &mut group, edge, row.uuid);
+                    }
                 }
                 update(&mut group, row, present);
             }
@@ -233,6 +252,14 @@ fn update(group: &mut Group, desired: &DesiredRow, present: &Row) {
                 if !differing.is_empty() {
                     mutations.extend(Mutation::set_keys(column, differing));
                 }
+                let stale: Vec<&str> = value
+                    .string_entries()
+                    .map(|(key, _)| key)
+                    .filter(|key| nb::is_own_key(desired.table, column, key) && !keys.contains_key(*key))
+                    .collect();
+                if !stale.is_empty() {
+                    mutations.push(Mutation::delete(column, Datum::set_of_strings(stale)));
+                }
             }
             Managed::Whole(_) | Managed::Initial(_) => {}
         }
@@ -266,6 +293,32 @@ fn connect(
     Ok(())
 }
 
+/// The rows of a table whose column of references holds a row. Looks at each of them, so it is for rows that have lost or
+/// changed their mark, and not for the path of an event.
+fn holders<'a>(
+    replica: &'a Replica,
+    table: &'a str,
+    column: &'a str,
+    child: Uuid,
+) -> impl Iterator<Item = (Uuid, &'a Row)> {
+    let holds = move |row: &Row| row.get(column).is_some_and(|column| column.contains_uuid(child));
+    replica.rows(table).map(|(uuid, row)| (uuid, &**row)).filter(move |(_, row)| holds(row))
+}
+
+/// Whether a row of ours may have been hung on this one by us: on our own, and on routers of others (invariant 1).
+fn is_place_of_ours(cluster: &ClusterId, table: &str, row: &Row) -> bool {
+    table == table::ROUTER || nb::ownership(cluster, row) != Ownership::Foreign
+}
+
+/// Takes the edges of a row away that lead from anywhere but where it is to hang.
+fn leave(replica: &Replica, cluster: &ClusterId, group: &mut Group, edge: &Edge, child: Uuid) {
+    for (parent, row) in holders(replica, edge.table, edge.column, child) {
+        if parent != edge.parent && is_place_of_ours(cluster, edge.table, row) {
+            group.ops.push(Op::remove_edge(edge.table, parent, edge.column, child));
+        }
+    }
+}
+
 /// Takes away a stale row of the owner: of a table that isn't a root, its edge; the database then drops the
 /// row itself.
 fn remove(
@@ -291,9 +344,21 @@ fn remove(
                 .row(parent_table, parent)
                 .is_some_and(|row| row.get(column).is_some_and(|column| column.contains_uuid(uuid)))
         };
-        if let Some(parent) = parent.filter(holds) {
+        let mut parents: Vec<Uuid> = parent.filter(holds).into_iter().collect();
+        if parents.is_empty() {
+            // The mark was lost, or an older version moved the row and left an edge behind.
+            for (parent, holder) in holders(replica, parent_table, column, uuid) {
+                if !is_place_of_ours(cluster, parent_table, holder) {
+                    let name = holder.str("name").unwrap_or_default();
+                    let parent = format!("{name:?} of the table {parent_table}");
+                    return Err(Refusal::HangsOnForeign { table, uuid, parent });
+                }
+                parents.push(parent);
+            }
+        }
+        if !parents.is_empty() {
             group.guards.extend(untouched);
-            group.ops.push(Op::remove_edge(parent_table, parent, column, uuid));
+            group.ops.extend(parents.into_iter().map(|it| Op::remove_edge(parent_table, it, column, uuid)));
             group.deletes += 1;
         }
         return Ok(());

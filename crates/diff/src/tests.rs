@@ -192,10 +192,7 @@ fn a_taken_name_is_refused_with_its_holder() {
 fn a_child_is_made_with_its_edge_and_goes_by_it() {
     // invariant 1: on the parent one value is moved, whatever else is in the column
     let (mut nb, owner) = (replica(), Owner::pod("a", "p"));
-    let edge = Edge { table: table::SWITCH, parent: SWITCH, column: "ports" };
-    let mut row = desired(table::SWITCH_PORT, PORT, &owner, &[("name", text("p.a"))]);
-    row.edge = Some(edge);
-    let wanted = rows([row]);
+    let wanted = wanted_on(&owner, SWITCH);
     assert_eq!(run(&nb, &owner, &wanted), Err(Refusal::NoParent { table: table::SWITCH, uuid: SWITCH }));
     nb.put(table::SWITCH, SWITCH, Some(named("s").with("ports", Datum::uuid(Uuid::from_u128(77)))));
     let group = run(&nb, &owner, &wanted).unwrap();
@@ -220,10 +217,8 @@ fn an_edge_that_somebody_took_away_is_put_back() {
     let (mut nb, owner) = (replica(), Owner::pod("a", "p"));
     nb.put(table::SWITCH, SWITCH, Some(named("s")));
     nb.put(table::SWITCH_PORT, PORT, Some(port(&owner, SWITCH)));
-    let mut row = desired(table::SWITCH_PORT, PORT, &owner, &[("name", text("p.a"))]);
-    row.edge = Some(Edge { table: table::SWITCH, parent: SWITCH, column: "ports" });
     assert_eq!(
-        run(&nb, &owner, &rows([row])).unwrap().ops,
+        run(&nb, &owner, &wanted_on(&owner, SWITCH)).unwrap().ops,
         [Op::add_edge(table::SWITCH, SWITCH, "ports", PORT)]
     );
 }
@@ -281,4 +276,105 @@ fn links_are_made_on_rows_of_ours_only() {
     let group = run(&nb, &pod, &wanted).unwrap();
     assert_eq!(group.ops, [Op::add_edge(table::PORT_GROUP, GROUP, "ports", PORT)]);
     assert_eq!(group.guards, [Op::require_row(table::PORT_GROUP, GROUP)]);
+}
+
+const OTHER: Uuid = Uuid::from_u128(9);
+
+fn with_ports(row: Row, ports: &[Uuid]) -> Row {
+    row.with("ports", Datum::set_of_uuids(ports.iter().copied()))
+}
+
+/// A pod's port as it is wanted on a switch.
+fn wanted_on(owner: &Owner, parent: Uuid) -> Rows {
+    let mut row = desired(table::SWITCH_PORT, PORT, owner, &[("name", text("p.a"))]);
+    let mut ids = cluster().marks(owner);
+    ids.insert(PARENT_KEY.to_owned(), parent.to_string());
+    row.columns.insert("external_ids", Managed::Keys(ids));
+    row.edge = Some(Edge { table: table::SWITCH, parent, column: "ports" });
+    rows([row])
+}
+
+#[test]
+fn a_row_that_moves_leaves_its_former_parent() {
+    let (mut nb, owner) = (replica(), Owner::pod("a", "p"));
+    let (s, t) = (Owner::subnet("s"), Owner::subnet("t"));
+    nb.put(table::SWITCH, SWITCH, Some(with_ports(ours("s", &s), &[PORT])));
+    nb.put(table::SWITCH, OTHER, Some(ours("t", &t)));
+    nb.put(table::SWITCH_PORT, PORT, Some(port(&owner, SWITCH)));
+    let group = run(&nb, &owner, &wanted_on(&owner, OTHER)).unwrap();
+    assert!(group.ops.contains(&Op::remove_edge(table::SWITCH, SWITCH, "ports", PORT)), "{group:?}");
+    assert!(group.ops.contains(&Op::add_edge(table::SWITCH, OTHER, "ports", PORT)));
+    assert_eq!(group.deletes, 0);
+    // Where it hangs is found through the database, whatever the mark says.
+    nb.put(table::SWITCH_PORT, PORT, Some(port(&owner, GROUP)));
+    let group = run(&nb, &owner, &wanted_on(&owner, OTHER)).unwrap();
+    assert!(group.ops.contains(&Op::remove_edge(table::SWITCH, SWITCH, "ports", PORT)), "{group:?}");
+    // In place: nothing is searched for, nothing is done.
+    assert!(run(&nb, &owner, &wanted_on(&owner, SWITCH)).unwrap().ops.iter().all(|op| !matches!(
+        op,
+        Op::Mutate { table: table::SWITCH, .. }
+    )));
+}
+
+#[test]
+fn a_switch_of_others_is_not_touched_by_a_move() {
+    // invariant 1
+    let (mut nb, owner) = (replica(), Owner::pod("a", "p"));
+    nb.put(table::SWITCH, SWITCH, Some(with_ports(named("neutron-x"), &[PORT])));
+    nb.put(table::SWITCH, OTHER, Some(ours("t", &Owner::subnet("t"))));
+    nb.put(table::SWITCH_PORT, PORT, Some(port(&owner, SWITCH)));
+    let group = run(&nb, &owner, &wanted_on(&owner, OTHER)).unwrap();
+    assert!(group.ops.iter().all(|op| op.target() != Some(SWITCH)), "{group:?}");
+    // It can't go from there either, and that is said.
+    nb.put(table::SWITCH_PORT, PORT, Some(ours("p.a", &owner)));
+    let refusal = run(&nb, &owner, &Rows::none()).unwrap_err();
+    assert!(matches!(refusal, Refusal::HangsOnForeign { .. }) && refusal.to_string().contains("neutron-x"));
+}
+
+#[test]
+fn a_row_that_lost_its_mark_is_found_by_its_edge() {
+    let (mut nb, owner) = (replica(), Owner::pod("a", "p"));
+    nb.put(table::SWITCH, SWITCH, Some(with_ports(ours("s", &Owner::subnet("s")), &[PORT])));
+    nb.put(table::SWITCH_PORT, PORT, Some(ours("p.a", &owner)));
+    let group = run(&nb, &owner, &Rows::none()).unwrap();
+    assert_eq!(group.ops, [Op::remove_edge(table::SWITCH, SWITCH, "ports", PORT)]);
+    assert_eq!(group.deletes, 1);
+    // It stays where it is wanted, and gets its mark back.
+    let group = run(&nb, &owner, &wanted_on(&owner, SWITCH)).unwrap();
+    assert!(group.ops.iter().all(|op| op.target() == Some(PORT)) && !group.is_empty(), "{group:?}");
+    // Our port on a router of others is our edge there.
+    let port = Uuid::from_u128(10);
+    nb.put(table::ROUTER, ROUTER, Some(with_ports(named("neutron-r"), &[port, OTHER])));
+    let subnet = Owner::subnet("s2");
+    nb.put(table::ROUTER_PORT, port, Some(ours("r-s2", &subnet)));
+    let group = run(&nb, &subnet, &Rows::none()).unwrap();
+    assert_eq!(group.ops, [Op::remove_edge(table::ROUTER, ROUTER, "ports", port)]);
+}
+
+#[test]
+fn keys_that_only_we_write_go_when_they_are_wanted_no_more() {
+    // invariant 1: and no other key does
+    let (mut nb, owner) = (replica(), Owner::pod("a", "p"));
+    let mut ids = cluster().marks(&owner);
+    ids.extend(
+        [("ls", "s"), ("tombolo.io/old", "1"), ("neutron:revision_number", "2"), ("theirs", "3")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned())),
+    );
+    let options = Datum::map_of_strings([
+        ("requested-chassis", "host1"),
+        ("iface-id-ver", "u"),
+        ("mcast_flood", "true"),
+    ]);
+    let row = named("p.a").with("external_ids", Datum::map_of_strings(ids)).with("options", options);
+    nb.put(table::SWITCH_PORT, PORT, Some(row));
+    let keys = Managed::Keys(BTreeMap::from([("iface-id-ver".to_owned(), "u".to_owned())]));
+    let wanted = rows([desired(table::SWITCH_PORT, PORT, &owner, &[("options", keys)])]);
+    let group = run(&nb, &owner, &wanted).unwrap();
+    let gone = |column, keys: &[&str]| Mutation::delete(column, Datum::set_of_strings(keys.iter().copied()));
+    let all = [gone("external_ids", &["ls", "tombolo.io/old"]), gone("options", &["requested-chassis"])];
+    assert_eq!(group.ops, [Op::mutate(table::SWITCH_PORT, PORT, all)]);
+    // A column that the plan says nothing of is nobody's business here.
+    let wanted = rows([desired(table::SWITCH_PORT, PORT, &owner, &[])]);
+    let group = run(&nb, &owner, &wanted).unwrap();
+    assert_eq!(group.ops, [Op::mutate(table::SWITCH_PORT, PORT, [gone("external_ids", &["ls", "tombolo.io/old"])])]);
 }

@@ -23,6 +23,9 @@ const LONGEST: Millis = 300_000;
 /// with five restorations in a row each time.
 const PEACE: Millis = 900_000;
 
+/// So many writes are remembered, at most.
+const REMEMBERED: usize = 16_384;
+
 /// What should stand, as a number: equal for equal rows and, for all that matters here, for no others.
 pub fn fingerprint(replica: &Replica, rows: &Rows) -> u64 {
     struct Text(DefaultHasher);
@@ -99,16 +102,34 @@ impl Fights {
         } else {
             self.fought.remove(owner);
         }
+        // Pods come and go by the thousand: the oldest are at peace, as far as one can remember. A fight is remembered.
+        while self.order.len() > REMEMBERED {
+            if let Some((at, owner)) = self.order.pop_front() {
+                self.forget(&owner, at, false);
+            }
+        }
         restored > 0
+    }
+
+    fn forget(&mut self, owner: &Owner, at: Millis, fought_too: bool) {
+        let is_last = self.written.get(owner).is_some_and(|written| written.at == at);
+        if is_last && (fought_too || !self.fought.contains(owner)) {
+            self.written.remove(owner);
+            self.fought.remove(owner);
+        }
     }
 
     /// Forgets what has been at peace for long enough.
     pub fn expire(&mut self, now: Millis) {
         while let Some((at, owner)) = self.order.pop_front_if(|(at, _)| *at + PEACE <= now) {
-            if self.written.get(&owner).is_some_and(|written| written.at == at) {
-                self.written.remove(&owner);
-                self.fought.remove(&owner);
-            }
+            self.forget(&owner, at, true);
+        }
+        // Those whose place in the order was given up.
+        let over = |owner: &&Owner| self.written.get(*owner).is_none_or(|written| written.at + PEACE <= now);
+        let over: Vec<Owner> = self.fought.iter().filter(over).cloned().collect();
+        for owner in over {
+            self.written.remove(&owner);
+            self.fought.remove(&owner);
         }
     }
 
@@ -191,6 +212,24 @@ mod tests {
         assert_eq!((fights.count(), fights.next_end()), (0, None));
         assert!(!write(&mut fights, 7, end));
         assert!(fights.written.len() == 1 && fights.order.len() == 1);
+    }
+
+    #[test]
+    fn churn_is_forgotten_and_a_fight_is_not() {
+        let mut fights = Fights::default();
+        for _ in 0..10 {
+            write(&mut fights, 7, 0);
+        }
+        for number in 0..100_000 {
+            let pod = Owner::pod("n", &number.to_string());
+            fights.writing(&pod, 1);
+            fights.done(&pod, 1);
+        }
+        assert!(fights.written.len() <= REMEMBERED + 1 && fights.order.len() <= REMEMBERED);
+        assert_eq!(fights.count(), 1);
+        assert!(fights.wait(&owner(), 7, 1).is_some());
+        fights.expire(PEACE);
+        assert_eq!(fights.count(), 0);
     }
 
     #[test]

@@ -8,14 +8,18 @@
 pub mod fence;
 mod fights;
 pub mod io;
+mod queue;
 mod sources;
 mod stats;
 mod step;
+mod vain;
+mod waiters;
 mod watch;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use tombolo_api::text;
 use tombolo_diff::brake::Brake;
 use tombolo_ovsdb::{Replica, Retry, TxnError, TxnErrorKind, TxnReply, Uuid};
 use tombolo_plan::nb::Ownership;
@@ -28,7 +32,10 @@ pub use io::{
 pub use stats::{Health, Stats};
 
 use fights::Fights;
+use queue::Queue;
 use sources::Sources;
+use vain::Vain;
+use waiters::Waiters;
 use work::Work;
 
 /// How long the replica may be stale before the lease is given up (invariant 6).
@@ -37,6 +44,9 @@ const STALE_LIMIT: Millis = 10_000;
 const REPORT_DELAY: Millis = 1_000;
 /// First pause after a failure.
 const PAUSE: Millis = 100;
+/// So many owners are planned in one turn; then whatever else happened comes first (a lost lease, a question of the API
+/// server's). At 25 to 50 µs for each that is some 20 ms.
+const TURN: usize = 512;
 /// How long a refused owner waits before it is looked at again without a cause.
 const REFUSED_PAUSE: Millis = 30_000;
 
@@ -101,7 +111,13 @@ pub struct Engine {
     busy_objects: BTreeMap<ObjectKey, Busy>,
     commit: Option<Commit>,
     /// Owners with rows to write that wait until the transaction under way is done.
-    after_commit: BTreeSet<Owner>,
+    after_commit: Queue,
+    /// Those who found no address.
+    waiters: Waiters,
+    /// Writes that had no effect.
+    vain: Vain,
+    /// Since when a turn has been over with work left.
+    more_since: Option<Millis>,
     /// After a batch failed: the parts to be tried one by one.
     parts: VecDeque<BTreeSet<Owner>>,
     brake: Brake,
@@ -110,8 +126,13 @@ pub struct Engine {
     absent: BTreeSet<Owner>,
     /// Rows of others, and owners of ours that want their names.
     taken: BTreeMap<Uuid, BTreeSet<Owner>>,
+    /// For which of them each owner waits.
+    wants_name_of: HashMap<Owner, Uuid>,
     fights: Fights,
-    said: HashMap<Owner, BTreeSet<Problem>>,
+    /// What was said of each owner, as numbers: the texts may be long.
+    said: HashMap<Owner, BTreeSet<u64>>,
+    /// Kinds whose CRD was said to be old.
+    old_crds: BTreeSet<Kind>,
     next_id: u64,
     out: Vec<Effect>,
     stats: Stats,
@@ -136,14 +157,19 @@ impl Engine {
             writes: HashMap::new(),
             busy_objects: BTreeMap::new(),
             commit: None,
-            after_commit: BTreeSet::new(),
+            after_commit: Queue::default(),
+            waiters: Waiters::default(),
+            vain: Vain::default(),
+            more_since: None,
             parts: VecDeque::new(),
             brake: Brake::default(),
             held: BTreeSet::new(),
             absent: BTreeSet::new(),
             taken: BTreeMap::new(),
+            wants_name_of: HashMap::new(),
             fights: Fights::default(),
             said: HashMap::new(),
+            old_crds: BTreeSet::new(),
             next_id: 0,
             out: Vec::new(),
             stats: Stats::default(),
@@ -182,6 +208,8 @@ impl Engine {
             _ => self.stale_since.map(|since| since + STALE_LIMIT),
         };
         let timer = match self.lead {
+            // The turn was over before the work was: at once.
+            Lead::Leading(_) if self.more_since.is_some() && self.is_informed() => self.more_since,
             // What else keeps the epoch from being taken ends with an event.
             Lead::Held(from) if self.is_informed() && self.commit.is_none() => Some(from),
             _ if self.is_active() => self.work.next_timer().into_iter().chain(self.fights.next_end()).min(),
@@ -221,9 +249,23 @@ impl Engine {
         for owner in dirty.soon {
             self.work.add_at(owner, now + REPORT_DELAY);
         }
-        for subnet in dirty.freed {
-            self.work.unblock(&Owner::subnet(&subnet));
+        for subnet in dirty.grown {
+            for owner in self.waiters.grown(&subnet) {
+                self.work.add(owner);
+            }
         }
+        for (subnet, addresses) in dirty.freed {
+            for owner in self.waiters.freed(&subnet, &addresses) {
+                self.work.add(owner);
+            }
+        }
+    }
+
+    /// Whether [`Engine::poll`] left work for the next turn: it is to be called again as soon as what happened meanwhile was
+    /// handed over.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.more_since.is_some()
     }
 
     /// What is to be done now.
@@ -237,11 +279,15 @@ impl Engine {
         if may_take && self.is_informed() && self.commit.is_none() {
             self.take_epoch();
         }
+        self.more_since = None;
         if self.is_active() {
             self.fights.expire(now);
             self.stats.fought = self.fights.count() as u64;
             self.work.tick(now);
             self.run(now);
+            self.stats.vain_writes = self.vain.writes;
+            self.stats.unchanged = self.vain.count() as u64;
+            self.stats.waiting_for_address = self.waiters.len() as u64;
             let waits = !self.parts.is_empty() || !self.after_commit.is_empty();
             let under_way = self.commit.is_some() || !self.writes.is_empty();
             if self.work.is_at_rest() && !under_way && !waits {
@@ -266,7 +312,13 @@ impl Engine {
     }
 
     fn log(&mut self, warning: bool, message: impl Into<String>) {
-        self.out.push(Effect::Log { warning, message: message.into() });
+        let message = text::one_line(&message.into(), text::LONGEST_LINE).into_owned();
+        self.out.push(Effect::Log { warning, message });
+    }
+
+    fn notify(&mut self, mut notice: Notice) {
+        notice.message = text::one_line(&notice.message, text::LONGEST_EVENT).into_owned();
+        self.out.push(Effect::Notify(notice));
     }
 
     fn resign(&mut self, reason: &str) {
@@ -281,12 +333,20 @@ impl Engine {
             self.world.release(&owner, &subnet, &ip, &mut Dirty::default());
         }
         self.parts.clear();
-        self.after_commit.clear();
+        self.after_commit = Queue::default();
+        self.waiters = Waiters::default();
+        self.vain.forget();
+        self.more_since = None;
         self.held.clear();
         self.absent.clear();
         self.taken.clear();
+        self.wants_name_of.clear();
         self.fights = Fights::default();
         self.said.clear();
+        self.old_crds.clear();
+        self.brake = Brake::default();
+        // What only a leader knows is no longer true of this process.
+        self.stats.forget_gauges();
         // Writes and a commit under way still end, and are then of no owner's concern. Their objects stay busy:
         // never two writes for one object, not even across leaderships.
         self.term += 1;
@@ -323,9 +383,18 @@ impl Engine {
                 format!("row {uuid} of {table} bears the unknown owner {owner:?}; it is left alone"),
             );
         }
+        // What is older comes first among its kind.
+        let mut owners: Vec<Owner> = owners.into_iter().collect();
+        owners.sort_by_cached_key(|owner| (owner.kind, self.age(owner), owner.name.clone()));
         for owner in owners {
             self.work.add(owner);
         }
+    }
+
+    /// When the owner's object was created; none at all comes first, since its rows are to go.
+    fn age(&self, owner: &Owner) -> Option<i64> {
+        let (kind, ..) = watch::object_of(owner)?;
+        Some(self.held_meta(kind, &owner.name)?.creation_timestamp.as_ref()?.0.as_second())
     }
 
     fn nb(&mut self, now: Millis, event: NbEvent, dirty: &mut Dirty) {
@@ -465,7 +534,7 @@ impl Engine {
             message: format!("OVN's northbound database refuses the rows of {owner}: {why}"),
         };
         self.tell(owner, std::slice::from_ref(&problem));
-        self.report_refusal(owner, &problem);
+        self.report_refusal(now, owner, &problem);
         self.work.state(owner).refused = Some(problem);
         self.work.back_off(owner, now, 1_000);
     }

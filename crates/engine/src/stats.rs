@@ -46,9 +46,20 @@ pub struct Stats {
     pub held: u64,
     /// Gauge: owners whose rows are restored with pauses, since somebody undoes it each time.
     pub fought: u64,
+    /// Writes that the API server took and that had no effect.
+    pub vain_writes: u64,
+    /// Gauge: objects that stay as they are whatever is written: their CRD is too old, or finalizers hold them.
+    pub unchanged: u64,
+    /// Gauge: owners that wait for a free address.
+    pub waiting_for_address: u64,
 }
 
 impl Stats {
+    /// A process that leads no more knows nothing of these.
+    pub(crate) fn forget_gauges(&mut self) {
+        (self.orphans, self.held, self.fought, self.unchanged, self.waiting_for_address) = (0, 0, 0, 0, 0);
+    }
+
     pub(crate) fn failed_commit(&mut self, kind: &'static str) {
         *self.failed_commits.entry(kind).or_default() += 1;
     }

@@ -1,6 +1,7 @@
 //! One owner's step: plan it, and do the first stage that leaves something to do.
 
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 
 use serde_json::json;
 use tombolo_api::annotations::{EPOCH, IP_RESERVED_LABEL, NODE_NAME_LABEL, POD_UID, SUBNET_LABEL};
@@ -12,11 +13,17 @@ use tombolo_plan::world::Dirty;
 use tombolo_plan::{AddressRequest, Intent, Kind, Owner, Plan, Problem, Rows, plan};
 
 use crate::io::{Effect, Millis, Notice, Object, Verb, Write, WriteError};
+use crate::vain::{CRD_TOO_OLD, Sifted};
 use crate::watch::object_of;
-use crate::{Busy, Commit, Engine, Lead, PAUSE, PendingWrite, REFUSED_PAUSE, fence, fights};
+use crate::{
+    Busy, Commit, Engine, Lead, ObjectKey, PAUSE, PendingWrite, REFUSED_PAUSE, TURN, fence, fights,
+};
 
 /// Operations in one transaction, at most: a big entry blocks a RAFT server.
 const MAX_OPS: usize = 500;
+
+/// After so many failures in a row (some six seconds) it is no race.
+const STUBBORN: u32 = 6;
 
 /// What goes into the next transaction.
 #[derive(Default)]
@@ -44,8 +51,9 @@ impl Batch {
 }
 
 impl Engine {
-    /// Runs dirty owners until none is left or a transaction is full.
+    /// Runs dirty owners until none is left, a transaction is full, or the turn is over.
     pub(crate) fn run(&mut self, now: Millis) {
+        let end = self.stats.plans + TURN as u64;
         // A part of a batch that failed goes alone. One that has nothing to write any more makes room for the next.
         while self.commit.is_none()
             && let Some(part) = self.parts.pop_front()
@@ -62,16 +70,23 @@ impl Engine {
         // and not all: a start with many objects would plan each of them for each transaction.
         while self.commit.is_none()
             && !batch.is_full()
-            && let Some(owner) = self.after_commit.pop_first()
+            && self.stats.plans < end
+            && let Some(owner) = self.after_commit.pop()
         {
             self.work.planned(&owner);
             self.step(now, owner, &mut batch);
         }
-        while !batch.is_full() {
+        while !batch.is_full() && self.stats.plans < end {
             let Some(owner) = self.work.next() else { break };
+            self.work.planned(&owner);
             self.step(now, owner, &mut batch);
         }
+        let is_over = self.stats.plans >= end;
         self.send(batch);
+        let waits = self.commit.is_none() && !self.after_commit.is_empty();
+        if is_over && (self.work.pending() > 0 || waits) {
+            self.more_since = Some(now);
+        }
     }
 
     fn send(&mut self, batch: Batch) {
@@ -94,7 +109,9 @@ impl Engine {
     fn step(&mut self, now: Millis, owner: Owner, batch: &mut Batch) {
         self.stats.plans += 1;
         self.after_commit.remove(&owner);
-        let plan = plan(&self.world, &owner);
+        self.waiters.begin(&owner);
+        self.forget_wanted_name(&owner);
+        let mut plan = plan(&self.world, &owner);
         let mut problems = plan.problems.clone();
         problems.extend(self.work.state(&owner).refused.clone());
         if let Some(blocker) = &plan.waits_for {
@@ -104,10 +121,17 @@ impl Engine {
             self.work.add_at(owner.clone(), now + seconds.saturating_mul(1_000));
         }
         self.forget_reservation(now, &owner, &plan);
+        // What had no effect when it was written stands in nobody's way: all else is done.
+        plan.before = self.sift(now, &owner, std::mem::take(&mut plan.before));
+        plan.after = self.sift(now, &owner, std::mem::take(&mut plan.after));
+        let mut got = None;
         if let Some(request) = &plan.address {
-            problems.extend(self.allocate(now, &owner, request));
+            match self.allocate(now, &owner, request) {
+                Ok(subnet) => got = Some(subnet),
+                Err(problem) => problems.push(problem),
+            }
         } else if !plan.before.is_empty() {
-            for intent in plan.before {
+            for intent in std::mem::take(&mut plan.before) {
                 self.write(&owner, intent);
             }
         } else if self.rows_stand(now, &owner, &plan, batch, &mut problems) {
@@ -120,15 +144,53 @@ impl Engine {
                 self.world.seen_deleted.remove(&owner);
                 self.absent.remove(&owner);
             }
-            let deletes = plan.after.iter().any(|intent| intent.verb == Verb::Delete);
-            if !(deletes && self.must_ask(&owner, plan.explained)) {
+            // To take the last finalizer away is to delete.
+            let ends = |intent: &Intent| intent.verb == Verb::Delete || intent.kind == Kind::Ip;
+            if !(plan.after.iter().any(ends) && self.must_ask(&owner, plan.explained)) {
                 for intent in plan.after {
                     self.write(&owner, intent);
                 }
             }
         }
+        if let Some(next) = self.waiters.end(&owner, got.as_deref()) {
+            self.work.add(next);
+        }
+        self.vain.planned(&owner);
+        for (object, problem) in self.vain.problems(&owner) {
+            self.tell_of(&owner, object, &problem);
+            problems.push(problem);
+        }
         self.tell(&owner, &problems);
         self.work.settle(&owner);
+    }
+
+    /// What of these intents is to be written now.
+    fn sift(&mut self, now: Millis, owner: &Owner, intents: Vec<Intent>) -> Vec<Intent> {
+        let mut left = Vec::new();
+        for intent in intents {
+            let key = match intent.kind {
+                Kind::Pod => format!("{}/{}", intent.namespace, intent.name),
+                _ => intent.name.clone(),
+            };
+            let held = self.held_meta(intent.kind, &key).cloned();
+            match self.vain.sift(owner, intent, held.as_ref(), now) {
+                Sifted::Write(intent) => left.push(intent),
+                Sifted::Wait(Some(until)) => self.work.add_at(owner.clone(), until),
+                Sifted::Wait(None) => {}
+            }
+        }
+        left
+    }
+
+    /// It wants nobody's name until that is found again.
+    fn forget_wanted_name(&mut self, owner: &Owner) {
+        let Some(uuid) = self.wants_name_of.remove(owner) else { return };
+        if let Some(owners) = self.taken.get_mut(&uuid) {
+            owners.remove(owner);
+            if owners.is_empty() {
+                self.taken.remove(&uuid);
+            }
+        }
     }
 
     /// Whether the rows are as desired, so that the next stage may come. If not, they are put into the batch or
@@ -155,14 +217,16 @@ impl Engine {
                 let reason = match refusal {
                     Refusal::NameTaken { .. } => "NameTaken",
                     Refusal::NotOurs { .. } => "RowNotOurs",
+                    Refusal::HangsOnForeign { .. } => "HangsOnForeignRow",
                     _ => "HoldsForeignRows",
                 };
                 let problem = Problem { reason: reason.to_owned(), message: refusal.to_string() };
-                self.report_refusal(owner, &problem);
+                self.report_refusal(now, owner, &problem);
                 problems.push(problem);
                 if let Refusal::NameTaken { uuid, .. } = refusal {
                     // Until that row goes or is renamed there is nothing to try.
                     self.taken.entry(uuid).or_default().insert(owner.clone());
+                    self.wants_name_of.insert(owner.clone(), uuid);
                 } else {
                     self.work.add_at(owner.clone(), now + REFUSED_PAUSE);
                 }
@@ -175,7 +239,7 @@ impl Engine {
         let wanted = fights::fingerprint(&self.world.nb, rows);
         if let Some(until) = self.fights.wait(owner, wanted, now) {
             let problem = fights::problem();
-            self.report_refusal(owner, &problem);
+            self.report_refusal(now, owner, &problem);
             problems.push(problem);
             self.work.add_at(owner.clone(), until);
             return false;
@@ -190,11 +254,13 @@ impl Engine {
             }
         }
         if self.commit.is_some() {
-            self.after_commit.insert(owner.clone());
+            self.after_commit.push(owner.clone());
             return false;
         }
-        // Only now, so that whoever waits for its turn is charged once.
-        if group.deletes > 0 && !plan.explained && !self.brake.charge(group.deletes, self.own_rows) {
+        // Only now, so that whoever waits for its turn is charged once. What the API server itself says to be gone is
+        // explained.
+        let explained = plan.explained || self.absent.contains(owner);
+        if group.deletes > 0 && !explained && !self.brake.charge(group.deletes, self.own_rows) {
             self.hold(owner);
             return false;
         }
@@ -208,8 +274,9 @@ impl Engine {
     }
 
     /// Says on the object that its rows can't be written.
-    pub(crate) fn report_refusal(&mut self, owner: &Owner, problem: &Problem) {
-        if let Some(intent) = tombolo_plan::refused(&self.world, owner, problem) {
+    pub(crate) fn report_refusal(&mut self, now: Millis, owner: &Owner, problem: &Problem) {
+        let intents = tombolo_plan::refused(&self.world, owner, problem).into_iter().collect();
+        for intent in self.sift(now, owner, intents) {
             self.write(owner, intent);
         }
     }
@@ -237,7 +304,7 @@ impl Engine {
             );
             let vpc = self.world.config.cluster_router.clone();
             if let Some(uid) = self.held_meta(Kind::Vpc, &vpc).and_then(|meta| meta.uid.clone()) {
-                self.out.push(Effect::Notify(Notice {
+                self.notify(Notice {
                     kind: Kind::Vpc,
                     namespace: String::new(),
                     name: vpc,
@@ -248,7 +315,7 @@ impl Engine {
                         "more rows are to be deleted than any event explains; check that nothing is missing \
                               from the cluster's objects, then run `kubectl ko brake release`"
                             .to_owned(),
-                }));
+                });
             }
         }
         self.held.insert(owner.clone());
@@ -268,8 +335,8 @@ impl Engine {
         }
     }
 
-    /// Chooses an address and persists it. Problems when there is none.
-    fn allocate(&mut self, now: Millis, owner: &Owner, request: &AddressRequest) -> Vec<Problem> {
+    /// Chooses an address and persists it; the Subnet it is in, or why there is none.
+    fn allocate(&mut self, now: Millis, owner: &Owner, request: &AddressRequest) -> Result<String, Problem> {
         match self.world.allocate(request) {
             Ok((subnet, addresses)) => {
                 let new = (subnet.clone(), request.ip_name.clone());
@@ -291,18 +358,16 @@ impl Engine {
                         verb: Verb::Create(object),
                     },
                 );
-                Vec::new()
+                Ok(subnet)
             }
             Err(no) => {
-                for subnet in &request.subnets {
-                    self.work.block(owner.clone(), Owner::subnet(subnet));
-                }
+                self.waiters.wait(owner, request, &no.tried);
                 let full =
                     no.tried.iter().all(|(_, e)| matches!(e, SubnetPoolError::NoAvailableAddress { .. }));
                 let reason = if full { "NoAvailableAddress" } else { "AcquireAddressFailed" };
                 let message =
                     no.tried.iter().map(|(s, e)| format!("Subnet {s}: {e}")).collect::<Vec<_>>().join("; ");
-                vec![Problem { reason: reason.to_owned(), message }]
+                Err(Problem { reason: reason.to_owned(), message })
             }
         }
     }
@@ -360,6 +425,9 @@ impl Engine {
         };
         match result {
             Ok(Some(object)) => {
+                if leads {
+                    self.vain.answered(&owner, &intent, object.meta().resource_version.as_ref());
+                }
                 if matches!(intent.verb, Verb::Create(_) | Verb::Read) {
                     // A list under way may be older than the object: it is there all the same.
                     self.sources.seen(intent.kind, &key);
@@ -405,6 +473,15 @@ impl Engine {
         match error {
             // Somebody was faster; the watch brings what is there now.
             WriteError::AlreadyExists | WriteError::Conflict(_) | WriteError::NotFound => {
+                let state = self.work.state(owner);
+                if state.failures >= STUBBORN {
+                    // No race any more: the watch brings nothing that would end it.
+                    let message = format!(
+                        "{what}: {error}, again and again; it is tried further with pauses. If another object has the \
+                         name, delete it or rename this one"
+                    );
+                    state.refused = Some(Problem { reason: "WriteNotDone".to_owned(), message });
+                }
                 self.work.back_off(owner, now, PAUSE);
             }
             WriteError::Unavailable(_) => {
@@ -427,28 +504,32 @@ impl Engine {
 
     /// Tells the user what is new among an owner's problems, once (invariants 9 and 10).
     pub(crate) fn tell(&mut self, owner: &Owner, problems: &[Problem]) {
-        let now: BTreeSet<Problem> = problems.iter().cloned().collect();
+        let numbers: BTreeSet<u64> = problems.iter().map(number).collect();
         let before = self.said.get(owner);
-        let new: Vec<Problem> = now
+        let new: BTreeSet<Problem> = problems
             .iter()
-            .filter(|problem| before.is_none_or(|before| !before.contains(problem)))
+            .filter(|problem| before.is_none_or(|before| !before.contains(&number(problem))))
             .cloned()
             .collect();
-        if now.is_empty() {
+        if problems.is_empty() {
             if self.said.remove(owner).is_some() {
                 self.log(false, format!("{}: nothing is wrong any more", shown(owner)));
             }
             return;
         }
-        self.said.insert(owner.clone(), now);
+        self.said.insert(owner.clone(), numbers);
         for problem in new {
             *self.stats.problems.entry(problem.reason.clone()).or_default() += 1;
-            self.log(true, format!("{}: {}: {}", shown(owner), problem.reason, problem.message));
+            // An old CRD is one fault, however many objects there are.
+            let old_crd = (problem.reason == CRD_TOO_OLD).then(|| object_of(owner)).flatten();
+            if old_crd.is_none_or(|(kind, ..)| self.old_crds.insert(kind)) {
+                self.log(true, format!("{}: {}: {}", shown(owner), problem.reason, problem.message));
+            }
             let Some((kind, namespace, name)) = object_of(owner) else { continue };
             let Some(uid) = self.held_meta(kind, &owner.name).and_then(|meta| meta.uid.clone()) else {
                 continue;
             };
-            self.out.push(Effect::Notify(Notice {
+            self.notify(Notice {
                 kind,
                 namespace: namespace.to_owned(),
                 name: name.to_owned(),
@@ -456,9 +537,29 @@ impl Engine {
                 warning: true,
                 reason: problem.reason,
                 message: problem.message,
-            }));
+            });
         }
     }
+
+    /// Tells of an object that isn't its owner's own (the IP object of a pod) where `kubectl describe` looks for it, once.
+    fn tell_of(&mut self, owner: &Owner, (kind, namespace, name): ObjectKey, problem: &Problem) {
+        let is_new = self.said.get(owner).is_none_or(|said| !said.contains(&number(problem)));
+        let is_other = object_of(owner).is_none_or(|(of, _, its)| (of, its) != (kind, name.as_str()));
+        if !(is_new && is_other) {
+            return;
+        }
+        if let Some(uid) = self.held_meta(kind, &name).and_then(|meta| meta.uid.clone()) {
+            let (reason, message) = (problem.reason.clone(), problem.message.clone());
+            self.notify(Notice { kind, namespace, name, uid, warning: true, reason, message });
+        }
+    }
+}
+
+/// A problem as a number: what was said is compared, not kept.
+fn number(problem: &Problem) -> u64 {
+    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    (&problem.reason, &problem.message).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// An owner in one line of a log: names in the database may be of any length and hold anything.

@@ -102,6 +102,8 @@ impl Engine {
                 for key in gone {
                     self.take_out(kind, &key, dirty);
                 }
+                // As after a change of its schema: what had no effect may have one now.
+                dirty.extend(self.vain.listed_anew(kind));
             }
             WatchEvent::Malformed { kind, namespace, name, error } => {
                 self.stats.malformed += 1;

@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tombolo_plan::{Owner, Problem};
 
 use crate::io::Millis;
+use crate::queue::Queue;
 
 /// How long an owner whose writes keep failing waits, at most.
 const MAX_BACKOFF: Millis = 60_000;
+/// The longest name that an object has (RFC 1123 subdomain). Nothing of a longer one ever comes.
+const LONGEST_NAME: usize = 253;
 
 /// What is known of an owner that has work under way.
 #[derive(Clone, Debug, Default)]
@@ -43,11 +46,13 @@ impl State {
 /// The queue of work. Each owner is in it at most once.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
-    dirty: BTreeSet<Owner>,
+    dirty: Queue,
     timers: BTreeSet<(Millis, Owner)>,
     due: HashMap<Owner, Millis>,
     again: BTreeSet<Owner>,
     blocked: BTreeMap<Owner, BTreeSet<Owner>>,
+    /// Whom each of those waits for.
+    waits: HashMap<Owner, Owner>,
     states: HashMap<Owner, State>,
 }
 
@@ -57,7 +62,7 @@ impl Work {
         if self.states.get(&owner).is_some_and(State::is_busy) {
             self.again.insert(owner);
         } else {
-            self.dirty.insert(owner);
+            self.dirty.push(owner);
         }
     }
 
@@ -85,14 +90,26 @@ impl Work {
         }
     }
 
-    /// The next owner to plan, in the order of kinds.
+    /// The next owner to plan: in the order of kinds, namespaces in turn, first come first served.
     pub fn next(&mut self) -> Option<Owner> {
-        self.dirty.pop_first()
+        self.dirty.pop()
     }
 
-    /// The owner is planned now, so it needn't be for what made it dirty up to now.
+    /// The owner is planned now, so it needn't be for what made it dirty up to now, and waits for nobody until it says so
+    /// again.
     pub fn planned(&mut self, owner: &Owner) {
         self.dirty.remove(owner);
+        self.unwait(owner);
+    }
+
+    fn unwait(&mut self, owner: &Owner) {
+        let Some(blocker) = self.waits.remove(owner) else { return };
+        if let Some(waiting) = self.blocked.get_mut(&blocker) {
+            waiting.remove(owner);
+            if waiting.is_empty() {
+                self.blocked.remove(&blocker);
+            }
+        }
     }
 
     /// When the next timer is due.
@@ -101,14 +118,21 @@ impl Work {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// `owner` waits until `blocker` is done.
+    /// `owner` waits until `blocker` is done, and for no other. Names come from what users write: what can't be an
+    /// object's is waited for in vain, and isn't kept.
     pub fn block(&mut self, owner: Owner, blocker: Owner) {
+        self.unwait(&owner);
+        if blocker.namespaced().1.len() > LONGEST_NAME {
+            return;
+        }
+        self.waits.insert(owner.clone(), blocker.clone());
         self.blocked.entry(blocker).or_default().insert(owner);
     }
 
     /// `blocker` is done: those that wait for it are dirty.
     pub fn unblock(&mut self, blocker: &Owner) {
         for owner in self.blocked.remove(blocker).into_iter().flatten() {
+            self.waits.remove(&owner);
             self.add(owner);
         }
     }
@@ -133,7 +157,7 @@ impl Work {
             return;
         }
         if self.again.remove(owner) {
-            self.dirty.insert(owner.clone());
+            self.dirty.push(owner.clone());
         } else if state.is_idle() {
             self.states.remove(owner);
         }
@@ -211,6 +235,24 @@ mod tests {
         }
         assert_eq!(pauses[..4], [100, 200, 400, 800]);
         assert_eq!(pauses.last(), Some(&60_000));
+    }
+
+    #[test]
+    fn who_waits_leaves_no_trace() {
+        // invariant 12: pods name what they like and go again.
+        let mut work = Work::default();
+        for number in 0..1_000 {
+            let pod = Owner::pod("n", &number.to_string());
+            work.block(pod.clone(), Owner::subnet(&format!("none-{number}")));
+            // It names another one, and one that can't be.
+            work.block(pod.clone(), Owner::subnet(&format!("other-{number}")));
+            assert_eq!((work.blocked.len(), work.waits.len()), (1, 1));
+            if number % 2 == 0 {
+                work.block(pod.clone(), Owner::subnet(&"x".repeat(250_000)));
+            }
+            work.planned(&pod);
+            assert_eq!((work.blocked.len(), work.waits.len()), (0, 0));
+        }
     }
 
     #[test]

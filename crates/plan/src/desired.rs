@@ -135,7 +135,7 @@ pub struct Intent {
 
 /// A wish for an address, for the engine's allocator. The choice is persisted as an IP object before any
 /// row uses it (invariant 5).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressRequest {
     /// Name of the IP object, which is the name of the port (`ubuntu.net2`, `node-host1`).
     pub ip_name: String,
@@ -145,6 +145,8 @@ pub struct AddressRequest {
     pub addresses: Vec<std::net::IpAddr>,
     /// Families to take addresses of, where the subnet has them.
     pub families: Vec<tombolo_net::Family>,
+    /// What else would do, where the user gave a choice: when one of these becomes free it is worth another try.
+    pub choices: Vec<std::net::IpAddr>,
     /// MAC the user asked for.
     pub mac: Option<tombolo_net::Mac>,
     /// Pod or node name, as `spec.podName`.

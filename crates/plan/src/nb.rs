@@ -187,6 +187,19 @@ pub fn others_columns(table: &str) -> &'static [&'static str] {
     }
 }
 
+/// Whether a key of a map column on a row of ours is one that only we write: what isn't wanted of those any more is taken
+/// away, and no other key ever is (invariant 1). All keys that a plan writes stand here, so that they can go again.
+#[must_use]
+pub fn is_own_key(table: &str, column: &str, key: &str) -> bool {
+    match (table, column) {
+        (_, "external_ids") => {
+            key.starts_with("tombolo.io/") || matches!(key, "ls" | "lr" | "pod" | "node" | "subnet")
+        }
+        (table::SWITCH_PORT, "options") => matches!(key, "requested-chassis" | "iface-id-ver"),
+        _ => false,
+    }
+}
+
 /// Whether nothing but columns of [`edge_columns`] changed.
 #[must_use]
 pub fn only_edges(table: &str, change: &Change) -> bool {

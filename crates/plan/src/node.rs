@@ -67,7 +67,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     let Some(node) = world.nodes.get(name) else {
         let explained = world.seen_deleted.contains(&owner);
         let ip = ip.filter(|ip| !reservation::is_kept(ip));
-        let after = ip.map(|ip| write::delete(Kind::Ip, &ip.metadata)).into_iter().collect();
+        let after = ip.map(|ip| write::end(Kind::Ip, &ip.metadata)).into_iter().collect();
         return Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() };
     };
     let join = world.config.join_subnet.as_str();
@@ -93,6 +93,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
                 .filter(free)
                 .collect(),
             families: vec![Family::V4, Family::V6],
+            choices: Vec::new(),
             mac: told(MAC_ADDRESS)
                 .parse()
                 .ok()
@@ -110,7 +111,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         // An address that no port bears yet is given up for another one (invariant 5).
         let port = world.config.cluster.row_uuid(table::SWITCH_PORT, &owner, "port");
         if world.nb.row(table::SWITCH_PORT, &port).is_none() && !reservation::is_kept(ip) {
-            plan.before.push(write::delete(Kind::Ip, &ip.metadata));
+            plan.before.push(write::end(Kind::Ip, &ip.metadata));
         }
         return plan;
     }

@@ -59,7 +59,7 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
             // Rows first: an address is free only when no port bears it.
             let explained = pod.is_some() || world.seen_deleted.contains(owner);
             let ip = ip.filter(|ip| !reservation::is_kept(ip));
-            let after = ip.map(|ip| write::delete(Kind::Ip, &ip.metadata)).into_iter().collect();
+            let after = ip.map(|ip| write::end(Kind::Ip, &ip.metadata)).into_iter().collect();
             Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() }
         }
         (Some(pod), None) => match holder {
@@ -70,7 +70,16 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
         (Some(pod), Some(ip)) if is_of_predecessor(ip, pod) => {
             let mut plan = Plan { rows: Some(Rows::none()), explained: true, ..Plan::default() };
             match reservation::is_kept(ip) {
-                false => plan.after.push(write::delete(Kind::Ip, &ip.metadata)),
+                false => {
+                    plan.after.push(write::end(Kind::Ip, &ip.metadata));
+                    if let Some(held) = write::held_by_others(&ip.metadata) {
+                        let text = format!(
+                            "the address of an earlier pod of this name is still held: the finalizer {held} keeps the \
+                             IP object {ip_name}; the pod is served when whoever put it there takes it away"
+                        );
+                        plan.problem(tombolo_api::condition::EVENT_ACQUIRE_FAILED, text);
+                    }
+                }
                 true => {
                     let nobody = BTreeMap::from([(POD_UID, None)]);
                     plan.after.extend(write::annotations(Kind::Ip, &ip.metadata, &nobody));
@@ -179,6 +188,7 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
         subnets: chosen.subnets,
         addresses: chosen.addresses,
         families: wanted.families,
+        choices: Vec::new(),
         mac: wanted.mac,
         pod_name: name.to_owned(),
         namespace: namespace.to_owned(),
@@ -213,7 +223,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
     // An address that no port bears yet is given up for another one (invariant 5), unless a user chose it.
     let give_up = |plan: &mut Plan| {
         if port.is_none() && !reservation::is_kept(ip) {
-            plan.before.push(write::delete(Kind::Ip, &ip.metadata));
+            plan.before.push(write::end(Kind::Ip, &ip.metadata));
         }
     };
     if !world.subnets.contains_key(subnet) {

@@ -5,6 +5,7 @@
 //! what was chosen and isn't persisted yet.
 
 mod apply;
+mod contested;
 mod established;
 mod pools;
 
@@ -14,12 +15,13 @@ use std::sync::Arc;
 
 use tombolo_api::views::{NamespaceView, NodeView, PodView};
 use tombolo_api::{Ip, Subnet, SubnetSpec, Vpc};
-use tombolo_net::{AddrRange, Cidr, DualCidr, SubnetPool};
+use tombolo_net::{AddrRange, Addresses, Cidr, DualCidr, SubnetPool};
 use tombolo_ovsdb::Replica;
 
 use crate::config::Config;
 use crate::desired::Problem;
 use crate::owner::Owner;
+use contested::Contested;
 
 pub(crate) use self::established::net_of;
 pub use self::established::{Established, SPEC_KEY};
@@ -31,8 +33,10 @@ pub struct Dirty {
     pub now: BTreeSet<Owner>,
     /// Within a second: only a report (a count of addresses) is out of date.
     pub soon: BTreeSet<Owner>,
-    /// Subnets in which an address became free: those who found none there may find one now.
-    pub freed: BTreeSet<String>,
+    /// What became free, by Subnet: as many of those who found none there may find one now.
+    pub freed: Vec<(String, Addresses)>,
+    /// Subnets that give out other addresses than before: whoever waits for one there may find one now.
+    pub grown: BTreeSet<String>,
 }
 
 impl Dirty {
@@ -114,7 +118,7 @@ pub struct World {
     /// What the indexes of namespaces hold of each Subnet: namespaces by name, and whether it selects by labels.
     serves: BTreeMap<String, (Vec<String>, bool)>,
     pools: BTreeMap<String, SubnetPool>,
-    contested: BTreeMap<String, String>,
+    contested: Contested,
     /// Ports without an IP object (any more), with their subnets: what they bear isn't free.
     borne: BTreeMap<String, String>,
     subnets_of_vpc: BTreeMap<String, BTreeSet<String>>,
@@ -148,7 +152,7 @@ impl World {
             established_of_vpc: BTreeMap::new(),
             serves: BTreeMap::new(),
             pools: BTreeMap::new(),
-            contested: BTreeMap::new(),
+            contested: Contested::default(),
             borne: BTreeMap::new(),
             subnets_of_vpc: BTreeMap::new(),
             vpcs_of_namespace: BTreeMap::new(),
@@ -233,7 +237,7 @@ impl World {
     /// Why an IP object's addresses aren't its own, if another holds them.
     #[must_use]
     pub fn contested(&self, ip: &str) -> Option<&str> {
-        self.contested.get(ip).map(String::as_str)
+        self.contested.why(ip)
     }
 
     /// The owner an IP object belongs to: the pod or node whose port has its name. Any other reserves an address for

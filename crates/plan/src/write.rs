@@ -26,6 +26,21 @@ pub fn delete(kind: Kind, meta: &ObjectMeta) -> Intent {
     }
 }
 
+/// What brings an object to its end: finalizers of Kube-OVN's, which nobody else would take away, go first. Whether it
+/// was deleted already is the engine's to know.
+pub fn end(kind: Kind, meta: &ObjectMeta) -> Intent {
+    finalizer(kind, meta, false).unwrap_or_else(|| delete(kind, meta))
+}
+
+/// The finalizers of others that hold an object which is being deleted.
+pub fn held_by_others(meta: &ObjectMeta) -> Option<String> {
+    use tombolo_api::annotations::{FINALIZER, OLD_FINALIZER};
+    meta.deletion_timestamp.as_ref()?;
+    let others = meta.finalizers.iter().flatten().filter(|it| *it != FINALIZER && *it != OLD_FINALIZER);
+    let all: Vec<&str> = others.map(String::as_str).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
 fn patch(kind: Kind, meta: &ObjectMeta, status: bool, mut patch: Value) -> Intent {
     // The uid keeps a patch meant for one object from its successor of the same name.
     if let (Some(uid), Some(object)) = (&meta.uid, patch.as_object_mut()) {
@@ -205,6 +220,26 @@ mod tests {
         // A list is replaced as a whole: only that of the version that was read.
         let patch = body(finalizer(Kind::Subnet, &meta(), true)).unwrap();
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
+    }
+
+    #[test]
+    fn the_end_of_an_object_takes_finalizers_of_kube_ovn_away_and_no_others() {
+        let with = |list: &[&str]| ObjectMeta {
+            finalizers: Some(list.iter().map(|f| (*f).to_owned()).collect()),
+            ..meta()
+        };
+        for ours in [FINALIZER, OLD_FINALIZER] {
+            let patch = body(Some(end(Kind::Ip, &with(&["other", ours])))).unwrap();
+            assert_eq!(patch["metadata"]["finalizers"], json!(["other"]), "{ours}");
+            assert_eq!(patch["metadata"]["resourceVersion"], "7");
+        }
+        assert_eq!(end(Kind::Ip, &with(&["other"])).verb, Verb::Delete);
+        assert_eq!(held_by_others(&with(&["other"])), None);
+        let going = ObjectMeta {
+            deletion_timestamp: serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap(),
+            ..with(&["other", FINALIZER])
+        };
+        assert_eq!(held_by_others(&going).as_deref(), Some("other"));
     }
 
     #[test]

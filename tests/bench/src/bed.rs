@@ -189,12 +189,6 @@ impl<D: Northbound> Bed<D> {
         })
     }
 
-    /// As `kubectl ko brake release`.
-    pub fn release_brake(&self) -> Result<()> {
-        let annotation = format!("tombolo.io/brake-release={:?}", std::time::SystemTime::now());
-        self.api.kubectl(&["annotate", "--overwrite", "vpc", "ovn-cluster", &annotation]).map(drop)
-    }
-
     /// IP objects, pods and ports as `kubectl ko ipam check` sees them, once it finds no difference and as many pods
     /// as there should be, each with one IP object beside those of `nodes` nodes. (invariant 5)
     pub fn agree(&self, pods: usize, nodes: usize) -> Result<()> {

@@ -368,6 +368,94 @@ impl Cluster {
     }
 }
 
+/// What one costs where many others wait (invariant 12): each of these must not grow with their number.
+impl Cluster {
+    /// A Subnet of thirteen addresses, all of them held, and so many pods that wait for one.
+    fn crowd(&mut self, waiting: usize) {
+        self.create(Kind::Namespace, json!({ "metadata": { "name": "crowd" } }));
+        let spec = json!({ "cidrBlock": "10.200.0.0/28", "namespaces": ["crowd"] });
+        self.create(Kind::Subnet, json!({ "metadata": { "name": "crowd" }, "spec": spec }));
+        self.rest();
+        for number in 0..13 + waiting {
+            self.create(Kind::Pod, pod_object("crowd", &format!("pod{number}"), 7));
+            if number < 13 {
+                self.rest();
+            }
+        }
+        self.rest();
+        assert_eq!(self.engine.stats().waiting_for_address, waiting as u64);
+    }
+
+    /// Time in the engine from the end of a pod until another one that waited has its address and all is told.
+    fn freed(&mut self) -> Duration {
+        let holder = |(_, ip): (&str, &Value)| {
+            (ip["spec"]["subnet"] == "crowd").then(|| ip["spec"]["podName"].as_str().map(str::to_owned))?
+        };
+        let holder = self.api.list(Kind::Ip).find_map(holder).expect("invariant: all are held");
+        self.api.delete(Kind::Pod, "crowd", &holder, None).expect("the pod is there");
+        self.busy = Duration::ZERO;
+        self.rest();
+        let spent = self.busy;
+        self.count += 1;
+        self.create(Kind::Pod, pod_object("crowd", &format!("late{}", self.count), 7));
+        self.rest();
+        spent
+    }
+
+    /// Time in the engine until the address of a namespace's only new pod is written, while so many of another one
+    /// came before it.
+    fn first_turn(&mut self, before: usize) -> Duration {
+        for number in 0..before {
+            self.create(Kind::Pod, pod_object("ns1", &format!("burst{number}"), 7));
+        }
+        self.create(Kind::Pod, pod_object("ns0", "only", 7));
+        for event in self.watched() {
+            self.handle(event);
+        }
+        self.busy = Duration::ZERO;
+        let is_it = |effect: &Effect| matches!(effect, Effect::Write(write) if write.name == "only.ns0");
+        let mut effects = Vec::new();
+        while !effects.iter().any(is_it) {
+            effects.extend(self.poll());
+        }
+        let spent = self.busy;
+        for event in self.serve(effects) {
+            self.handle(event);
+        }
+        self.rest();
+        for number in 0..before {
+            self.api.delete(Kind::Pod, "ns1", &format!("burst{number}"), None).expect("the pod is there");
+        }
+        self.api.delete(Kind::Pod, "ns0", "only", None).expect("the pod is there");
+        self.rest();
+        spent
+    }
+
+    /// So many Subnets on the default Vpc's router.
+    fn subnets(&mut self, count: usize) {
+        for number in 0..count {
+            let cidr = format!("172.{}.{}.{}/28", 20 + number / 4_096, number / 16 % 256, number % 16 * 16);
+            self.create(
+                Kind::Subnet,
+                json!({ "metadata": { "name": format!("s{number}") }, "spec": { "cidrBlock": cidr } }),
+            );
+        }
+        self.rest();
+    }
+
+    /// Time in the engine from the appearance of one Subnet more until all is told.
+    fn one_subnet_more(&mut self) -> Duration {
+        let spec = json!({ "cidrBlock": "10.201.0.0/24" });
+        self.create(Kind::Subnet, json!({ "metadata": { "name": "more" }, "spec": spec }));
+        self.busy = Duration::ZERO;
+        self.rest();
+        let spent = self.busy;
+        self.api.delete(Kind::Subnet, "", "more", None).expect("the Subnet is there");
+        self.rest();
+        spent
+    }
+}
+
 /// Plans every owner and compares it with what stands; how much differs.
 fn recompute(world: &World) -> usize {
     let owners: BTreeSet<Owner> = world.owners().collect();
@@ -428,6 +516,24 @@ fn main() {
         measure("foreign/vm port", Box::new(Cluster::foreign_vm));
         measure("foreign/router port", Box::new(Cluster::foreign_router_port));
         measure("restart", Box::new(Cluster::restart));
+    }
+    let sizes = if measures { [100, 10_000] } else { [10, 50] };
+    for many in sizes {
+        let small = Size { pods: 50, routers: SUBNETS };
+        let mut cluster = Cluster::new(small);
+        cluster.crowd(many);
+        criterion.bench_function(&format!("fair/address freed/{many} waiting"), |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| cluster.freed()).sum());
+        });
+        let mut cluster = Cluster::new(small);
+        criterion.bench_function(&format!("fair/first turn/{many} of another namespace"), |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| cluster.first_turn(many)).sum());
+        });
+        let mut cluster = Cluster::new(small);
+        cluster.subnets(many / 10);
+        criterion.bench_function(&format!("fair/one Subnet more/{} Subnets", many / 10), |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| cluster.one_subnet_more()).sum());
+        });
     }
     criterion.final_summary();
 }

@@ -38,6 +38,8 @@ pub struct Api {
     objects: BTreeMap<(Kind, String), Value>,
     log: Vec<Entry>,
     version: u64,
+    /// Fields that the schemas of the kinds don't have: what is written there isn't kept.
+    pruned: Vec<(Kind, &'static [&'static str])>,
     /// Wall-clock time as RFC 3339, for timestamps.
     pub now: String,
 }
@@ -122,6 +124,26 @@ impl Api {
         self.objects.extend(lost.into_iter().map(|(key, object)| ((kind, key), object)));
     }
 
+    /// The schema of a kind loses a field, as that of an older CRD has never had it.
+    pub fn prune(&mut self, kind: Kind, path: &'static [&'static str]) {
+        self.pruned.push((kind, path));
+    }
+
+    /// The schemas are those of this version.
+    pub fn prune_nothing(&mut self) {
+        self.pruned.clear();
+    }
+
+    fn without_pruned(&self, kind: Kind, object: &mut Value) {
+        for (_, path) in self.pruned.iter().filter(|(of, _)| *of == kind) {
+            let Some((last, above)) = path.split_last() else { continue };
+            let parent = above.iter().try_fold(&mut *object, |at, field| at.get_mut(*field));
+            if let Some(parent) = parent.and_then(Value::as_object_mut) {
+                parent.remove(*last);
+            }
+        }
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn log(&self) -> &[Entry] {
@@ -176,6 +198,7 @@ impl Api {
             "resourceVersion": null, "deletionTimestamp": null,
         }});
         merge(&mut object, &server);
+        self.without_pruned(kind, &mut object);
         Ok(self.store(kind, key, object))
     }
 
@@ -230,6 +253,7 @@ impl Api {
                 new["metadata"][field] = old["metadata"][field].clone();
             }
         }
+        self.without_pruned(kind, &mut new);
         if new == old {
             return Ok(old);
         }

@@ -480,9 +480,14 @@ impl Sim {
                 continue;
             }
             self.poll_link(number);
-            let effects = self.controllers[number].engine.poll(self.now);
-            for effect in effects {
-                self.execute(number, effect);
+            loop {
+                let effects = self.controllers[number].engine.poll(self.now);
+                for effect in effects {
+                    self.execute(number, effect);
+                }
+                if !self.controllers[number].engine.has_more() {
+                    break;
+                }
             }
         }
         let lead = self.controllers.iter().filter(|it| it.engine.health().leading).count() > 1;

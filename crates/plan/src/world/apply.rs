@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tombolo_api::annotations::{ALLOWED_ADDRESSES, CHASSIS, STATIC_IN_EXCLUDED, SUBNET_PORT_SECURITY};
 use tombolo_api::views::{NamespaceView, NodeView, PodView};
 use tombolo_api::{Ip, Subnet, Vpc, condition};
-use tombolo_net::{Cidr, DualCidr};
+use tombolo_net::{Cidr, DualCidr, IfAddr};
 use tombolo_neutron as neutron;
-use tombolo_ovsdb::{ChangeSet, Replica};
+use tombolo_ovsdb::{Atom, ChangeSet, Replica, Row, Uuid};
 
 use super::{Dirty, SubnetEntry, World};
 use crate::nb::{self, Ownership, table};
@@ -327,7 +327,6 @@ impl World {
         }
         for router in neutron::routers_touched(&self.nb, changes) {
             dirty.insert(Owner::vpc(&router));
-            dirty.extend(self.subnets_of_vpc(&router).map(Owner::subnet));
             let mtu = |replica: &Replica| {
                 neutron::router(replica, &router).and_then(|router| neutron::router_mtu(replica, &router))
             };
@@ -339,6 +338,7 @@ impl World {
                 }
             }
         }
+        self.neighbors_dirty(&before, changes, dirty);
         // A name that was taken is free again, or the other way round.
         for (_, change) in changes.of_table(table::SWITCH) {
             for row in change.old.iter().chain(&change.new) {
@@ -346,6 +346,77 @@ impl World {
                 if let Some(name) = row.str("name").filter(|name| renamed && self.subnets.contains_key(*name))
                 {
                     dirty.insert(Owner::subnet(name));
+                }
+            }
+        }
+    }
+
+    /// The Subnets that a change on their router concerns: of a port, those whose networks overlap its own; of the router
+    /// itself, all. A router has as many ports as Subnets: if each port that comes concerned all of them, to make them
+    /// would cost the square of their number.
+    fn neighbors_dirty(&self, before: &Replica, changes: &ChangeSet, dirty: &mut Dirty) {
+        let both = [before, &self.nb];
+        let routers_of = |port: Uuid| {
+            let key = Atom::Uuid(port);
+            both.into_iter().flat_map(move |nb| {
+                let rows = nb.find(table::ROUTER, neutron::BY_PORT, &key).map(|(_, row)| row.clone());
+                rows.collect::<Vec<_>>()
+            })
+        };
+        let mut ports: BTreeSet<Uuid> = changes.of_table(table::ROUTER_PORT).map(|(port, _)| port).collect();
+        for (_, change) in changes.of_table(table::ROUTER) {
+            // What hangs on it (floating IPs come and go all the time) says nothing of the router itself.
+            let read = |row: &Row| {
+                let mut row = row.clone();
+                for column in ["ports", "policies", "static_routes", "nat"] {
+                    row.remove(column);
+                }
+                row
+            };
+            if let (Some(old), Some(new)) = (&change.old, &change.new)
+                && read(old) == read(new)
+            {
+                let of = |row: &Option<Arc<Row>>| row.as_ref().and_then(|row| row.get("ports").cloned());
+                let (old, new) = (of(&change.old).unwrap_or_default(), of(&change.new).unwrap_or_default());
+                ports.extend(old.difference(&new).uuids());
+                ports.extend(new.difference(&old).uuids());
+                continue;
+            }
+            for name in change.old.iter().chain(&change.new).filter_map(|row| row.str("name")) {
+                dirty.extend(self.subnets_of_vpc(name).map(Owner::subnet));
+            }
+        }
+        for (_, change) in changes.of_table(table::SWITCH) {
+            // The name of a network is in what is said of an overlap with it.
+            if change.old.is_none() || change.new.is_none() || !nb::only_edges(table::SWITCH, change) {
+                for name in change.old.iter().chain(&change.new).filter_map(|row| row.str("name")) {
+                    let key = Atom::from(name);
+                    let on = self.nb.find(table::ROUTER_PORT, neutron::BY_NETWORK, &key);
+                    ports.extend(on.map(|(port, _)| port));
+                }
+            }
+        }
+        for port in ports {
+            let rows = both.into_iter().filter_map(|nb| nb.row(table::ROUTER_PORT, &port));
+            let networks = rows.filter_map(|row| row.get("networks"));
+            let cidrs: BTreeSet<Cidr> = networks
+                .flat_map(|networks| networks.strings())
+                .filter_map(|network| network.parse::<IfAddr>().ok())
+                .map(|network| network.cidr())
+                .collect();
+            let names: BTreeSet<String> =
+                routers_of(port).filter_map(|row| row.str("name").map(str::to_owned)).collect();
+            for router in names {
+                let overlaps = |subnet: &&str| {
+                    let net = self.subnets.get(*subnet).and_then(|entry| entry.net.as_ref());
+                    net.is_some_and(|net| net.cidr.iter().any(|a| cidrs.iter().any(|b| a.overlaps(*b))))
+                };
+                for subnet in self.subnets_of_vpc(&router).filter(overlaps) {
+                    dirty.insert(Owner::subnet(subnet));
+                    // Whether this one can be served decides about those that it is in the way of.
+                    if let Some(entry) = self.subnets.get(subnet) {
+                        self.rivals_dirty(subnet, entry, dirty);
+                    }
                 }
             }
         }

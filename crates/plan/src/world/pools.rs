@@ -6,6 +6,7 @@ use tombolo_api::Ip;
 use tombolo_net::{Addresses, Family, Mac, SubnetPool, SubnetPoolError};
 use tombolo_ovsdb::Row;
 
+use super::contested::Wish;
 use super::{Dirty, World};
 use crate::desired::AddressRequest;
 use crate::nb::{self, Ownership, table};
@@ -104,6 +105,7 @@ impl World {
     pub(super) fn claim(&mut self, name: &str, ip: &Ip, dirty: &mut Dirty) {
         self.contested.remove(name);
         let subnet = ip.spec.subnet.as_str();
+        let mut wants = Vec::new();
         let error = match reservation::holds(ip) {
             Ok((addresses, mac)) => {
                 let had = self.pools.get(subnet).and_then(|pool| pool.of_owner(name));
@@ -118,32 +120,44 @@ impl World {
                 let Some(pool) = self.pools.get_mut(subnet) else { return };
                 match assign_these(pool, name, &addresses, mac) {
                     Ok(_) => return,
-                    Err(error) => error.to_string(),
+                    Err(error) => {
+                        wants = addresses.into_iter().map(Wish::Address).chain(mac.map(Wish::Mac)).collect();
+                        error.to_string()
+                    }
                 }
             }
             Err(error) => error,
         };
-        self.contested.insert(name.to_owned(), error);
+        self.contested.insert(name, subnet, wants, error);
     }
 
     pub(super) fn unclaim(&mut self, name: &str, subnet: &str, dirty: &mut Dirty) {
         self.contested.remove(name);
-        if let Some(pool) = self.pools.get_mut(subnet) {
-            pool.release(name);
-        }
-        self.reclaim_contested(subnet, dirty);
+        let freed = self.pools.get_mut(subnet).and_then(|pool| pool.release(name));
         dirty.soon.insert(Owner::subnet(subnet));
-        dirty.freed.insert(subnet.to_owned());
+        if let Some(freed) = freed {
+            self.reclaim_contested(subnet, &freed, dirty);
+            dirty.freed.push((subnet.to_owned(), freed));
+        }
     }
 
-    /// An address of the subnet is free again: it may be another IP object's by right.
-    fn reclaim_contested(&mut self, subnet: &str, dirty: &mut Dirty) {
-        let in_subnet = |name: &&String| self.ips.get(*name).is_some_and(|ip| ip.spec.subnet == subnet);
-        let names: Vec<String> = self.contested.keys().filter(in_subnet).cloned().collect();
-        for name in names {
-            if let Some(ip) = self.ips.get(&name).cloned() {
+    /// Addresses of the subnet are free again: each may be another IP object's by right, the oldest one's of those
+    /// that bear it. The others have nothing to gain.
+    fn reclaim_contested(&mut self, subnet: &str, freed: &Addresses, dirty: &mut Dirty) {
+        for wish in freed.iter().map(Wish::Address).chain([Wish::Mac(freed.mac)]) {
+            let age = |name: &String| {
+                let meta = self.ips.get(name).map(|ip| &ip.metadata);
+                (meta.and_then(|meta| meta.creation_timestamp.as_ref()).map(|time| time.0), name.clone())
+            };
+            let mut names: Vec<String> = self.contested.wanting(subnet, wish).map(str::to_owned).collect();
+            names.sort_by_cached_key(age);
+            for name in names {
+                let Some(ip) = self.ips.get(&name).cloned() else { continue };
                 self.claim(&name, &ip, dirty);
-                dirty.extend(World::owners_of_ip(&ip));
+                if self.contested.why(&name).is_none() {
+                    dirty.extend(World::owners_of_ip(&ip));
+                    break;
+                }
             }
         }
     }
@@ -157,6 +171,7 @@ impl World {
         };
         if let Some(pool) = self.pools.get_mut(subnet).filter(|pool| pool.cidr() == net.cidr) {
             pool.set_excluded(&net.gateways, &net.excluded);
+            dirty.grown.insert(subnet.to_owned());
             return;
         }
         let mut pool = SubnetPool::new(net.cidr, &net.gateways, &net.excluded);
@@ -174,6 +189,7 @@ impl World {
             }
         }
         self.pools.insert(subnet.to_owned(), pool);
+        dirty.grown.insert(subnet.to_owned());
         let names: Vec<String> = self.ips_of_subnet(subnet).map(str::to_owned).collect();
         for name in names {
             if let Some(ip) = self.ips.get(&name).cloned() {
