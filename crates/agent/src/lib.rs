@@ -38,3 +38,4 @@ pub mod surroundings;
 pub mod sysctls;
 pub mod told;
 pub mod troubles;
+pub mod uninstall;

@@ -62,6 +62,9 @@ pub struct Options {
     /// Masquerade what leaves the cluster from Subnets with natOutgoing, by nftables
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool, action = ArgAction::Set)]
     pub nat_outgoing: bool,
+    /// Take everything of ours off this host, and end; "force": though pods are attached
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "unused", value_parser = ["unused", "force"])]
+    pub uninstall: Option<String>,
     /// Port for metrics, /livez and /readyz
     #[arg(long, default_value_t = 10665)]
     pub pprof_port: u16,

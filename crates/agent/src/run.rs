@@ -55,6 +55,9 @@ pub fn main() -> std::process::ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
+    if let Some(how) = &options.uninstall {
+        return crate::uninstall::run(&options, how == "force").await;
+    }
     // One provider for all TLS in the process; a second call would only say that it is there.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let node = options.node()?;

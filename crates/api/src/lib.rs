@@ -14,6 +14,7 @@ mod count;
 pub mod crds;
 pub mod defaults;
 mod ip;
+pub mod kubelet;
 pub mod patch;
 mod selector;
 mod subnet;

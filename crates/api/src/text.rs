@@ -49,7 +49,10 @@ mod tests {
     #[test]
     fn what_forges_a_line_is_shown_as_what_it_is() {
         // invariant 12
-        assert_eq!(one_line("a\nlevel=ERROR b\r\x1b[31m\u{202e}", 100), "a\\nlevel=ERROR b\\r\\u{1b}[31m\\u{202e}");
+        assert_eq!(
+            one_line("a\nlevel=ERROR b\r\x1b[31m\u{202e}", 100),
+            "a\\nlevel=ERROR b\\r\\u{1b}[31m\\u{202e}"
+        );
         assert!(matches!(one_line("Subnet größe: „ok“", 100), Cow::Borrowed(_)));
     }
 

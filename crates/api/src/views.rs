@@ -5,10 +5,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::kubelet::Needs;
 
 /// kubectl's copy of what was applied: often the largest annotation, never of use to us.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -78,6 +81,19 @@ pub struct PodViewSpec {
     /// `Always`, `OnFailure` or `Never`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_policy: Option<String>,
+    /// What its containers need of the node.
+    #[serde(skip_serializing)]
+    pub containers: Needs,
+    /// The same of those that begin before them.
+    #[serde(skip_serializing)]
+    pub init_containers: Needs,
+}
+
+impl PodViewSpec {
+    /// What all of its containers need of the node.
+    pub fn needs(&self) -> Needs {
+        self.containers | self.init_containers
+    }
 }
 
 /// What is kept of a pod's status.
@@ -202,4 +218,48 @@ impl NamespaceView {
 
 fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     meta.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// A Service, as far as it can ask for what kube-proxy doesn't give.
+#[derive(Resource, Debug, Clone, Default, PartialEq, Deserialize)]
+#[resource(inherit = Service)]
+pub struct ServiceView {
+    /// Slim metadata.
+    #[serde(deserialize_with = "slim_meta")]
+    pub metadata: ObjectMeta,
+    /// Spec.
+    #[serde(default)]
+    pub spec: ServiceViewSpec,
+}
+
+/// What is kept of a Service's spec.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceViewSpec {
+    /// `ClusterIP`, `NodePort`, `LoadBalancer`, `ExternalName`.
+    #[serde(rename = "type")]
+    pub type_: Option<String>,
+    /// Its address; `None` for a headless one.
+    #[serde(rename = "clusterIP")]
+    pub cluster_ip: Option<String>,
+    /// Labels of its pods; empty where somebody else names its endpoints.
+    pub selector: Option<BTreeMap<String, String>>,
+}
+
+impl ServiceView {
+    /// It has an address of its own (or a port of the nodes) that leads to pods by their labels.
+    pub fn leads_to_pods(&self) -> bool {
+        let headless = self.spec.cluster_ip.as_deref() == Some("None");
+        let elsewhere = self.spec.type_.as_deref() == Some("ExternalName");
+        !headless && !elsewhere && self.spec.selector.as_ref().is_some_and(|selector| !selector.is_empty())
+    }
+}
+
+/// A NetworkPolicy: that there is one is all that counts.
+#[derive(Resource, Debug, Clone, Default, PartialEq, Deserialize)]
+#[resource(inherit = NetworkPolicy)]
+pub struct NetworkPolicyView {
+    /// Slim metadata.
+    #[serde(deserialize_with = "slim_meta")]
+    pub metadata: ObjectMeta,
 }

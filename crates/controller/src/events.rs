@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tombolo_api::text::one_line;
 use tombolo_engine::Notice;
 use tombolo_engine::io::Kind;
+use tombolo_plan::{Problem, unserved};
 use tracing::{debug, info};
 
 use crate::errors::chain;
@@ -75,6 +76,9 @@ impl Waiting {
 }
 
 async fn post(client: Client, reporter: String, notice: Notice, number: u64) {
+    if unserved::REASONS.contains(&notice.reason.as_str()) {
+        return once(&client, &reporter, &notice).await;
+    }
     let namespace = namespace(&notice);
     let body = event(&notice, &reporter, Timestamp::now(), number).to_string().into_bytes();
     let path = format!("/api/v1/namespaces/{namespace}/events");
@@ -94,20 +98,118 @@ async fn post(client: Client, reporter: String, notice: Notice, number: u64) {
     }
 }
 
+/// The object that an Event is about.
+#[derive(Debug)]
+pub struct Involved<'a> {
+    /// Group and version of its kind.
+    pub api_version: &'a str,
+    /// Its kind.
+    pub kind: &'a str,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+}
+
+/// What became of an Event that is to be there once.
+#[derive(Debug)]
+pub enum Posted {
+    /// It is there now.
+    Yes,
+    /// It was there already: an earlier process or leader has said it.
+    Before,
+    /// It will never be taken: its namespace goes, or we may not.
+    Refused(String),
+    /// It may be taken later.
+    Later(String),
+}
+
+/// Posts a warning that stands for as long as its object is as it is. Its name is made of the object's uid and the
+/// reason, so that it isn't said twice while Kubernetes keeps it, whoever says it.
+pub async fn post_once(
+    client: &Client,
+    reporter: &str,
+    involved: &Involved<'_>,
+    problem: &Problem,
+) -> Posted {
+    let suffix: String = format!("{}.{}", problem.reason, involved.uid).to_ascii_lowercase();
+    let suffix = &suffix[..suffix.len().min(100)];
+    let mut stem = involved.name.to_owned();
+    stem.truncate(253 - suffix.len() - 1);
+    let time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let body = json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": { "name": format!("{}.{suffix}", stem.trim_end_matches(['.', '-'])), "namespace": involved.namespace },
+        "involvedObject": {
+            "apiVersion": involved.api_version,
+            "kind": involved.kind,
+            "namespace": involved.namespace,
+            "name": involved.name,
+            "uid": involved.uid,
+        },
+        "type": "Warning",
+        "reason": problem.reason,
+        "message": one_line(&problem.message, LONGEST),
+        "source": { "component": "kube-ovn-controller" },
+        "reportingComponent": "kube-ovn-controller",
+        "reportingInstance": reporter,
+        "firstTimestamp": time,
+        "lastTimestamp": time,
+        "count": 1,
+    });
+    let path = format!("/api/v1/namespaces/{}/events", involved.namespace);
+    let request = match Request::new(path).create(&PostParams::default(), body.to_string().into_bytes()) {
+        Ok(request) => request,
+        Err(error) => return Posted::Refused(error.to_string()),
+    };
+    match tokio::time::timeout(DEADLINE, client.request_text(request)).await {
+        Ok(Ok(_)) => Posted::Yes,
+        Ok(Err(kube::Error::Api(status))) => match status.code {
+            409 => Posted::Before,
+            400..=499 if status.code != 429 => Posted::Refused(status.message.clone()),
+            _ => Posted::Later(status.message.clone()),
+        },
+        Ok(Err(error)) => Posted::Later(chain(&error)),
+        Err(_) => Posted::Later("no answer in time".to_owned()),
+    }
+}
+
+/// A notice of the engine's that is to be there once.
+async fn once(client: &Client, reporter: &str, notice: &Notice) {
+    let (api_version, kind) = kind(notice.kind);
+    let (namespace, name, uid) = (namespace(notice), &notice.name, &notice.uid);
+    let involved = Involved { api_version, kind, namespace, name, uid };
+    let problem = Problem { reason: notice.reason.clone(), message: notice.message.clone() };
+    match post_once(client, reporter, &involved, &problem).await {
+        Posted::Yes | Posted::Before => {}
+        Posted::Refused(error) | Posted::Later(error) => {
+            info!(error, reason = notice.reason, name, message = notice.message, "an Event was not posted");
+        }
+    }
+}
+
 /// Events about cluster-scoped objects live in `default`, where `kubectl describe` looks for them.
 fn namespace(notice: &Notice) -> &str {
     if notice.namespace.is_empty() { "default" } else { &notice.namespace }
 }
 
-fn event(notice: &Notice, reporter: &str, now: Timestamp, number: u64) -> Value {
-    let (api_version, kind) = match notice.kind {
+/// Group with version, and kind, as Kubernetes names them.
+fn kind(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
         Kind::Vpc => ("kubeovn.io/v1", "Vpc"),
         Kind::Subnet => ("kubeovn.io/v1", "Subnet"),
         Kind::Ip => ("kubeovn.io/v1", "IP"),
         Kind::Pod => ("v1", "Pod"),
         Kind::Node => ("v1", "Node"),
         Kind::Namespace => ("v1", "Namespace"),
-    };
+    }
+}
+
+fn event(notice: &Notice, reporter: &str, now: Timestamp, number: u64) -> Value {
+    let (api_version, kind) = kind(notice.kind);
     let mut involved = json!({
         "apiVersion": api_version,
         "kind": kind,

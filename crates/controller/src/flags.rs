@@ -80,13 +80,16 @@ pub struct Acting {
     /// Show the routers of others (Neutron's) as Vpc objects
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     pub enable_external_vpc: bool,
+    /// Say on NetworkPolicies that this version enforces none; false where another program does
+    #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    pub enable_np: bool,
     /// The value of spec.enableLb of Subnets that don't set it
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     pub enable_lb: bool,
     /// Pods send from their own addresses only, in all Vpcs (on routers of Neutron's they always do)
     #[arg(long, default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     pub enable_port_security: bool,
-    /// Which routers of others are shown, as a label selector over their external_ids; empty means all
+    /// Which routers of others are shown and may be used: "id=UUID|UUID", or keys of their external_ids; empty means all. (By "name=", OpenStack's tenants choose.)
     #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
     pub external_vpc_selector: String,
     /// How long the Vpc of a router that is gone is kept while users' settings are on it
@@ -95,6 +98,10 @@ pub struct Acting {
     /// This cluster's id in OVN's external_ids (default: the uid of the namespace kube-system)
     #[arg(long, value_name = "ID")]
     pub cluster_id: Option<String>,
+
+    /// Take everything of this cluster out of OVN and off its objects, and end; "force": though pods are on the network
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "unused", value_parser = ["unused", "force"])]
+    pub uninstall: Option<String>,
 
     /// How long a lease is valid after it was last seen to change
     #[arg(long, default_value = "30s", value_parser = go_duration)]
@@ -167,7 +174,6 @@ const INERT: &[Inert] = &[
     ("ls-ct-skip-dst-lport-ips", Bool, "true"),
     ("pod-nic-type", Value, "veth-pair"),
     ("pod-default-fip-type", Value, ""),
-    ("enable-np", Bool, "true"),
     ("np-enforcement", Value, "standard"),
     ("enable-eip-snat", Bool, "true"),
     ("enable-ecmp", Bool, "false"),
@@ -337,9 +343,11 @@ mod tests {
     fn values_with_equals_or_a_space_and_the_last_wins() {
         assert_eq!(parse(&["--default-cidr=10.0.0.0/8"]).unwrap().acting.default_cidr, "10.0.0.0/8");
         assert_eq!(parse(&["--default-cidr", "10.0.0.0/8"]).unwrap().acting.default_cidr, "10.0.0.0/8");
-        let twice = parse(&["--default-ls=a", "--default-ls=b", "--enable-np", "--enable-np=false"]).unwrap();
+        let twice =
+            parse(&["--default-ls=a", "--default-ls=b", "--enable-ecmp=false", "--enable-ecmp"]).unwrap();
         assert_eq!(twice.acting.default_ls, "b");
-        assert_eq!(twice.inert, ["--enable-np=false"]);
+        assert_eq!(twice.inert, ["--enable-ecmp=true"]);
+        assert!(!parse(&["--enable-np=false"]).unwrap().acting.enable_np);
     }
 
     // What Kube-OVN's own manifest passes (facts: the names and values are its interface).

@@ -97,6 +97,7 @@ mod tests {
             external_vpcs: true,
             router_selector: Selector::default(),
             retention_secs: 0,
+            leaving: false,
             port_security: false,
         })
     }

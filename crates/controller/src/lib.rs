@@ -4,6 +4,7 @@
 //! What is decided here is only how to talk: deadlines, back-off, order, and what is logged.
 
 pub mod admission;
+pub mod behind;
 pub mod cluster;
 pub mod election;
 pub mod errors;
@@ -12,12 +13,14 @@ pub mod flags;
 pub mod knowledge;
 mod lanes;
 pub mod lease;
+pub mod leave;
 pub mod metrics;
 pub mod nb;
 pub mod run;
 mod services;
 pub mod settings;
 pub mod trust;
+pub mod unserved;
 pub mod watch;
 pub mod writer;
 

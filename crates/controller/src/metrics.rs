@@ -42,6 +42,12 @@ struct AdmissionLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UnservedLabels {
+    kind: &'static str,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LeaderLabels {
     name: &'static str,
 }
@@ -57,6 +63,7 @@ pub struct Metrics {
     writes: Family<WriteLabels, Counter>,
     write_seconds: Histogram,
     admission: Family<AdmissionLabels, Counter>,
+    unserved: Family<UnservedLabels, Counter>,
     leader: Family<LeaderLabels, Gauge>,
     nb_fresh: Gauge,
     nb_connects: Gauge,
@@ -90,7 +97,11 @@ impl Collector for EngineCollector {
                 stats.restored,
             ),
             ("malformed_objects", "Objects that could not be decoded", stats.malformed),
-            ("writes_without_effect", "Writes that the API server took and that changed nothing", stats.vain_writes),
+            (
+                "writes_without_effect",
+                "Writes that the API server took and that changed nothing",
+                stats.vain_writes,
+            ),
         ] {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(
@@ -176,6 +187,7 @@ impl Metrics {
             writes: Family::default(),
             write_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             admission: Family::default(),
+            unserved: Family::default(),
             leader: Family::default(),
             nb_fresh: Gauge::default(),
             nb_connects: Gauge::default(),
@@ -211,6 +223,11 @@ impl Metrics {
                 "tombolo_admission_reviews",
                 "Subnets looked at before they were stored, by outcome",
                 this.admission.clone(),
+            );
+            r.register(
+                "tombolo_unserved_objects",
+                "NetworkPolicies and Services on which was said that something of them isn't served",
+                this.unserved.clone(),
             );
             r.register("leader_election_master_status", "Whether this process leads", this.leader.clone());
             r.register(
@@ -263,6 +280,11 @@ impl Metrics {
         };
         self.writes.get_or_create(&WriteLabels { method, outcome }).inc();
         self.write_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A user was told that something isn't served.
+    pub fn unserved(&self, kind: &'static str, reason: &str) {
+        self.unserved.get_or_create(&UnservedLabels { kind, reason: reason.to_owned() }).inc();
     }
 
     /// A Subnet was looked at before it was stored.

@@ -21,7 +21,10 @@ use crate::knowledge::{Ask, Copy, Knowledge};
 use crate::metrics::Metrics;
 use crate::nb::Commit;
 use crate::watch::ApiServer;
-use crate::{admission, cluster, events, nb, services, settings, trust, watch as watches, writer};
+use crate::{
+    admission, behind, cluster, events, leave, nb, services, settings, trust, unserved, watch as watches,
+    writer,
+};
 
 /// Events on their way to the engine. Watches wait when it is full.
 const INPUTS: usize = 4096;
@@ -96,12 +99,23 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
         client.clone(),
         api_server,
         metrics.clone(),
-        leading_seen,
+        leading_seen.clone(),
         write_requests,
         to_engine.clone(),
         end.clone(),
     ));
     tasks.spawn(events::run(client.clone(), identity.clone(), notice_requests, end.clone()));
+    let (behind, behind_seen) = behind::Watched::new();
+    if !config.leaving {
+        let settings = unserved::Settings {
+            reporter: identity.clone(),
+            default_vpc: config.cluster_router.clone(),
+            network_policies: flags.acting.enable_np,
+        };
+        let client = client.clone();
+        let told = unserved::run(client, settings, metrics.clone(), leading_seen, behind_seen, end.clone());
+        tasks.spawn(told);
+    }
     tasks.spawn(nb::run(
         nb_client,
         flags.ovn_timeout(),
@@ -142,6 +156,9 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
         resign,
         may_lead,
         leading,
+        behind,
+        leave: flags.acting.uninstall.as_deref().map(|how| leave::Leave::new(how == "force")),
+        left: None,
         writes_out: 0,
         commits_out: 0,
         settling: None,
@@ -207,6 +224,10 @@ struct Shell {
     resign: mpsc::Sender<String>,
     may_lead: watch::Sender<bool>,
     leading: watch::Sender<bool>,
+    behind: behind::Watched,
+    /// The uninstallation, if that is what this process is for, and its outcome.
+    leave: Option<leave::Leave>,
+    left: Option<Result<(), leave::Stays>>,
     writes_out: usize,
     commits_out: usize,
     /// Fired when nothing is under way any more.
@@ -230,6 +251,7 @@ impl Shell {
             self.beat.beat();
             self.act(turn).await?;
             self.beat.beat();
+            self.look_whether_left(stop);
             let wakeup = self.engine.next_wakeup().map(|at| self.started + Duration::from_millis(at));
             tokio::select! {
                 count = inputs.recv_many(&mut batch, BATCH) => {
@@ -240,12 +262,13 @@ impl Shell {
                 change = lease_changes.recv() => match change {
                     Some(change) => self.lead(change),
                     // The election ends last: after it has given the lease up.
-                    None if stop.is_cancelled() => return Ok(()),
+                    None if stop.is_cancelled() => return self.left.unwrap_or(Ok(())).map_err(Into::into),
                     None => bail!("the leader election has ended"),
                 },
                 Some(ask) = questions.recv() => self.tell(ask),
                 // Nothing to do, but alive.
                 () = tokio::time::sleep(self.beat.interval()) => {}
+                () = tokio::time::sleep(leave::TICK), if self.leave.is_some() => {}
                 () = sleep_until(wakeup) => {
                     let now = self.now();
                     self.engine.handle(now, Event::Tick);
@@ -272,8 +295,25 @@ impl Shell {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// An uninstallation that is over ends the process, once the lease is given up.
+    fn look_whether_left(&mut self, stop: &CancellationToken) {
+        if self.left.is_none() {
+            let busy = self.writes_out > 0 || self.commits_out > 0;
+            self.left = self.leave.as_mut().and_then(|leave| leave.look(&self.engine, busy));
+        }
+        if self.left.is_some() {
+            stop.cancel();
+        }
+    }
+
     fn lead(&mut self, change: Change) {
         let held = change.leadership == Leadership::Held;
+        if held && let Some(Err(stays)) = self.leave.as_mut().map(|leave| leave.may_begin(&self.engine)) {
+            // The engine never learns that it may write.
+            self.left = Some(Err(stays));
+            self.settling = change.settled;
+            return;
+        }
         self.leading.send_replace(held);
         self.metrics.leading(held);
         let now = self.now();
@@ -283,6 +323,7 @@ impl Shell {
 
     /// What the shell itself needs to know of an event.
     fn look(&mut self, event: &Event) {
+        self.behind.look(self.engine.world(), event);
         match event {
             Event::WriteDone { id, result } => {
                 self.writes_out = self.writes_out.saturating_sub(1);
@@ -356,6 +397,9 @@ impl Shell {
         conditions.set(Probe::Ready, "kubernetes", state(health.synced, "not all objects are read yet"));
         conditions.set(Probe::Ready, "ovn-nb", state(health.nb_fresh, "no usable server"));
         let may = health.synced && health.nb_fresh;
+        if may {
+            self.behind.settle(self.engine.world());
+        }
         if may && !self.synced_once {
             self.synced_once = true;
             info!(

@@ -122,7 +122,8 @@ impl Waiting {
             (Kind::Pod | Kind::Node, Verb::MergePatch { .. }) => &mut self.last_steps,
             _ => &mut self.others,
         };
-        lanes.push(&lane(&write).to_owned(), write);
+        let of = lane(&write).to_owned();
+        lanes.push(&of, write);
     }
 
     fn pop(&mut self) -> Option<Write> {
@@ -317,10 +318,16 @@ mod tests {
     fn ten_thousand_writes_of_one_namespace_are_one_turn_before_anothers() {
         // invariant 12
         let mut waiting = Waiting::default();
-        let write = |id, name: &str, verb| {
-            Write { id, kind: Kind::Ip, namespace: String::new(), name: name.to_owned(), uid: None, verb }
+        let write = |id, name: &str, verb| Write {
+            id,
+            kind: Kind::Ip,
+            namespace: String::new(),
+            name: name.to_owned(),
+            uid: None,
+            verb,
         };
-        let create = |namespace: &str| Verb::Create(serde_json::json!({ "spec": { "namespace": namespace } }));
+        let create =
+            |namespace: &str| Verb::Create(serde_json::json!({ "spec": { "namespace": namespace } }));
         for id in 0..10_000 {
             waiting.push(write(id, &format!("p{id}.big"), create("big")));
         }

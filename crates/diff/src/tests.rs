@@ -310,10 +310,13 @@ fn a_row_that_moves_leaves_its_former_parent() {
     let group = run(&nb, &owner, &wanted_on(&owner, OTHER)).unwrap();
     assert!(group.ops.contains(&Op::remove_edge(table::SWITCH, SWITCH, "ports", PORT)), "{group:?}");
     // In place: nothing is searched for, nothing is done.
-    assert!(run(&nb, &owner, &wanted_on(&owner, SWITCH)).unwrap().ops.iter().all(|op| !matches!(
-        op,
-        Op::Mutate { table: table::SWITCH, .. }
-    )));
+    assert!(
+        run(&nb, &owner, &wanted_on(&owner, SWITCH))
+            .unwrap()
+            .ops
+            .iter()
+            .all(|op| !matches!(op, Op::Mutate { table: table::SWITCH, .. }))
+    );
 }
 
 #[test]
@@ -376,5 +379,8 @@ fn keys_that_only_we_write_go_when_they_are_wanted_no_more() {
     // A column that the plan says nothing of is nobody's business here.
     let wanted = rows([desired(table::SWITCH_PORT, PORT, &owner, &[])]);
     let group = run(&nb, &owner, &wanted).unwrap();
-    assert_eq!(group.ops, [Op::mutate(table::SWITCH_PORT, PORT, [gone("external_ids", &["ls", "tombolo.io/old"])])]);
+    assert_eq!(
+        group.ops,
+        [Op::mutate(table::SWITCH_PORT, PORT, [gone("external_ids", &["ls", "tombolo.io/old"])])]
+    );
 }

@@ -15,9 +15,7 @@ use tombolo_plan::{AddressRequest, Intent, Kind, Owner, Plan, Problem, Rows, pla
 use crate::io::{Effect, Millis, Notice, Object, Verb, Write, WriteError};
 use crate::vain::{CRD_TOO_OLD, Sifted};
 use crate::watch::object_of;
-use crate::{
-    Busy, Commit, Engine, Lead, ObjectKey, PAUSE, PendingWrite, REFUSED_PAUSE, TURN, fence, fights,
-};
+use crate::{Busy, Commit, Engine, Lead, ObjectKey, PAUSE, PendingWrite, REFUSED_PAUSE, TURN, fence, fights};
 
 /// Operations in one transaction, at most: a big entry blocks a RAFT server.
 const MAX_OPS: usize = 500;

@@ -252,10 +252,12 @@ impl Vain {
     /// A list of this kind began anew, as it does when a schema changed: whoever waits may try at once.
     pub fn listed_anew(&mut self, kind: Kind) -> Vec<Owner> {
         let entries = self.entries.iter_mut().filter(|((of, ..), entry)| *of == kind && entry.until > 0);
-        entries.filter_map(|(_, entry)| {
-            entry.until = 0;
-            entry.owner.clone()
-        }).collect()
+        entries
+            .filter_map(|(_, entry)| {
+                entry.until = 0;
+                entry.owner.clone()
+            })
+            .collect()
     }
 
     /// What is to be said of an owner's objects.
@@ -306,7 +308,10 @@ impl Entry {
                 CRD_TOO_OLD,
                 "the CRD is older than this controller; apply deploy/crds/ (or an admission plugin undoes the write)",
             ),
-            _ => ("WriteWithoutEffect", "an admission plugin undoes the write; find it, or ask whoever runs it"),
+            _ => (
+                "WriteWithoutEffect",
+                "an admission plugin undoes the write; find it, or ask whoever runs it",
+            ),
         };
         let message = format!(
             "the API server takes what is written to {object} and doesn't keep {}: {why}. All else is served",
@@ -341,7 +346,12 @@ mod tests {
     }
 
     /// Asks for a patch until it is kept back; how often it was written, and until when it waits.
-    fn written(vain: &mut Vain, body: &Value, now: Millis, versions: &mut dyn FnMut() -> String) -> (u32, Option<Millis>) {
+    fn written(
+        vain: &mut Vain,
+        body: &Value,
+        now: Millis,
+        versions: &mut dyn FnMut() -> String,
+    ) -> (u32, Option<Millis>) {
         let mut version = versions();
         for count in 0..20 {
             let sifted = vain.sift(&owner(), patch(body.clone()), Some(&meta(&version)), now);
@@ -397,7 +407,9 @@ mod tests {
         let body = json!({ "metadata": { "uid": "u" }, "spec": { "pruned": { "x": 1 }, "list": ["a"] } });
         let mut same = || "7".to_owned();
         let pruned = json!({ "metadata": { "uid": "u" }, "spec": { "pruned": { "x": 1 } } });
-        let Sifted::Write(first) = vain.sift(&owner(), patch(body.clone()), Some(&meta("6")), 0) else { panic!() };
+        let Sifted::Write(first) = vain.sift(&owner(), patch(body.clone()), Some(&meta("6")), 0) else {
+            panic!()
+        };
         vain.planned(&owner());
         vain.answered(&owner(), &first, Some(&"7".to_owned()));
         assert_eq!(written(&mut vain, &pruned, 0, &mut same), (0, Some(FIRST)));

@@ -193,10 +193,8 @@ mod tests {
     }
 
     fn asks_for(waiters: &mut Waiters, owner: &Owner, subnet: &str, address: &str) {
-        let error = tombolo_net::ReserveError::Conflict {
-            addr: address.parse().unwrap(),
-            holder: "h".to_owned(),
-        };
+        let error =
+            tombolo_net::ReserveError::Conflict { addr: address.parse().unwrap(), holder: "h".to_owned() };
         waiters.wait(owner, &request(&[subnet], &[address]), &[(subnet.to_owned(), error.into())]);
     }
 

@@ -8,6 +8,10 @@
 //! The conventions are those of Neutron's ML2/OVN driver (`neutron/common/ovn/{constants,utils}.py`),
 //! releases 21 to 29.
 
+mod routes;
+
+pub use routes::{Route, routes};
+
 use tombolo_net::{Cidr, IfAddr};
 use tombolo_ovsdb::{Atom, IndexSpec, Replica, Row, Uuid};
 
@@ -19,12 +23,16 @@ pub mod table {
     pub const ROUTER_PORT: &str = "Logical_Router_Port";
     /// Logical switches.
     pub const SWITCH: &str = "Logical_Switch";
+    /// Routes of logical routers.
+    pub const STATIC_ROUTE: &str = "Logical_Router_Static_Route";
 }
 
 /// Index: rows of [`table::ROUTER`], [`table::SWITCH`] or [`table::ROUTER_PORT`] by `name`.
 pub const BY_NAME: &str = "name";
 /// Index: [`table::ROUTER`] by each of its `ports`.
 pub const BY_PORT: &str = "port";
+/// Index: Neutron's rows of [`table::ROUTER`] by each of their `static_routes`.
+pub const BY_ROUTE: &str = "route";
 /// Index: [`table::ROUTER_PORT`] by the switch that Neutron says it leads to.
 pub const BY_NETWORK: &str = "network";
 
@@ -39,6 +47,13 @@ fn by_port(row: &Row) -> Vec<Atom> {
     row.get("ports").map(|ports| ports.atoms().to_vec()).unwrap_or_default()
 }
 
+fn by_route(row: &Row) -> Vec<Atom> {
+    if !is_router(row) {
+        return Vec::new();
+    }
+    row.get("static_routes").map(|routes| routes.atoms().to_vec()).unwrap_or_default()
+}
+
 fn by_network(row: &Row) -> Vec<Atom> {
     row.key("external_ids", NETWORK_NAME).map(Atom::from).into_iter().collect()
 }
@@ -47,6 +62,7 @@ fn by_network(row: &Row) -> Vec<Atom> {
 pub const INDEXES: &[IndexSpec] = &[
     IndexSpec { table: table::ROUTER, name: BY_NAME, extract: by_name },
     IndexSpec { table: table::ROUTER, name: BY_PORT, extract: by_port },
+    IndexSpec { table: table::ROUTER, name: BY_ROUTE, extract: by_route },
     IndexSpec { table: table::ROUTER_PORT, name: BY_NAME, extract: by_name },
     IndexSpec { table: table::ROUTER_PORT, name: BY_NETWORK, extract: by_network },
     IndexSpec { table: table::SWITCH, name: BY_NAME, extract: by_name },
@@ -120,13 +136,38 @@ pub fn is_switch(row: &Row) -> bool {
 /// names unique, and of two nobody can say which is meant.
 #[must_use]
 pub fn router(replica: &Replica, name: &str) -> Option<Router> {
+    let (uuid, row) = router_named(replica, name)?;
+    Some(read_router(replica, uuid, row))
+}
+
+/// The row of that router, without a look at its ports.
+#[must_use]
+pub fn router_named<'a>(replica: &'a Replica, name: &str) -> Option<(Uuid, &'a Row)> {
     let key = Atom::from(name);
     let mut rows = replica.find(table::ROUTER, BY_NAME, &key);
     let (uuid, row) = rows.next()?;
     if rows.next().is_some() || !is_router(row) {
         return None;
     }
-    Some(read_router(replica, uuid, row))
+    Some((uuid, row))
+}
+
+/// The name that a router's owner gave it in OpenStack.
+#[must_use]
+pub fn display_name(row: &Row) -> Option<&str> {
+    row.key("external_ids", ROUTER_NAME)
+}
+
+/// Whether a router is administratively up.
+#[must_use]
+pub fn is_enabled(row: &Row) -> bool {
+    row.get("enabled").and_then(|enabled| enabled.as_bool()).unwrap_or(true)
+}
+
+/// The uuid of a router in OpenStack, out of its name in OVN.
+#[must_use]
+pub fn router_id(name: &str) -> &str {
+    name.strip_prefix("neutron-").unwrap_or(name)
 }
 
 /// How many rows of `Logical_Router` have this name.
@@ -135,7 +176,9 @@ pub fn routers_named(replica: &Replica, name: &str) -> usize {
     replica.find(table::ROUTER, BY_NAME, &Atom::from(name)).count()
 }
 
-fn read_router(replica: &Replica, uuid: Uuid, row: &Row) -> Router {
+/// Reads a router's row and its ports.
+#[must_use]
+pub fn read_router(replica: &Replica, uuid: Uuid, row: &Row) -> Router {
     let gateway_port = row.key("external_ids", "neutron:gw_port_id").map(|id| format!("lrp-{id}"));
     let mut ports: Vec<RouterPort> = row
         .get("ports")
@@ -148,8 +191,8 @@ fn read_router(replica: &Replica, uuid: Uuid, row: &Row) -> Router {
     Router {
         uuid,
         name: row.str("name").unwrap_or_default().to_owned(),
-        display_name: row.key("external_ids", ROUTER_NAME).unwrap_or_default().to_owned(),
-        enabled: row.get("enabled").and_then(|enabled| enabled.as_bool()).unwrap_or(true),
+        display_name: display_name(row).unwrap_or_default().to_owned(),
+        enabled: is_enabled(row),
         ports,
     }
 }
@@ -203,21 +246,17 @@ pub fn router_mtu(replica: &Replica, router: &Router) -> Option<u32> {
         .min()
 }
 
-/// The `external_ids` of the router of this name, as looked up by a selector.
-#[must_use]
-pub fn router_row<'a>(replica: &'a Replica, router: &Router) -> Option<&'a Row> {
-    replica.row(table::ROUTER, &router.uuid).map(|row| &**row)
-}
-
 /// Names of the routers that a change of these rows concerns: the Vpcs to look at again.
 pub fn routers_touched(replica: &Replica, changes: &tombolo_ovsdb::ChangeSet) -> Vec<String> {
     let mut names = Vec::new();
     let mut add = |row: &Row| names.extend(row.str("name").map(str::to_owned));
     for (_, change) in changes.of_table(table::ROUTER) {
-        // Policies, routes and NAT say nothing of what is read here, and on a router of our own there are many.
+        // Policies and NAT say nothing of what is read here; nor do the routes of a router of our own, which are many.
         let read = |row: &std::sync::Arc<Row>| {
             let mut row = Row::clone(row);
-            for column in ["policies", "static_routes", "nat"] {
+            let unread: &[_] =
+                if is_router(&row) { &["policies", "nat"] } else { &["policies", "static_routes", "nat"] };
+            for column in unread {
                 row.remove(column);
             }
             row
@@ -233,6 +272,12 @@ pub fn routers_touched(replica: &Replica, changes: &tombolo_ovsdb::ChangeSet) ->
         // A port that goes leaves its router's column too: that change is in the same set.
         if change.new.is_some() {
             replica.find(table::ROUTER, BY_PORT, &Atom::Uuid(uuid)).for_each(|(_, row)| add(row));
+        }
+    }
+    for (uuid, change) in changes.of_table(table::STATIC_ROUTE) {
+        // One that goes leaves its router's column too.
+        if change.new.is_some() {
+            replica.find(table::ROUTER, BY_ROUTE, &Atom::Uuid(uuid)).for_each(|(_, row)| add(row));
         }
     }
     for (_, change) in changes.of_table(table::SWITCH) {

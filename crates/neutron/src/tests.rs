@@ -4,7 +4,7 @@ use tombolo_ovsdb::{ChangeSet, Datum, Name, Replica, Row, Schema, Uuid, Wanted};
 
 use super::*;
 
-const ALL: [Name; 3] = [table::ROUTER, table::ROUTER_PORT, table::SWITCH];
+const ALL: [Name; 4] = [table::ROUTER, table::ROUTER_PORT, table::SWITCH, table::STATIC_ROUTE];
 
 fn replica() -> Replica {
     let schema = Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
@@ -144,12 +144,17 @@ fn what_concerns_a_router_touches_it() {
         touched(&mut nb, table::SWITCH, 1, Some(switch_row("neutron-n", "renamed", "1442"))),
         ["neutron-r"]
     );
-    // Ports that come and go on a network, routes and policies say nothing that is read here.
+    // Ports that come and go on a network and policies say nothing that is read here.
     let busy = switch_row("neutron-n", "renamed", "1442").with("ports", Datum::uuid(Uuid::from_u128(77)));
     assert!(touched(&mut nb, table::SWITCH, 1, Some(busy)).is_empty());
     let routed =
         router_row("neutron-r", [11, 12, 13], &[]).with("static_routes", Datum::uuid(Uuid::from_u128(78)));
-    assert!(touched(&mut nb, table::ROUTER, 21, Some(routed)).is_empty());
+    assert_eq!(touched(&mut nb, table::ROUTER, 21, Some(routed.clone())), ["neutron-r"]);
+    let policed = routed.with("policies", Datum::uuid(Uuid::from_u128(79)));
+    assert!(touched(&mut nb, table::ROUTER, 21, Some(policed)).is_empty());
+    // A route that changes in place.
+    let route = Row::new().with("ip_prefix", Datum::string("12.0.1.0/25"));
+    assert_eq!(touched(&mut nb, table::STATIC_ROUTE, 78, Some(route)), ["neutron-r"]);
     assert_eq!(
         touched(&mut nb, table::ROUTER, 21, Some(router_row("neutron-s", [11], &[]))),
         ["neutron-r", "neutron-s"]

@@ -39,6 +39,8 @@ pub struct Config {
     pub router_selector: Selector,
     /// `--external-vpc-retention`, seconds: how long a Vpc with `spec.namespaces` outlives its router.
     pub retention_secs: u64,
+    /// `--uninstall`: nothing of this cluster is to stand any more.
+    pub leaving: bool,
 }
 
 /// Selects routers: every term must hold.
@@ -56,8 +58,9 @@ struct Term {
 }
 
 impl Selector {
-    /// Reads `name=router0,neutron:availability_zone_hints!=az2,key`: keys of the router's `external_ids`, or
-    /// `name` for the router's name in OpenStack. A value may end in `*`.
+    /// Reads `id=UUID1|UUID2,neutron:availability_zone_hints!=az2,key`: keys of the router's `external_ids`, `id` for
+    /// its uuid in OpenStack, or `name` for its name there (which is its owner's to choose). Several values are
+    /// separated by `|`; each may end in `*`.
     ///
     /// # Errors
     /// The term that can't be read.
@@ -89,10 +92,12 @@ impl Selector {
             let holds = match (&term.value, value) {
                 (None, value) => value.is_some(),
                 (Some(_), None) => false,
-                (Some(wanted), Some(value)) => match wanted.strip_suffix('*') {
-                    Some(prefix) => value.starts_with(prefix),
-                    None => value == wanted,
-                },
+                (Some(wanted), Some(value)) => {
+                    wanted.split('|').map(str::trim).any(|wanted| match wanted.strip_suffix('*') {
+                        Some(prefix) => value.starts_with(prefix),
+                        None => value == wanted,
+                    })
+                }
             };
             holds != term.negated
         })
@@ -116,6 +121,10 @@ mod tests {
             ("name==router0,az=nova", true),
             ("name=router*", true),
             ("name=other", false),
+            ("name=other|router0", true),
+            ("name=other | rout*", true),
+            ("name=other|third", false),
+            ("name!=other|router0", false),
             ("az", true),
             ("!az", false),
             ("az!=nova", false),

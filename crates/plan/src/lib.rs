@@ -13,6 +13,7 @@ pub mod owner;
 pub mod world;
 
 mod cluster;
+pub mod leave;
 pub mod namespace;
 pub mod node;
 pub mod pod;
@@ -21,7 +22,9 @@ mod row;
 pub mod subnet;
 mod tenancy;
 pub mod time;
+pub mod unserved;
 mod vpc;
+pub mod vpc_neutron;
 mod write;
 
 pub use config::{Config, Selector};
@@ -32,6 +35,9 @@ pub use world::World;
 /// What should stand of `owner`.
 #[must_use]
 pub fn plan(world: &World, owner: &Owner) -> Plan {
+    if world.config.leaving {
+        return leave::plan(world, owner);
+    }
     match owner.kind {
         OwnerKind::Cluster => cluster::plan(world),
         OwnerKind::Vpc => vpc::plan(world, &owner.name),

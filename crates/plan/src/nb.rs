@@ -3,17 +3,15 @@
 use std::net::IpAddr;
 
 use tombolo_neutron as neutron;
-use tombolo_ovsdb::{Atom, Change, Condition, Datum, IndexSpec, Replica, Row, Uuid, Wanted};
+use tombolo_ovsdb::{Atom, Change, Condition, Datum, Function, IndexSpec, Replica, Row, Uuid, Wanted};
 
 use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner, VENDOR, VENDOR_KEY};
 
 /// Table names (ovn-nb(5)).
 pub mod table {
-    pub use tombolo_neutron::table::{ROUTER, ROUTER_PORT, SWITCH};
+    pub use tombolo_neutron::table::{ROUTER, ROUTER_PORT, STATIC_ROUTE, SWITCH};
     /// Ports of logical switches.
     pub const SWITCH_PORT: &str = "Logical_Switch_Port";
-    /// Routes of logical routers.
-    pub const STATIC_ROUTE: &str = "Logical_Router_Static_Route";
     /// Policies of logical routers.
     pub const POLICY: &str = "Logical_Router_Policy";
     /// Groups of switch ports.
@@ -82,6 +80,11 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
         let vendor = Datum::map_of_strings([(VENDOR_KEY, VENDOR)]);
         [ours(), vec![Condition::includes("external_ids", vendor)]].concat()
     };
+    // A route of Neutron's may lie inside a Subnet of ours. There are few, but for the default route of each router with a
+    // gateway, which can't.
+    let default_route = Datum::string("0.0.0.0/0");
+    let other = Condition { column: "ip_prefix", function: Function::NotEqual, value: default_route };
+    let routes = [ours(), vec![other]].concat();
     Wanted::new()
         .table(
             table::ROUTER,
@@ -98,7 +101,7 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
             table::STATIC_ROUTE,
             &["ip_prefix", "nexthop", "policy", "route_table", "output_port", "options", "external_ids"],
         )
-        .only(table::STATIC_ROUTE, ours())
+        .only(table::STATIC_ROUTE, routes)
         .table(
             table::POLICY,
             &["priority", "match", "action", "nexthop", "nexthops", "options", "external_ids"],

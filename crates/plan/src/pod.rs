@@ -25,6 +25,7 @@ use crate::reservation;
 use crate::row::{child_ids, string, strings};
 use crate::subnet::{is_established, switch_uuid};
 use crate::tenancy;
+use crate::unserved;
 use crate::world::World;
 use crate::write;
 
@@ -259,6 +260,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
         return plan;
     }
     let spec = &established.spec;
+    plan.problems.extend(unserved::pod(world, pod, subnet, &spec.vpc));
     plan.rows = Some(rows(world, owner, pod, ip, spec));
     let mtu = match spec.mtu {
         0 => neutron::router(&world.nb, &spec.vpc).and_then(|router| neutron::router_mtu(&world.nb, &router)),

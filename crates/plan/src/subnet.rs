@@ -18,6 +18,7 @@ use crate::desired::{DesiredRow, Edge, Kind, Managed, Plan, Problem, Rows};
 use crate::nb::{self, table};
 use crate::owner::{ClusterId, Owner, OwnerKind};
 use crate::row::{child_ids, external_ids, keys, string, strings};
+use crate::vpc_neutron;
 use crate::world::{Established, Net, SPEC_KEY, SubnetEntry, World, net_of};
 use crate::write;
 
@@ -97,6 +98,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     for problem in problems {
         plan.problem(problem.reason.as_str(), problem.message);
     }
+    plan.problems.extend(vpc_neutron::troubles(world, name));
     if plan.waits_for.is_none() {
         plan.after.extend(report(world, name, entry, &plan.problems, refused));
     }
@@ -118,8 +120,11 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
     let candidate = accepted.map(|(spec, _)| spec).or(established.map(|it| &it.spec));
     let Some(spec) = candidate else { return };
     let external = world.is_external(&spec.vpc);
-    let router = if external { neutron::router(&world.nb, &spec.vpc) } else { None };
+    let router = if external { vpc_neutron::router(world, &spec.vpc) } else { None };
     if external && router.is_none() {
+        if vpc_neutron::is_hidden(world, &spec.vpc) {
+            return; // what stands on a router that the operator has since hidden stays
+        }
         // The router was deleted under us: its port went with it, ours would dangle. Pods keep their
         // addresses and their switch. One that stands elsewhere stays there until it can move.
         let owner = Owner::subnet(name);
@@ -194,13 +199,14 @@ fn problems_alone(
     found.extend(validate::subnet_limits(spec, place));
     let vpc = world.vpcs.get(&spec.vpc).map(|vpc| &**vpc);
     if external && router.is_none() && vpc.is_some() {
+        let why = match vpc_neutron::is_hidden(world, &spec.vpc) {
+            true => "kept from this cluster by --external-vpc-selector or --enable-external-vpc",
+            false => "not in OpenStack (any more)",
+        };
         found.push(validate::Problem::refuse(
             "spec.vpc",
             validate::Reason::VpcNotReady,
-            format!(
-                "the router of Vpc {} is not in OpenStack (any more); set spec.vpc to another one",
-                spec.vpc
-            ),
+            format!("the router of Vpc {} is {why}; set spec.vpc to another one", spec.vpc),
         ));
     } else {
         // That the Vpc's own status lags behind its router is no fault of the user's, and the default Vpc is ours
@@ -227,7 +233,7 @@ fn problems(
     newcomer: bool,
 ) -> Vec<validate::Problem> {
     let external = world.is_external(&spec.vpc);
-    let router = if external { neutron::router(&world.nb, &spec.vpc) } else { None };
+    let router = if external { vpc_neutron::router(world, &spec.vpc) } else { None };
     let mut found = problems_alone(world, name, spec, external, router.as_ref());
     if let Some(net) = net {
         let taken = taken(world, name, spec, net, entry, router.as_ref(), newcomer);
@@ -462,7 +468,7 @@ fn report(
     let text = problems.iter().map(|p| p.message.as_str()).collect::<Vec<_>>().join("; ");
     let first = problems.first();
     let ready = match first {
-        Some(problem) if refused || !is_established(world, name) => {
+        Some(problem) if refused || vpc_neutron::is_trouble(problem) || !is_established(world, name) => {
             Condition::new(condition::READY, false, problem.reason.as_str(), &*text)
         }
         Some(problem) => Condition::new(condition::READY, true, problem.reason.as_str(), &*text),

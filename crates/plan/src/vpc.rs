@@ -15,6 +15,7 @@ use crate::desired::{DesiredRow, Intent, Kind, Managed, Plan, Problem, Rows};
 use crate::nb::{self, Ownership, table};
 use crate::owner::{Owner, OwnerKind};
 use crate::row::{external_ids, keys, string};
+use crate::vpc_neutron;
 use crate::world::World;
 use crate::write;
 
@@ -26,7 +27,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     if name == world.config.cluster_router {
         return default_vpc(world, name, object);
     }
-    match (shown_router(world, name), object) {
+    match (vpc_neutron::router(world, name), object) {
         (Some(router), None) => announce(&router),
         (Some(router), Some(vpc)) => external(world, vpc, &router),
         (None, Some(vpc)) if is_labeled(vpc) => without_router(world, vpc),
@@ -39,20 +40,6 @@ fn is_labeled(vpc: &Vpc) -> bool {
     vpc.metadata.labels.as_ref().and_then(|labels| labels.get(VPC_EXTERNAL)).is_some_and(|v| v == "true")
 }
 
-/// The router of Neutron's of this name, if it is to be shown.
-fn shown_router(world: &World, name: &str) -> Option<Router> {
-    if !world.config.external_vpcs || !is_object_name(name) {
-        return None;
-    }
-    let router = neutron::router(&world.nb, name)?;
-    let row = neutron::router_row(&world.nb, &router)?;
-    let selected = world.config.router_selector.selects(|key| match key {
-        "name" => Some(router.display_name.as_str()),
-        key => row.key("external_ids", key),
-    });
-    selected.then_some(router)
-}
-
 /// Without object, and without a router that one could show. That a router of Neutron's is left out for its name is
 /// said; nobody has an object to look at.
 fn not_shown(world: &World, name: &str) -> Plan {
@@ -61,7 +48,7 @@ fn not_shown(world: &World, name: &str) -> Plan {
     if !world.config.external_vpcs || !named.iter().any(|(_, row)| neutron::is_router(row)) {
         return plan;
     }
-    if !is_object_name(name) {
+    if !vpc_neutron::is_object_name(name) {
         plan.problem(
             "RouterNameUnusable",
             "the router's name can't be the name of a Vpc, so it is not shown; Neutron names routers neutron-<uuid>",
@@ -70,18 +57,6 @@ fn not_shown(world: &World, name: &str) -> Plan {
         plan.problem("RouterNameAmbiguous", AMBIGUOUS);
     }
     plan
-}
-
-/// RFC 1123 subdomain: what the API server takes as a name. Neutron's `neutron-<uuid>` always is one; a row
-/// that only looks like Neutron's may not be.
-fn is_object_name(name: &str) -> bool {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// A router that no Vpc shows yet.
@@ -161,9 +136,21 @@ fn external(world: &World, vpc: &Vpc, router: &Router) -> Plan {
         neutron: Some(neutron_status(world, router)),
         ..VpcStatus::default()
     };
-    let ready = Condition::new(condition::READY, true, "RouterFound", "");
+    let ready = health(world, &router.name, router, &mut plan);
     report(world, vpc, &mut plan, status, vec![ready, checked]);
     plan
+}
+
+/// Whether Neutron's router does its work; a route that only some addresses miss is told all the same.
+fn health(world: &World, name: &str, router: &Router, plan: &mut Plan) -> Condition {
+    let troubles = vpc_neutron::troubles_of_vpc(world, name);
+    let text = troubles.iter().map(|trouble| trouble.message.as_str()).collect::<Vec<_>>().join("; ");
+    let ready = match troubles.first() {
+        None => Condition::new(condition::READY, true, "RouterFound", ""),
+        Some(first) => Condition::new(condition::READY, router.enabled, first.reason.as_str(), text),
+    };
+    plan.problems.extend(troubles);
+    ready
 }
 
 /// `spec.defaultSubnet`, if it is a Subnet of this Vpc.
@@ -216,12 +203,13 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
     let (reason, message) = match neutron::routers_named(&world.nb, name) {
         0 => (
             ROUTER_NOT_FOUND,
-            "there is no such router in OpenStack (any more); re-home the Subnets to another Vpc by spec.vpc, or \
-             delete this Vpc",
+            "there is no such router in OVN (any more); re-home the Subnets to another Vpc by spec.vpc, or delete this \
+             Vpc. If OpenStack still has the router, `neutron-ovn-db-sync-util --ovn-neutron_sync_mode=repair` brings \
+             it back",
         ),
         1 => (
             "RouterNotShown",
-            "the router of this name is not Neutron's, or --external-vpc-selector leaves it out",
+            "the router of this name is not Neutron's, or --external-vpc-selector or --enable-external-vpc leaves it out",
         ),
         _ => ("RouterNameAmbiguous", AMBIGUOUS),
     };
@@ -254,16 +242,25 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
 
 /// A Vpc that a user made. Routers of our own beside the default one are yet to come.
 fn custom(world: &World, vpc: &Vpc) -> Plan {
+    let name = vpc.metadata.name.as_deref().unwrap_or_default();
     let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
     if vpc.metadata.deletion_timestamp.is_some() {
         plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
         return plan;
     }
-    let (reason, message) = (
-        "NotSupportedYet",
-        "this version serves the default Vpc and routers of OpenStack Neutron; a Vpc with a router of its own is \
-         not served",
-    );
+    let (reason, message) = if vpc_neutron::is_hidden(world, name) {
+        (
+            "RouterNotShown",
+            "--external-vpc-selector or --enable-external-vpc keeps this router of Neutron's from the cluster; no \
+             Subnet is served on it",
+        )
+    } else {
+        (
+            "NotSupportedYet",
+            "this version serves the default Vpc and routers of OpenStack Neutron; a Vpc with a router of its own is \
+             not served",
+        )
+    };
     plan.problem(reason, message);
     let status = vpc.status.clone().unwrap_or_default();
     report(world, vpc, &mut plan, status, vec![Condition::new(condition::READY, false, reason, message)]);

@@ -89,7 +89,8 @@ fn apply_manifests(phase: &Phase, image: &Image) -> Result<()> {
     let crds = dir.join("crds").display().to_string();
     kubectl(["apply", "--server-side", "--force-conflicts", "-f", &crds])?;
     kubectl(["wait", "--for=condition=Established", "--timeout=30s", "-f", &crds])?;
-    let variables = variables(image)?;
+    let name = image.tags.first().ok_or_else(|| anyhow!("our image has no name"))?;
+    let variables = variables(name);
     for path in manifests(&dir)? {
         phase.doing(format_args!("applying {}", path.display()));
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -125,15 +126,33 @@ fn manifests(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// What the manifests leave open, for the sandbox.
-fn variables(image: &Image) -> Result<BTreeMap<&'static str, String>> {
+fn variables(image: &str) -> BTreeMap<&'static str, String> {
     let (api, port) = control_plane::server();
-    Ok(BTreeMap::from([
-        ("TOMBOLO_IMAGE", image.tags.first().cloned().ok_or_else(|| anyhow!("our image has no name"))?),
+    BTreeMap::from([
+        ("TOMBOLO_IMAGE", image.to_owned()),
         ("OVN_NB_ADDR", Database::Nb.remotes()),
         ("OVN_SB_ADDR", Database::Sb.remotes()),
         ("KUBERNETES_API_HOST", api.to_string()),
         ("KUBERNETES_API_PORT", port.to_string()),
-    ]))
+    ])
+}
+
+/// A manifest of `deploy/optional`, filled in for the sandbox, with the image that is deployed.
+///
+/// # Errors
+/// When nothing is deployed, or the manifest can't be read.
+pub fn optional(name: &str) -> Result<String> {
+    let path = workspace().join("deploy/optional").join(name);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let image = "jsonpath={.spec.template.spec.containers[0].image}";
+    let image = kubectl(["-n", NAMESPACE, "get", CONTROLLER, "-o", image])?;
+    fill(&text, &variables(image.trim())).with_context(|| format!("filling in {}", path.display()))
+}
+
+/// Where the CustomResourceDefinitions are.
+#[must_use]
+pub fn crds() -> PathBuf {
+    workspace().join("deploy/crds")
 }
 
 /// Replaces `${NAME}` as envsubst(1) does, outside comments; a name without a value is an error.
@@ -366,18 +385,12 @@ mod tests {
 
     #[test]
     fn the_manifests_need_just_the_variables_that_the_sandbox_has() {
-        let image = Image {
-            name: "tombolo".into(),
-            tags: vec!["example.test/tombolo:1".into()],
-            archive: PathBuf::new(),
-            digest: String::new(),
-        };
-        let variables = variables(&image).unwrap();
-        let all: String = manifests(&workspace().join("deploy"))
-            .unwrap()
-            .iter()
-            .map(|path| fill(&fs::read_to_string(path).unwrap(), &variables).unwrap())
-            .collect();
+        let variables = variables("example.test/tombolo:1");
+        let deploy = workspace().join("deploy");
+        let mut paths = manifests(&deploy).unwrap();
+        paths.extend(manifests(&deploy.join("optional")).unwrap());
+        let all: String =
+            paths.iter().map(|path| fill(&fs::read_to_string(path).unwrap(), &variables).unwrap()).collect();
         assert!(all.contains("image: example.test/tombolo:1\n"));
         assert!(all.contains("--ovn-nb-addr=tcp:172.30.0.1:6641,tcp:172.30.0.2:6641,tcp:172.30.0.3:6641\n"));
     }

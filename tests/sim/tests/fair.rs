@@ -94,9 +94,9 @@ fn those_who_wait_for_an_address_of_their_own_are_woken_by_that_one() {
     sim.pod_with("c", "choosy", "host1", &[("ovn.kubernetes.io/ip_pool", &pool)]);
     sim.settle();
     let holder = |sim: &Sim, number: u8| {
-        (0..3).map(|it| format!("a/first-{it}")).find(|pod| {
-            sim.pod_address(pod) == Some(address(&format!("0.{number}")).as_str())
-        })
+        (0..3)
+            .map(|it| format!("a/first-{it}"))
+            .find(|pod| sim.pod_address(pod) == Some(address(&format!("0.{number}")).as_str()))
     };
     let first = holder(&sim, 4).unwrap();
     let before = plans(&sim);
@@ -203,7 +203,10 @@ fn a_turn_ends_before_the_work_does() {
     engine.handle(0, Event::Leadership(Leadership::Held));
     let effects = engine.poll(0);
     let [tombolo_engine::Effect::Commit { id, .. }] = &effects[..] else { panic!("{effects:?}") };
-    engine.handle(0, Event::CommitDone { id: *id, result: Ok(tombolo_ovsdb::TxnReply { results: Vec::new() }) });
+    engine.handle(
+        0,
+        Event::CommitDone { id: *id, result: Ok(tombolo_ovsdb::TxnReply { results: Vec::new() }) },
+    );
     for turn in 1.. {
         let before = engine.stats().plans;
         engine.poll(5);

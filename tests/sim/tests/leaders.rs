@@ -201,7 +201,8 @@ fn many_unexplained_deletions_wait_for_a_human() {
     sim.converge();
     let policies = |sim: &Sim| {
         let rows = sim.nb().rows().rows(table::POLICY);
-        rows.filter(|(_, row)| row.str("match").is_some_and(|it| it.starts_with("ip4.dst == 172.17."))).count()
+        rows.filter(|(_, row)| row.str("match").is_some_and(|it| it.starts_with("ip4.dst == 172.17.")))
+            .count()
     };
     assert_eq!(policies(&sim), 80);
     for number in 0..80 {
@@ -254,7 +255,8 @@ fn ports_of_the_dead_that_a_restored_database_brings_back_keep_nobody_off_the_ne
     let mut ops = Vec::new();
     for (switch, row) in old.rows().rows(table::SWITCH) {
         let before = row.get("ports").cloned().unwrap_or_default();
-        let after = now.row(table::SWITCH, &switch).and_then(|row| row.get("ports").cloned()).unwrap_or_default();
+        let after =
+            now.row(table::SWITCH, &switch).and_then(|row| row.get("ports").cloned()).unwrap_or_default();
         for port in before.difference(&after).uuids() {
             let mut port_row = (**old.rows().row(table::SWITCH_PORT, &port).unwrap()).clone();
             port_row.remove("_uuid");

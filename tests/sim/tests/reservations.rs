@@ -128,9 +128,10 @@ fn a_family_that_is_asked_for_is_the_only_one() {
     sim.pod_with("a", "mixed", "host1", &[(FAMILY, "ipv6"), (IP, "10.87.0.77")]);
     sim.pod("a", "both", "host1");
     sim.converge();
-    assert_eq!(sim.pod_address("a/both"), Some("10.87.0.2,fd00:87::2"));
-    assert_eq!(sim.pod_address("a/only4"), Some("10.87.0.3"));
-    assert_eq!(sim.pod_address("a/only6"), Some("fd00:87::3"));
+    // In the order in which they came.
+    assert_eq!(sim.pod_address("a/only4"), Some("10.87.0.2"));
+    assert_eq!(sim.pod_address("a/only6"), Some("fd00:87::2"));
+    assert_eq!(sim.pod_address("a/both"), Some("10.87.0.3,fd00:87::3"));
     assert_eq!(sim.pod_annotation("a/only4", "ovn.kubernetes.io/cidr"), Some("10.87.0.0/24"));
     assert_eq!(sim.pod_annotation("a/only6", "ovn.kubernetes.io/gateway"), Some("fd00:87::1"));
     assert_eq!(sim.reasons(Kind::Pod, "mixed"), ["InvalidAnnotation"]);

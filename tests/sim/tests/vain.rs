@@ -144,9 +144,11 @@ fn a_foreign_finalizer_is_waited_for_with_one_delete() {
     sim.advance(10_000);
     assert_eq!(sim.pod_address("net2/other"), Some("12.0.1.3"));
     assert_eq!(sim.pod_address("net2/ubuntu"), None);
-    assert!(sim.notices.iter().any(|it| {
-        (it.kind, it.name.as_str()) == (Kind::Pod, "ubuntu") && it.message.contains(FOREIGN)
-    }));
+    assert!(
+        sim.notices.iter().any(|it| {
+            (it.kind, it.name.as_str()) == (Kind::Pod, "ubuntu") && it.message.contains(FOREIGN)
+        })
+    );
     // A restart asks for nothing again.
     let before = sim.writes.len();
     sim.restart(0);

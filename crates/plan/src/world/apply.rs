@@ -327,6 +327,13 @@ impl World {
         }
         for router in neutron::routers_touched(&self.nb, changes) {
             dirty.insert(Owner::vpc(&router));
+            let routes = |replica: &Replica| {
+                neutron::router_named(replica, &router).map(|(uuid, _)| neutron::routes(replica, uuid))
+            };
+            if routes(&before) != routes(&self.nb) {
+                // One may lie inside of a Subnet.
+                dirty.extend(self.subnets_of_vpc(&router).map(Owner::subnet));
+            }
             let mtu = |replica: &Replica| {
                 neutron::router(replica, &router).and_then(|router| neutron::router_mtu(replica, &router))
             };
@@ -424,8 +431,9 @@ impl World {
 
     /// The owner's object is gone or going: what still hangs on its rows is what it waits for.
     fn is_leaving(&self, owner: &Owner) -> bool {
-        owner.kind == OwnerKind::Subnet
-            && self.subnets.get(&*owner.name).is_none_or(SubnetEntry::is_terminating)
+        self.config.leaving
+            || owner.kind == OwnerKind::Subnet
+                && self.subnets.get(&*owner.name).is_none_or(SubnetEntry::is_terminating)
     }
 
     /// References to rows of ours that vanished from a parent: their owners put them back.

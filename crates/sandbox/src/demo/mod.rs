@@ -7,6 +7,7 @@
 mod clean;
 mod install;
 mod join;
+mod leave;
 mod manifests;
 mod openstack;
 mod ping;
@@ -24,6 +25,7 @@ use std::time::Instant;
 use anyhow::{Result, anyhow};
 
 use crate::hosts;
+use crate::images::{Image, OurPrograms};
 use crate::progress::{self, Phase, seconds, show};
 use crate::{Parts, canon, exec, measure, ours, paths};
 use stage::Stage;
@@ -86,7 +88,7 @@ pub fn play(options: Options) -> Result<()> {
 
 fn stages(options: Options) -> Result<usize> {
     let since = now()?;
-    up()?;
+    let (programs, image) = up()?;
     let logs = paths::logs();
     Phase::run("remove what an earlier run made", logs.join("demo-clean.log"), clean::all)?;
     let stage = Stage::new(paths::state().join("demo"), logs.join("demo.log"))?;
@@ -106,11 +108,16 @@ fn stages(options: Options) -> Result<usize> {
     if options.measure {
         measure::run(measure::PODS)?.show();
     }
+    if options.full {
+        stage.step("9. all of it goes", |phase| leave::play(&stage, phase))?;
+        // Who looks around afterwards finds it as it was.
+        Phase::run("deploy again", logs.join("deploy.log"), |phase| ours::deploy(phase, &programs, &image))?;
+    }
     Ok(stage.checks())
 }
 
 /// Sandbox and our programs. Compiling them needs nothing of the sandbox, so it happens beside.
-fn up() -> Result<()> {
+fn up() -> Result<(OurPrograms, Image)> {
     crate::install::ensure(crate::install::Set::Everything)?;
     let logs = &paths::logs();
     let (programs, image) = thread::scope(|scope| {
@@ -123,7 +130,8 @@ fn up() -> Result<()> {
         let ours = ours.join().map_err(|_| anyhow!("the thread that builds our programs failed"))?;
         up.and(ours)
     })?;
-    Phase::run("deploy", logs.join("deploy.log"), |phase| ours::deploy(phase, &programs, &image))
+    Phase::run("deploy", logs.join("deploy.log"), |phase| ours::deploy(phase, &programs, &image))?;
+    Ok((programs, image))
 }
 
 /// The time in the notation of logs (RFC 3339, UTC).

@@ -35,6 +35,7 @@ fn condition(columns: &[(Name, ColumnType)], clause: &Value) -> Condition {
     let function = match clause[1].as_str() {
         Some("includes") => Function::Includes,
         Some("==") => Function::Equal,
+        Some("!=") => Function::NotEqual,
         other => panic!("a function that no client of ours asks for: {other:?}"),
     };
     let (column, ty) = columns.iter().find(|(column, _)| *column == name).expect("a column of the request");

@@ -32,7 +32,8 @@ fn nodes_without_addresses(sim: &mut Sim, rng: &mut Rng, first: usize) {
     sim.converge();
     let policies = |sim: &Sim| {
         let rows = sim.nb().rows().rows(table::POLICY);
-        rows.filter(|(_, row)| row.str("match").is_some_and(|it| it.contains(".dst == 172.17."))).count() as u64
+        rows.filter(|(_, row)| row.str("match").is_some_and(|it| it.contains(".dst == 172.17."))).count()
+            as u64
     };
     assert_eq!(policies(sim), nodes);
     let rows: usize = sim.nb().rows().tables().map(|(_, table)| table.len()).sum();
@@ -107,7 +108,10 @@ pub(super) fn play(sim: &mut Sim, rng: &mut Rng) {
     };
     let gone = stood - old(sim).min(stood);
     // What the API server itself says to be gone is explained.
-    assert!(really || gone == 0, "invariant 4: {gone} ports of {stood} went, and nothing but a list explains it");
+    assert!(
+        really || gone == 0,
+        "invariant 4: {gone} ports of {stood} went, and nothing but a list explains it"
+    );
 
     // The truth.
     sim.settle();

@@ -1,0 +1,183 @@
+//! A host that the agent has left: nothing of ours is there, and all of others' is.
+
+#![allow(clippy::unwrap_used)] // a test may: a panic is its failure
+
+mod bed;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bed::{Bed, SOON, Sandbox};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tombolo_agent::attach::NodeState;
+use tombolo_agent::firewall::Firewall;
+use tombolo_agent::install::Install;
+use tombolo_agent::local::Local;
+use tombolo_agent::metrics::Metrics;
+use tombolo_agent::nft::apply;
+use tombolo_agent::node::{NodePort, NodeSubnet, PROTOCOL};
+use tombolo_agent::node_task::{Accepted, MtuOptions, NodeTask};
+use tombolo_agent::told::Inputs;
+use tombolo_agent::troubles::Troubles;
+use tombolo_agent::uninstall::{Places, uninstall};
+use tombolo_linux::Route;
+use tombolo_observe::Observer;
+
+fn inputs() -> Inputs {
+    let port = NodePort {
+        iface_id: "node-node1".into(),
+        mac: "00:00:00:6e:53:fd".parse().unwrap(),
+        addresses: vec!["100.64.0.2/16".parse().unwrap()],
+        gateways: vec!["100.64.0.1".parse().unwrap()],
+    };
+    let subnet = NodeSubnet { networks: vec!["10.16.0.0/16".parse().unwrap()], nat_outgoing: true };
+    Inputs {
+        port: Some(port),
+        subnets: Some(BTreeMap::from([("ovn-default".to_owned(), subnet)])),
+        ..Inputs::default()
+    }
+}
+
+async fn nft(bed: &Bed, args: &'static [&'static str]) -> String {
+    let list = move || Ok(std::process::Command::new("nft").args(args).output());
+    String::from_utf8(bed.host.netns.run(list).await.unwrap().unwrap().stdout).unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut all: Vec<String> = std::fs::read_dir(dir)
+        .map(|all| all.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+        .unwrap_or_default();
+    all.sort();
+    all
+}
+
+// invariant 13
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_ours_is_left_on_a_host_and_all_of_others() {
+    let Some(bed) = Bed::up("nothing_of_ours_is_left_on_a_host_and_all_of_others").await else { return };
+    bed.default_vpc();
+    bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
+    let before = bed.foreign();
+    let links = async || {
+        let all = bed.host.netlink.links().await.unwrap().into_iter().map(|link| link.name);
+        all.collect::<std::collections::BTreeSet<String>>()
+    };
+    let links_before = links().await;
+
+    // A node that works, with a pod.
+    let agent = bed.agent().await;
+    let (given, seen) = watch::channel(inputs());
+    let (state, mut ready) = watch::channel(NodeState::NotReady { why: "starting".into(), mtu: None });
+    let (accepted, accepted_seen) = watch::channel(Accepted::default());
+    let metrics = Metrics::new(&Observer::new("agent", "test"), "node1");
+    let troubles = Troubles::new(metrics.clone());
+    // Docker's: ours are put into a chain of somebody else's.
+    let docker =
+        "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; counter; }; }";
+    apply(&bed.host, docker.to_owned()).await.unwrap();
+    let docker = nft(&bed, &["list", "table", "ip", "filter"]).await;
+    let task = NodeTask {
+        host: bed.host.clone(),
+        ovs: agent.ovs.clone(),
+        inputs: seen,
+        mtu: MtuOptions { mtu: 1400, interfaces: vec![] },
+        state,
+        accepted,
+        local: Local::new(
+            bed.host.clone(),
+            Some("203.0.113.6".into()),
+            vec!["10.96.0.0/12".parse().unwrap()],
+        ),
+        troubles: troubles.clone(),
+        metrics: metrics.clone(),
+    };
+    let task = tokio::spawn(task.run());
+    let firewall = Firewall { host: bed.host.clone(), accepted: accepted_seen, troubles, metrics };
+    let nat = tokio::spawn(firewall.run());
+    timeout(SOON, ready.wait_for(|s| matches!(s, NodeState::Ready { .. }))).await.unwrap().unwrap();
+    let places = Places {
+        conf_dir: bed.at("net.d").into(),
+        conf_name: "01-kube-ovn.conflist".into(),
+        bin_dir: bed.at("bin").into(),
+        socket: bed.at("agent.sock").into(),
+    };
+    std::fs::write(bed.at("source"), "plugin").unwrap();
+    let install = Install {
+        conf_dir: places.conf_dir.clone(),
+        conf_name: places.conf_name.clone(),
+        bin_dir: places.bin_dir.clone(),
+        plugin: Some(bed.at("source").into()),
+        socket: places.socket.clone(),
+    };
+    install.keep(None).unwrap();
+    let pod = Sandbox::new("ubuntu", 1).await;
+    agent.annotate_in("ubuntu", "00:00:00:7A:2E:93", "10.16.0.5", "10.16.0.0/16", "10.16.0.1");
+    assert_eq!(agent.add(&pod).await.code, 0);
+    timeout(SOON, async {
+        while !nft(&bed, &["list", "tables"]).await.contains("table inet tombolo")
+            || !nft(&bed, &["list", "table", "ip", "filter"]).await.contains("tombolo")
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await
+    .unwrap();
+
+    // Others' things.
+    std::fs::write(places.conf_dir.join("99-other.conflist"), "{}").unwrap();
+    std::fs::write(places.bin_dir.join("portmap"), "portmap").unwrap();
+    apply(&bed.host, "table ip theirs { chain c { counter; }; }".to_owned()).await.unwrap();
+    let lo = bed.host.netlink.link("lo").await.unwrap().unwrap();
+    let up = tombolo_linux::LinkChange { up: Some(true), ..Default::default() };
+    bed.host.netlink.change_link(lo.index, &up).await.unwrap();
+    let theirs = Route {
+        dst: "10.99.0.0/16".parse().unwrap(),
+        gateway: None,
+        link: lo.index,
+        protocol: 4,
+        source: None,
+    };
+    bed.host.netlink.add_route(&theirs).await.unwrap();
+
+    // An agent is there, and then a pod: nothing happens.
+    let error = uninstall(&bed.host, &agent.ovs, &places, true).await.unwrap_err().to_string();
+    assert!(error.contains("DaemonSet kube-ovn-cni"), "{error}");
+    task.abort();
+    nat.abort();
+    drop(given);
+    let ovs = agent.ovs.clone();
+    drop(agent);
+    let gone = async {
+        while std::os::unix::net::UnixStream::connect(&places.socket).is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    timeout(SOON, gone).await.unwrap();
+    let error = uninstall(&bed.host, &ovs, &places, false).await.unwrap_err().to_string();
+    assert!(error.contains("net2/ubuntu") && error.contains("--uninstall=force"), "{error}");
+    assert_eq!(names(&places.conf_dir), ["01-kube-ovn.conflist", "99-other.conflist"]);
+    assert!(bed.host.netlink.link("ovn0").await.unwrap().is_some());
+
+    uninstall(&bed.host, &ovs, &places, true).await.unwrap();
+    assert_eq!(bed.foreign(), before); // invariant 1
+    assert!(!bed.vsctl(&["list", "Interface"]).contains("kube-ovn"));
+    timeout(SOON, async {
+        while links().await.contains("ovn0") {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(links().await, links_before);
+    assert!(bed.host.netlink.routes(Some(PROTOCOL)).await.unwrap().is_empty());
+    assert!(bed.host.netlink.routes(Some(4)).await.unwrap().contains(&theirs));
+    assert_eq!(nft(&bed, &["list", "tables"]).await.trim(), "table ip filter\ntable ip theirs");
+    let counted = |text: &str| text.lines().filter(|l| !l.contains("counter packets")).collect::<String>();
+    assert_eq!(counted(&nft(&bed, &["list", "table", "ip", "filter"]).await), counted(&docker));
+    assert_eq!(names(&places.conf_dir), ["99-other.conflist"]);
+    assert_eq!(names(&places.bin_dir), ["portmap"]);
+    assert!(!places.socket.exists());
+    // Again: there is nothing to do.
+    uninstall(&bed.host, &ovs, &places, false).await.unwrap();
+}

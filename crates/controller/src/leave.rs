@@ -1,0 +1,114 @@
+//! `--uninstall`: takes everything of this cluster out of OVN and off its objects, and ends.
+//!
+//! The engine does the work under a configuration whose plan is that nothing stands. What is decided here is when it
+//! may begin, when it is done, and when to give up with words for what is left.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use tombolo_engine::Engine;
+use tombolo_plan::leave;
+use tracing::{info, warn};
+
+/// Nothing has gone for so long: it won't by itself.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// How long the lease is waited for.
+const LEASE: Duration = Duration::from_secs(180);
+/// How often the state is looked at while it leaves.
+pub const TICK: Duration = Duration::from_millis(500);
+/// So many are named in a message.
+const NAMED: usize = 10;
+
+/// Why it ended without having left.
+#[derive(Debug, thiserror::Error)]
+pub enum Stays {
+    /// Pods use the network.
+    #[error(
+        "nothing was removed: {0} pods are still on this network ({1}); delete them or scale their owners to 0 while \
+         kube-ovn-controller and kube-ovn-cni run, or say --uninstall=force, which cuts them off"
+    )]
+    InUse(usize, Names),
+    /// Another controller leads.
+    #[error(
+        "nothing was removed: another controller holds the lease; scale the Deployment kube-ovn-controller to 0 first"
+    )]
+    NoLease,
+    /// It doesn't go.
+    #[error("not all of it goes; what is left: {0}. The warnings above say what holds it")]
+    Left(Names),
+}
+
+/// The first ones of a list.
+#[derive(Debug)]
+pub struct Names(Vec<String>);
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = &self.0[..self.0.len().min(NAMED)];
+        f.write_str(&named.join("; "))?;
+        match self.0.len() - named.len() {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+/// An uninstallation under way.
+#[derive(Debug)]
+pub struct Leave {
+    force: bool,
+    began: Instant,
+    /// What was left when it was last seen to become less, and when that was.
+    last: Option<(Vec<String>, Instant)>,
+}
+
+impl Leave {
+    /// `force`: though pods are on the network.
+    pub fn new(force: bool) -> Self {
+        Self { force, began: Instant::now(), last: None }
+    }
+
+    /// The lease is ours: whether it may begin.
+    pub fn may_begin(&mut self, engine: &Engine) -> Result<(), Stays> {
+        let users = leave::users(engine.world());
+        if users.is_empty() {
+            return Ok(());
+        }
+        if self.force {
+            warn!("{} pods lose their network: {}", users.len(), Names(users));
+            return Ok(());
+        }
+        Err(Stays::InUse(users.len(), Names(users)))
+    }
+
+    /// Looks how far it is; the result once it is over. `busy`: writes or a transaction are under way.
+    pub fn look(&mut self, engine: &Engine, busy: bool) -> Option<Result<(), Stays>> {
+        let health = engine.health();
+        if !health.leading {
+            self.last = None;
+            return (self.began.elapsed() > LEASE).then_some(Err(Stays::NoLease));
+        }
+        self.began = Instant::now();
+        if busy || health.dirty > 0 && self.last.as_ref().is_none_or(|(_, since)| since.elapsed() < PATIENCE)
+        {
+            self.last.get_or_insert_with(|| (leave::left(engine.world()), Instant::now()));
+            return None;
+        }
+        let left = leave::left(engine.world());
+        if left.is_empty() {
+            info!(
+                "nothing of this cluster is left in OVN but the fence of its writes, and no object is held"
+            );
+            return Some(Ok(()));
+        }
+        match &self.last {
+            Some((before, since)) if *before == left => {
+                (since.elapsed() > PATIENCE).then_some(Err(Stays::Left(Names(left))))
+            }
+            _ => {
+                self.last = Some((left, Instant::now()));
+                None
+            }
+        }
+    }
+}

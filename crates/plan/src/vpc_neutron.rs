@@ -1,0 +1,123 @@
+//! Neutron's routers as far as this cluster uses them: which ones it may, and what on Neutron's side is in the way of a
+//! Subnet that stands on one.
+//!
+//! One answer for all readers: a router that `--external-vpc-selector` leaves out serves nobody, whatever Vpc objects
+//! bear its name.
+
+use tombolo_neutron::{self as neutron, Router};
+use tombolo_ovsdb::{Row, Uuid};
+
+use crate::desired::Problem;
+use crate::world::{Net, World};
+
+/// The reason of condition and Event when a router is switched off in OpenStack.
+pub const ROUTER_DISABLED: &str = "RouterDisabled";
+/// The reason when a route of Neutron's router leads a part of a Subnet elsewhere.
+pub const ROUTE_CONFLICT: &str = "RouteConflict";
+/// So many routes are named; a message has its limits.
+const NAMED: usize = 3;
+
+/// The row of Neutron's router of this name, if this cluster may use it.
+pub(crate) fn served<'a>(world: &'a World, name: &str) -> Option<(Uuid, &'a Row)> {
+    if !world.config.external_vpcs || !is_object_name(name) {
+        return None;
+    }
+    let (uuid, row) = neutron::router_named(&world.nb, name)?;
+    let selected = world.config.router_selector.selects(|key| match key {
+        "name" => neutron::display_name(row),
+        "id" => row.str("name").map(neutron::router_id),
+        key => row.key("external_ids", key),
+    });
+    selected.then_some((uuid, row))
+}
+
+/// The same router with its ports.
+pub(crate) fn router(world: &World, name: &str) -> Option<Router> {
+    let (uuid, row) = served(world, name)?;
+    Some(neutron::read_router(&world.nb, uuid, row))
+}
+
+/// Neutron has a router of this name, and the operator's flags keep it from this cluster.
+pub(crate) fn is_hidden(world: &World, name: &str) -> bool {
+    neutron::router_named(&world.nb, name).is_some() && served(world, name).is_none()
+}
+
+/// RFC 1123 subdomain: what the API server takes as a name. Neutron's `neutron-<uuid>` always is one; a row
+/// that only looks like Neutron's may not be.
+pub(crate) fn is_object_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+/// What Neutron's side does to a Subnet that stands on one of its routers. The Subnet stays as it is.
+pub(crate) fn troubles(world: &World, subnet: &str) -> Vec<Problem> {
+    let Some(established) = world.established(subnet) else { return Vec::new() };
+    let Some((uuid, row)) = served(world, &established.spec.vpc) else { return Vec::new() };
+    let routes = neutron::routes(&world.nb, uuid);
+    disabled(row).into_iter().chain(diverted(&routes, &established.net)).collect()
+}
+
+/// The same for the Vpc, with the names of the Subnets concerned.
+pub(crate) fn troubles_of_vpc(world: &World, vpc: &str) -> Vec<Problem> {
+    let Some((uuid, row)) = served(world, vpc) else { return Vec::new() };
+    let mut troubles: Vec<Problem> = disabled(row).into_iter().collect();
+    let routes = neutron::routes(&world.nb, uuid);
+    if routes.is_empty() {
+        return troubles;
+    }
+    for name in world.subnets_of_vpc(vpc) {
+        let established = world.established(name).filter(|it| it.spec.vpc == vpc);
+        if let Some(problem) = established.and_then(|it| diverted(&routes, &it.net)) {
+            let message = format!("Subnet {name}: {}", problem.message);
+            troubles.push(Problem { message, ..problem });
+        }
+    }
+    troubles
+}
+
+/// Whether a problem is one of these: what it is about doesn't work, whatever else is right.
+pub(crate) fn is_trouble(problem: &Problem) -> bool {
+    [ROUTER_DISABLED, ROUTE_CONFLICT].contains(&problem.reason.as_str())
+}
+
+fn disabled(row: &Row) -> Option<Problem> {
+    (!neutron::is_enabled(row)).then(|| Problem {
+        reason: ROUTER_DISABLED.to_owned(),
+        message: format!(
+            "router {:?} is switched off in OpenStack (admin_state_up is false): nothing passes it; `openstack \
+             router set --enable {}` switches it on",
+            neutron::display_name(row).unwrap_or_default(),
+            neutron::router_id(row.str("name").unwrap_or_default())
+        ),
+    })
+}
+
+/// Routes into a part of the network, which beat the router's own link to it: the longer prefix counts. A route to
+/// the very same network loses to the link in OVN today, but whoever made it meant another place. Wider ones are
+/// harmless.
+fn diverted(routes: &[neutron::Route], net: &Net) -> Option<Problem> {
+    let inside = |route: &&neutron::Route| net.cidr.iter().any(|cidr| cidr.contains_net(route.prefix));
+    let all: Vec<&neutron::Route> = routes.iter().filter(inside).collect();
+    if all.is_empty() {
+        return None;
+    }
+    let mut named: Vec<String> =
+        all.iter().take(NAMED).map(|route| format!("{} via {}", route.prefix, route.next_hop)).collect();
+    if all.len() > NAMED {
+        named.push(format!("and {} more", all.len() - NAMED));
+    }
+    Some(Problem {
+        reason: ROUTE_CONFLICT.to_owned(),
+        message: format!(
+            "Neutron's router has a route inside {} ({}): packets to these addresses don't reach the pods; remove the \
+             route from the router in OpenStack, or move the Subnet to another network",
+            net.cidr,
+            named.join(", ")
+        ),
+    })
+}
