@@ -168,16 +168,23 @@ pub fn plan(world: &World, name: &str) -> Plan {
     plan.problems.extend(choice.refused.into_iter().filter(|problem| problem.reason != NO_SUBNET));
     plan.problems.extend(choice.unselected);
     plan.problems.extend(stray_defaults(world, name));
-    if choice.usable.is_empty() {
-        // What it was told stays true of the pods that it has.
+    // While no Subnet serves new pods, the namespace keeps those that it was told of; what they are may have changed.
+    let told = object.metadata.annotations.as_ref().and_then(|all| all.get(LOGICAL_SWITCH));
+    let subnets: Vec<String> = match choice.usable.is_empty() {
+        true => told.into_iter().flat_map(|told| told.split(',')).map(str::to_owned).collect(),
+        false => choice.usable,
+    };
+    if plan.waits_for.is_none() {
         plan.waits_for = choice.waits_for;
+    }
+    let known: Vec<_> = subnets.iter().filter_map(|subnet| world.established(subnet)).collect();
+    if known.is_empty() || known.len() != subnets.len() {
         return plan;
     }
-    let known: Vec<_> = choice.usable.iter().filter_map(|subnet| world.established(subnet)).collect();
     let cidrs: Vec<&str> = known.iter().map(|subnet| subnet.spec.cidr_block.as_str()).collect();
     let excluded: Vec<String> = known.iter().map(|subnet| subnet.spec.exclude_ips.join(",")).collect();
     let wanted = BTreeMap::from([
-        (LOGICAL_SWITCH, Some(choice.usable.join(","))),
+        (LOGICAL_SWITCH, Some(subnets.join(","))),
         (CIDR, Some(cidrs.join(";"))),
         (EXCLUDE_IPS, Some(excluded.join(";"))),
     ]);
