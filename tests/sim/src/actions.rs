@@ -3,9 +3,13 @@
 //! Decides how a small number becomes a name, so that actions of one history meet each other. An action that makes no
 //! sense at its moment (the end of what isn't there) does nothing.
 
-use serde_json::json;
+pub mod edit;
+
+use serde_json::{Value, json};
 use tombolo_plan::Kind;
 use tombolo_plan::nb::table;
+
+use edit::Field;
 
 use crate::neutron::{Neutron, row_uuid};
 use crate::sim::Sim;
@@ -16,15 +20,23 @@ use crate::sim::Sim;
 pub enum Action {
     AddNode(u8),
     RemoveNode(u8),
+    /// A node's addresses change: sensible ones, of two families, or inside of some Subnet's network.
+    MoveNode(u8, u8),
     AddNamespace(u8),
+    /// A namespace's labels.
+    Label(u8, u8),
     RemoveNamespace(u8),
-    /// A Subnet: its number, its Vpc, its network.
+    /// A Subnet: its number, its Vpc, its network. One that is there is changed, whoever uses it.
     AddSubnet(u8, u8, u8),
+    /// A field of a Subnet gets its so manieth value.
+    EditSubnet(u8, Field, u8),
+    /// The last edit of a Subnet is taken back.
+    UndoSubnet(u8),
     RemoveSubnet(u8),
     /// Namespaces of a Vpc as bits.
     VpcNamespaces(u8, u8),
     RemoveVpc(u8),
-    /// A pod: namespace, name, node, static address (0 for none).
+    /// A pod: namespace, name, node, and what it asks for (0 for nothing).
     AddPod(u8, u8, u8, u8),
     /// Without grace.
     RemovePod(u8, u8),
@@ -59,14 +71,25 @@ pub enum Action {
     Wait(u8),
 }
 
-const NODES: u8 = 3;
+const NODES: u8 = 4;
 const NAMESPACES: u8 = 3;
-const SUBNETS: u8 = 3;
-const PODS: u8 = 4;
+const SUBNETS: u8 = 4;
+const PODS: u8 = 6;
+/// Pods from this number on are a StatefulSet's.
+const STATEFUL: u8 = 4;
 const ROUTERS: u8 = 2;
 const NETWORKS: u8 = 2;
-/// Networks of Subnets; the last two overlap.
-const CIDRS: [&str; 4] = ["12.0.1.0/29", "12.0.2.0/24", "12.0.3.0/24", "12.0.3.128/25"];
+/// Networks of Subnets; some overlap.
+const CIDRS: [&str; 8] = [
+    "12.0.1.0/29",
+    "12.0.2.0/24",
+    "12.0.3.0/24",
+    "12.0.3.128/25",
+    "12.0.1.0/29,fd00:1::/120",
+    "12.0.4.0/28,fd00:4::/120",
+    "fd00:5::/120",
+    "12.0.1.0/28",
+];
 /// Router addresses of Neutron's networks; the second one overlaps a Subnet's.
 const ADDRESSES: [&str; 3] = ["192.168.1.1/24", "12.0.2.77/26", "192.168.2.1/24"];
 
@@ -102,9 +125,9 @@ pub fn router(number: u8) -> String {
 
 /// A Vpc: the default one, one of a router, or one that never is.
 #[must_use]
-pub fn vpc(number: u8) -> String {
+pub fn vpc(sim: &Sim, number: u8) -> String {
     match number % (ROUTERS + 2) {
-        0 => "ovn-cluster".to_owned(),
+        0 => sim.config().cluster_router.clone(),
         1 => "neutron-none".to_owned(),
         other => format!("neutron-{}", router(other - 2)),
     }
@@ -118,15 +141,65 @@ fn port(of_router: u8, of_network: u8) -> String {
     format!("port-{}-{}", of_router % ROUTERS, of_network % NETWORKS)
 }
 
+/// What a pod asks for by its annotations: nothing, an address, a MAC, a Subnet, a choice of addresses, or what this version
+/// doesn't serve.
+fn wishes(of: u8, wish: u8) -> Vec<(&'static str, String)> {
+    use tombolo_api::annotations::{IP_ADDRESS, IP_POOL, LOGICAL_SWITCH, MAC_ADDRESS};
+    let address = format!("12.0.{}.{}", wish % 3 + 1, wish % 6 + 2);
+    match wish % 12 {
+        0..=4 => Vec::new(),
+        5 | 6 => vec![(IP_ADDRESS, address)],
+        7 => vec![(LOGICAL_SWITCH, subnet(of))],
+        8 => vec![(IP_POOL, format!("12.0.1.2,12.0.1.3,12.0.2.{}", of + 2))],
+        9 => vec![(IP_ADDRESS, format!("12.0.1.{0},fd00:1::{0}", of % 5 + 2))],
+        10 => vec![(MAC_ADDRESS, format!("00:00:00:01:02:{:02x}", of % 4)), (LOGICAL_SWITCH, subnet(of))],
+        _ => vec![(IP_POOL, "pool".to_owned())],
+    }
+}
+
+/// The addresses of a node as kubelet writes them.
+fn addresses_of_node(n: u8, to: u8) -> Value {
+    let n = n % NODES + 1;
+    let addresses: Vec<String> = match to % 8 {
+        0 | 1 => vec![format!("172.16.0.{n}")],
+        2 => vec![format!("172.16.1.{n}")],
+        3 => vec![format!("172.16.0.{n}"), format!("fd00:172::{n}")],
+        4 => vec![format!("10.16.7.{n}")],
+        5 => vec![format!("12.0.2.{}", 100 + n)],
+        6 => vec![format!("12.0.1.{}", n + 2)],
+        _ => Vec::new(),
+    };
+    addresses.iter().map(|it| json!({ "type": "InternalIP", "address": it })).collect()
+}
+
 impl Action {
     /// Does it, in the middle of whatever is under way.
     pub fn act(&self, sim: &mut Sim) {
         let there =
             |sim: &Sim, table: &str, id: &str| sim.nb().rows().row(table, &row_uuid(table, id)).is_some();
         match *self {
-            Action::AddNode(n) => sim.node(&node(n), &format!("172.16.0.{}", n % NODES + 1)),
+            Action::AddNode(n) => {
+                if sim.api.get(Kind::Node, &node(n)).is_none() {
+                    sim.node(&node(n), &format!("172.16.0.{}", n % NODES + 1));
+                }
+            }
+            Action::MoveNode(n, to) => {
+                let Some(mut object) = sim.api.get(Kind::Node, &node(n)).cloned() else { return };
+                object["status"]["addresses"] = addresses_of_node(n, to);
+                // The rest of it is as it was: kubelet writes the status only.
+                if sim.api.get(Kind::Node, &node(n)) != Some(&object) {
+                    sim.user(|api| api.force(Kind::Node, object));
+                }
+            }
             Action::RemoveNode(n) => sim.delete(Kind::Node, "", &node(n)),
             Action::AddNamespace(n) => sim.namespace(&namespace(n)),
+            Action::Label(n, value) => {
+                if sim.api.get(Kind::Namespace, &namespace(n)).is_some() {
+                    let value = [None, Some("a"), Some("b")][usize::from(value % 3)];
+                    let metadata = json!({ "name": namespace(n), "labels": { "team": value } });
+                    sim.apply(Kind::Namespace, &json!({ "metadata": metadata }));
+                }
+            }
             Action::RemoveNamespace(n) => {
                 for number in 0..PODS {
                     sim.delete(Kind::Pod, &namespace(n), &pod(number));
@@ -135,41 +208,46 @@ impl Action {
             }
             Action::AddSubnet(n, of, cidr) => {
                 let spec = json!({
-                    "vpc": vpc(of), "namespaces": [namespace(n)],
+                    "vpc": vpc(sim, of), "namespaces": [namespace(n)],
                     "cidrBlock": CIDRS[usize::from(cidr) % CIDRS.len()], "gateway": null, "excludeIps": null,
                 });
-                // A Subnet with pods keeps its network: Kubernetes' users can't change it either.
                 let name = subnet(n);
-                let used = sim.api.list(Kind::Ip).any(|(_, ip)| ip["spec"]["subnet"] == json!(name));
-                let going = sim
-                    .api
-                    .get(Kind::Subnet, &name)
-                    .is_some_and(|it| it["metadata"]["deletionTimestamp"].is_string());
-                if !used && !going {
-                    sim.subnet(&name, &spec);
+                if let Some(object) = sim.api.get(Kind::Subnet, &name) {
+                    let spec = object["spec"].clone();
+                    sim.before_edits.insert(name.clone(), spec);
                 }
+                sim.subnet(&name, &spec);
             }
+            Action::EditSubnet(n, field, number) => edit::edit(sim, &subnet(n), field, number),
+            Action::UndoSubnet(n) => edit::undo(sim, &subnet(n)),
             Action::RemoveSubnet(n) => sim.delete(Kind::Subnet, "", &subnet(n)),
             Action::VpcNamespaces(n, bits) => {
                 let names: Vec<String> =
                     (0..NAMESPACES).filter(|bit| bits >> bit & 1 == 1).map(namespace).collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                if sim.api.get(Kind::Vpc, &vpc(n)).is_some() {
-                    sim.vpc_namespaces(&vpc(n), &names);
+                let vpc = vpc(sim, n);
+                if sim.api.get(Kind::Vpc, &vpc).is_some() {
+                    sim.vpc_namespaces(&vpc, &names);
                 }
             }
-            Action::RemoveVpc(n) => sim.delete(Kind::Vpc, "", &vpc(n)),
-            Action::AddPod(ns, n, on, address) => {
+            Action::RemoveVpc(n) => {
+                let vpc = vpc(sim, n);
+                sim.delete(Kind::Vpc, "", &vpc);
+            }
+            Action::AddPod(ns, n, on, wish) => {
                 let (ns, name) = (namespace(ns), pod(n));
                 if sim.api.get(Kind::Pod, &format!("{ns}/{name}")).is_some() {
                     return;
                 }
-                let address = format!("12.0.{}.{}", address % 3 + 1, address % 6 + 2);
-                let wish: &[(&str, &str)] = match address.as_str() {
-                    "12.0.1.2" => &[],
-                    address => &[(tombolo_api::annotations::IP_ADDRESS, address)],
-                };
-                sim.pod_with(&ns, &name, &node(on), wish);
+                let annotations: serde_json::Map<String, Value> =
+                    wishes(on, wish).into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
+                let mut metadata = json!({ "namespace": ns, "name": name, "annotations": annotations });
+                if n % PODS >= STATEFUL {
+                    metadata["ownerReferences"] = json!([{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "p", "uid": "set" }]);
+                }
+                let spec = json!({ "nodeName": node(on) });
+                let object = json!({ "metadata": metadata, "spec": spec, "status": { "phase": "Pending" } });
+                sim.apply(Kind::Pod, &object);
             }
             Action::RemovePod(ns, n) => sim.delete(Kind::Pod, &namespace(ns), &pod(n)),
             Action::TerminatePod(ns, n) => sim.terminate_pod(&namespace(ns), &pod(n)),

@@ -266,7 +266,8 @@ impl Api {
                     "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted".to_owned(),
                 ));
             }
-            if !is_held(&new) {
+            // A pod ends when kubelet says so, whoever patches it until then.
+            if kind != Kind::Pod && !is_held(&new) {
                 return Ok(self.drop_object(kind, &key, new));
             }
         }

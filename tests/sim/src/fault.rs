@@ -116,6 +116,36 @@ faults! {
     IpDeleted,
     /// A Subnet was deleted.
     SubnetDeleted,
+    /// The spec of a Subnet with addresses in use was changed.
+    SubnetEdited,
+    /// Such a change was taken back.
+    SubnetEditTakenBack,
+    /// At rest: an edit was refused.
+    EditRefused,
+    /// At rest: an edit was refused and taken back.
+    EditUndone,
+    /// At rest: an edit of a Subnet without users was done.
+    EditAccepted,
+    /// At rest: an edit of a Subnet in use was done.
+    EditInUse,
+    /// A namespace's labels changed.
+    NamespaceLabeled,
+    /// A node's addresses changed.
+    NodeMoved,
+    /// A node came to lie inside of a Subnet's network.
+    NodeInside,
+    /// A namespace had several Subnets of its own.
+    ManySubnets,
+    /// A pod named its Subnet.
+    SubnetNamed,
+    /// A pod was given one of the addresses that it offered.
+    PoolOffered,
+    /// A StatefulSet's pod came back on another node.
+    StatefulMoved,
+    /// A pod had addresses of both families.
+    DualStack,
+    /// The controller had flags other than the default.
+    OtherFlags,
 }
 
 /// How often each kind was met.

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tombolo_engine::fence;
 use tombolo_ovsdb::{ChangeSet, Datum, Name, Replica, Row, Txn, Uuid};
-use tombolo_plan::nb::{self, Ownership, table};
-use tombolo_plan::{ClusterId, Kind, OwnerKind};
+use tombolo_plan::nb::table;
+use tombolo_plan::{ClusterId, Kind};
 
 use crate::api::Api;
+use crate::marks::{self, Said};
+use crate::standing;
 
 /// Edges on foreign parents that are ours to write (invariant 1).
 const EDGES: [(&str, &str, Name); 2] =
@@ -32,7 +33,7 @@ impl Guard {
     }
 
     fn is_ours(&self, row: &Row) -> bool {
-        matches!(nb::ownership(&self.cluster, row), Ownership::Ours(_))
+        marks::is_ours(self.cluster.as_str(), row)
     }
 
     /// The row without our edges on it.
@@ -139,10 +140,8 @@ pub fn check_addresses(cluster: &ClusterId, rows: &Replica, api: &Api, changes: 
     let mut switches = BTreeSet::new();
     for (uuid, change) in changes.of_table(table::SWITCH_PORT) {
         let Some(row) = &change.new else { continue };
-        let owner = match nb::ownership(cluster, row) {
-            Ownership::Ours(owner) if matches!(owner.kind, OwnerKind::Pod | OwnerKind::Node) => owner,
-            _ => continue,
-        };
+        let Some((kind @ ("pod" | "node"), owner)) = marks::owner(cluster.as_str(), row) else { continue };
+        let owner = format!("{kind}/{owner}");
         let name = row.str("name").unwrap_or_default();
         let addresses: Vec<&str> = row.get("addresses").into_iter().flat_map(|it| it.strings()).collect();
         // A user may delete it while the transaction is on its way.
@@ -218,20 +217,53 @@ impl Epochs {
         after: &Replica,
         changes: &ChangeSet,
     ) {
-        let (old, new) = (fence::epoch(before, cluster), fence::epoch(after, cluster));
+        let name = cluster.as_str();
+        let (old, new) = (marks::epoch(before, name), marks::epoch(after, name));
+        let said = marks::said(&txn.comment);
+        let said = said.unwrap_or_else(|| {
+            panic!("invariant 7: nobody can say under which epoch {who:?} wrote: {:?}", txn.comment)
+        });
         if let Some(epoch) = new.filter(|_| old != new) {
             let other = self.0.insert(epoch, who);
             assert!(other.is_none(), "invariant 7: the epoch {epoch} of {other:?} was taken by {who:?} too");
             assert!(old.is_none_or(|old| old < epoch), "invariant 7: the epoch went from {old:?} to {epoch}");
+            assert_eq!(said, Said::Takes(epoch), "invariant 7: {who:?} took the epoch {epoch}");
         }
-        let said = txn.comment.strip_prefix("tombolo ").and_then(|rest| rest.split(':').next());
-        let Some(said) = said.and_then(|text| text.parse::<u64>().ok()).filter(|_| !changes.is_empty())
-        else {
+        assert!(new.is_some() || old.is_none(), "invariant 7: {who:?} took the epoch away");
+        if changes.is_empty() {
             return;
-        };
-        assert_eq!(old, Some(said), "invariant 7: {who:?} wrote under the epoch {said}: {}", txn.comment);
-        assert_eq!(self.0.get(&said), Some(&who), "invariant 7: {who:?} wrote under another's epoch {said}");
+        }
+        match said {
+            Said::Takes(epoch) => assert_eq!(new, Some(epoch), "invariant 7: {who:?} took another epoch"),
+            Said::Writes(said) => {
+                let comment = &txn.comment;
+                assert_eq!(old, Some(said), "invariant 7: {who:?} wrote under the epoch {said}: {comment}");
+                let taker = self.0.get(&said);
+                assert_eq!(taker, Some(&who), "invariant 7: {who:?} wrote under another's epoch {said}");
+            }
+        }
     }
+}
+
+/// Checks that a commit leaves no pod with an address that its switch's router doesn't lead to, or bears itself, and none
+/// that another one behind the router has too. What was wrong before, by others' hands, isn't blamed on the commit.
+///
+/// # Panics
+/// When it does.
+pub fn check_standing(cluster: &ClusterId, before: &Replica, rows: &Replica, changes: &ChangeSet) {
+    let concerned = |table: &str| {
+        matches!(table, table::SWITCH | table::SWITCH_PORT | table::ROUTER | table::ROUTER_PORT)
+    };
+    if !changes.iter().any(|(table, ..)| concerned(table)) {
+        return;
+    }
+    let wrong = standing::wrong_rows(cluster.as_str(), rows);
+    if wrong.is_empty() {
+        return;
+    }
+    let old = standing::wrong_rows(cluster.as_str(), before);
+    let new: Vec<&String> = wrong.iter().filter(|it| !old.contains(it)).collect();
+    assert!(new.is_empty(), "{}", new[0]);
 }
 
 /// Checks that no port of a pod goes that lives and of which nothing was ever taken away (invariant 4).
@@ -241,16 +273,13 @@ impl Epochs {
 pub fn check_living(cluster: &ClusterId, before: &Replica, api: &Api, changes: &ChangeSet) {
     for (_, change) in changes.of_table(table::SWITCH_PORT).filter(|(_, change)| change.new.is_none()) {
         let Some(row) = &change.old else { continue };
-        let owner = match nb::ownership(cluster, row) {
-            Ownership::Ours(owner) if owner.kind == OwnerKind::Pod => owner,
-            _ => continue,
-        };
-        let Some(pod) = api.get(Kind::Pod, &owner.name) else { continue };
+        let Some(("pod", owner)) = marks::owner(cluster.as_str(), row) else { continue };
+        let Some(pod) = api.get(Kind::Pod, owner) else { continue };
         let ends = pod["metadata"]["deletionTimestamp"].is_string();
         if ends || matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) {
             continue;
         }
-        let (namespace, name) = owner.namespaced();
+        let (namespace, name) = owner.split_once('/').unwrap_or_default();
         let subnet = row.key("external_ids", "ls").unwrap_or_default();
         let touched = |entry: &crate::api::Entry| {
             let text = |field: &str| entry.object["metadata"][field].as_str().unwrap_or_default();
@@ -265,7 +294,7 @@ pub fn check_living(cluster: &ClusterId, before: &Replica, api: &Api, changes: &
         let stood = before.rows(table::SWITCH).any(|(_, row)| row.str("name") == Some(subnet));
         assert!(
             !stood || api.log().iter().any(touched),
-            "invariant 4: the port of {owner} was deleted, which lives"
+            "invariant 4: the port of pod {owner} was deleted, which lives"
         );
     }
 }

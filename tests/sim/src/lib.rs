@@ -11,14 +11,17 @@ pub mod canon;
 pub mod cluster;
 pub mod fault;
 pub mod guard;
+pub mod marks;
 pub mod mutant;
 pub mod nb;
 pub mod neutron;
 pub mod outcome;
+pub mod prove;
 pub mod rng;
 pub mod seeds;
 mod sim;
 pub mod stage;
+pub mod standing;
 mod users;
 
 pub use neutron::Neutron;

@@ -19,8 +19,10 @@ pub enum Mutant {
     NoNameGuard,
     /// Switches and routers are deleted without a look at what hangs on them by now.
     NoContentGuard,
-    /// Deletions that wait for a human are let go at once.
+    /// Deletions that wait for a human are let go at once, whoever was asked.
     NoBrake,
+    /// What a list lacks is said to have been deleted.
+    LostAsDeleted,
     /// A list is said to be complete before it is.
     EarlySyncMark,
     /// Foreign rows bear our marks.
@@ -33,20 +35,40 @@ pub enum Mutant {
     StaleAsFresh,
 }
 
+/// What the audit by a fresh engine says.
+const AUDIT: &str = "incremental differs from full";
+
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 10] = [
+    pub const ALL: [Mutant; 11] = [
         Mutant::NoFence,
         Mutant::NoEpochCheck,
         Mutant::NoNameGuard,
         Mutant::NoContentGuard,
         Mutant::NoBrake,
+        Mutant::LostAsDeleted,
         Mutant::EarlySyncMark,
         Mutant::ForeignAsOurs,
         Mutant::SaysGone,
         Mutant::SaysCommitted,
         Mutant::StaleAsFresh,
     ];
+
+    /// By which words the check that is there for it catches it. Any other failure doesn't count: it could be of a check that
+    /// has nothing to do with it, or of the simulation itself.
+    #[must_use]
+    pub fn caught_by(self) -> &'static [&'static str] {
+        match self {
+            Mutant::NoFence | Mutant::NoEpochCheck => &["invariant 7: "],
+            Mutant::NoNameGuard => &["invariant 2: a second "],
+            Mutant::NoContentGuard | Mutant::ForeignAsOurs => &["invariant 1: "],
+            Mutant::NoBrake | Mutant::LostAsDeleted | Mutant::SaysGone => &["invariant 4: "],
+            // Absence is asked for before anything is deleted, so what is left of a list that ends early is work undone.
+            Mutant::EarlySyncMark => &["invariant 4: ", AUDIT],
+            Mutant::SaysCommitted => &["invariant 9: ", AUDIT],
+            Mutant::StaleAsFresh => &["invariant 6: "],
+        }
+    }
 
     /// The transaction that goes out.
     #[must_use]

@@ -8,6 +8,27 @@ use tombolo_plan::nb::table;
 
 use crate::sim::Sim;
 
+/// The Subnets from which a pod may get its address: the one that it names, those that choose its namespace, or the default one.
+fn subnets_of(sim: &Sim, pod: &Value) -> Vec<String> {
+    let named = pod["metadata"]["annotations"]["ovn.kubernetes.io/logical_switch"].as_str();
+    let namespace = &pod["metadata"]["namespace"];
+    let labels = sim.api.get(Kind::Namespace, namespace.as_str().unwrap_or_default());
+    let is_labeled = labels.is_some_and(|it| it["metadata"]["labels"]["team"].is_string());
+    let chosen = |spec: &Value| {
+        spec["namespaces"].as_array().is_some_and(|all| all.contains(namespace))
+            || (spec["namespaceSelectors"].is_array() && is_labeled)
+    };
+    let all = sim.api.list(Kind::Subnet);
+    let mut names: Vec<String> = match named {
+        Some(named) => vec![named.to_owned()],
+        None => all.filter(|(_, it)| chosen(&it["spec"])).map(|(name, _)| name.to_owned()).collect(),
+    };
+    if names.is_empty() {
+        names.push(sim.config().default_subnet.clone());
+    }
+    names
+}
+
 /// Everybody got what they are due, or were told why not (invariant 10).
 ///
 /// # Panics
@@ -61,12 +82,9 @@ pub fn check_outcome(sim: &Sim) {
         let terminating = pod["metadata"]["deletionTimestamp"].is_string();
         let told = !sim.reasons(Kind::Pod, &text(&pod["metadata"]["name"])).is_empty();
         // One that waits for its Subnet is told there.
-        let subnets = sim.api.list(Kind::Subnet).filter(|(_, it)| {
-            it["spec"]["namespaces"].as_array().is_some_and(|all| all.contains(&pod["metadata"]["namespace"]))
-        });
-        let waits = subnets
-            .into_iter()
-            .any(|(name, _)| sim.condition(Kind::Subnet, name, "Ready").is_none_or(|it| it.0 != "True"));
+        let waits = subnets_of(sim, pod)
+            .iter()
+            .any(|name| sim.condition(Kind::Subnet, name, "Ready").is_none_or(|it| it.0 != "True"));
         assert!(served || terminating || told || waits, "{name} has no network and nobody says why");
     }
     // Nothing is left of pods that are gone.

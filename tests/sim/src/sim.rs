@@ -180,6 +180,10 @@ pub struct Sim {
     pub limit: u64,
     /// Prints what happens.
     pub is_loud: bool,
+    /// Specs of Subnets as they were before their last edits.
+    pub before_edits: BTreeMap<String, serde_json::Value>,
+    /// Rows that others changed so far.
+    pub foreign_rows: usize,
     config: Config,
     nb: Server,
     rng: Rng,
@@ -192,6 +196,8 @@ pub struct Sim {
     two_lead: bool,
     /// What is done wrong on purpose.
     mutant: Option<Mutant>,
+    /// When the brake was let go by a mutant's hand.
+    let_go: Millis,
     nets: Option<wired::Net>,
 }
 
@@ -231,9 +237,12 @@ impl Sim {
             wall_ahead: 0,
             limit: LIMIT,
             is_loud: false,
+            before_edits: BTreeMap::new(),
+            foreign_rows: 0,
             epochs: Epochs::default(),
             two_lead: false,
             mutant: None,
+            let_go: 0,
             nets: None,
             guard: Guard::new(&config.cluster, nb.rows()),
             config,
@@ -282,6 +291,12 @@ impl Sim {
         &self.controllers[controller].engine
     }
 
+    /// What others have done so far, counted: users and Neutron. What does nothing doesn't count.
+    #[must_use]
+    pub fn effects(&self) -> usize {
+        self.foreign_rows + self.api.log().len()
+    }
+
     // Others who write.
 
     /// A foreign writer's transaction in the database.
@@ -293,6 +308,7 @@ impl Sim {
         if let Err(error) = result {
             panic!("the foreign writer's transaction failed: {error}");
         }
+        self.foreign_rows += changes.iter().count();
         self.guard.foreign_write(self.nb.rows(), &changes);
         self.publish(&changes);
     }
@@ -488,6 +504,9 @@ impl Sim {
                 if !self.controllers[number].engine.has_more() {
                     break;
                 }
+            }
+            if self.mutant == Some(Mutant::NoBrake) {
+                self.let_go(number);
             }
         }
         let lead = self.controllers.iter().filter(|it| it.engine.health().leading).count() > 1;

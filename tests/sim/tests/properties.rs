@@ -7,6 +7,7 @@ use proptest::test_runner::RngSeed;
 use serde_json::json;
 use tombolo_plan::Kind;
 use tombolo_tests_sim::actions::Action;
+use tombolo_tests_sim::actions::edit::Field;
 use tombolo_tests_sim::outcome::check_outcome;
 use tombolo_tests_sim::{Knobs, Neutron, Sim, canon, config};
 
@@ -27,7 +28,12 @@ fn building() -> impl Strategy<Value = Action> {
     prop_oneof![
         1 => n.clone().prop_map(Action::AddNode),
         1 => n.clone().prop_map(Action::AddNamespace),
-        4 => (n.clone(), n.clone(), n.clone()).prop_map(|(a, b, c)| Action::AddSubnet(a, b, c)),
+        3 => (n.clone(), n.clone(), n.clone()).prop_map(|(a, b, c)| Action::AddSubnet(a, b, c)),
+        3 => (n.clone(), prop::sample::select(&Field::ALL[..]), any::<u8>())
+            .prop_map(|(a, field, c)| Action::EditSubnet(a, field, c)),
+        1 => n.clone().prop_map(Action::UndoSubnet),
+        1 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::Label(a, b)),
+        1 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::MoveNode(a, b)),
         3 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::VpcNamespaces(a, b)),
         8 => (n.clone(), n.clone(), n.clone(), n.clone()).prop_map(|(a, b, c, d)| Action::AddPod(a, b, c, d)),
         2 => n.clone().prop_map(Action::AddRouter),

@@ -2,6 +2,15 @@
 //!
 //! `SIM_SEED=n` runs one seed, `SIM_SEEDS=from..to` others; a run that fails prints the line that replays it, and with
 //! `SIM_LOUD=1` beside it what happens in it.
+//!
+//! Before what stands was told from what is wished (invariant 11), 221 of the first 400 of these histories failed. Some that
+//! are worth a look when one of their kind comes back:
+//! - a wish that is refused, and pods that follow it (a pod's port bears an address of the refused network, or 172.16.0.1,
+//!   0.0.0.2): 10, 13, 24, 44, 45, 101, 113, 119, 125, 186, 292; what it left in annotations and pools: 11, 16, 30, 48, 85, 272;
+//! - an edit that was done and cut who was running (the network moved, the port stayed): 8, 26, 38, 62, 65, 77, 82, 88, 90;
+//! - a gateway onto an address in use: 4, 12, 126, 130, 171, 172;
+//! - an edit while an address was on its way to the API server (no Subnet "in use" yet): 6, 362;
+//! - a pod or namespace that was told what its Subnet only wished: 205, 353.
 
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -15,7 +24,7 @@ use tombolo_tests_sim::mutant::Mutant;
 use tombolo_tests_sim::seeds::{self, Report};
 
 /// Seeds that are run when nobody asks for others.
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 1_300;
 /// A mutant is caught within so many.
 const PATIENCE: u64 = 300;
 
@@ -81,6 +90,11 @@ fn asked() -> (std::ops::Range<u64>, bool) {
     (0..SEEDS, false)
 }
 
+/// What a run failed of, in one line.
+fn short(why: &str) -> String {
+    why.lines().nth(1).unwrap_or(why).chars().take(200).collect()
+}
+
 /// To the terminal, whatever the harness keeps to itself.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -114,7 +128,6 @@ fn every_seed_ends_well() {
     failed.sort();
     if let Some((seed, why)) = failed.first() {
         say(&format!("replay: SIM_SEED={seed} cargo test -p tombolo-tests-sim --test seeds every_seed"));
-        let short = |why: &str| why.lines().nth(1).unwrap_or(why).chars().take(200).collect::<String>();
         let more: String =
             failed.iter().skip(1).map(|(seed, why)| format!("also {seed}: {}\n", short(why))).collect();
         panic!("{why}\n{more}");
@@ -142,11 +155,16 @@ fn a_seed_is_the_same_each_time() {
     });
 }
 
-/// The first seed that catches a mutant, and by what.
-fn caught(mutant: Mutant) -> Option<(u64, String)> {
+/// The first seed in which the check that is there for a mutant catches it, and its words; and how many failed otherwise.
+fn caught(mutant: Mutant) -> (Option<(u64, String)>, Vec<String>) {
     let first = Mutex::new(None::<(u64, String)>);
+    let otherwise = Mutex::new(Vec::new());
     each(0..PATIENCE, |seed| match attempt(seed, Some(mutant)) {
         Ok(_) => true,
+        Err(why) if !mutant.caught_by().iter().any(|words| why.contains(words)) => {
+            otherwise.lock().expect("not poisoned").push(format!("{seed}: {}", short(&why)));
+            true
+        }
         Err(why) => {
             let mut first = first.lock().expect("not poisoned");
             if first.as_ref().is_none_or(|(other, _)| seed < *other) {
@@ -155,7 +173,7 @@ fn caught(mutant: Mutant) -> Option<(u64, String)> {
             false
         }
     });
-    first.into_inner().expect("not poisoned")
+    (first.into_inner().expect("not poisoned"), otherwise.into_inner().expect("not poisoned"))
 }
 
 #[test]
@@ -163,15 +181,13 @@ fn every_mutant_is_caught() {
     let mut escaped = Vec::new();
     for mutant in Mutant::ALL {
         match caught(mutant) {
-            Some((seed, why)) => {
-                let why: String =
-                    why.lines().skip(1).take(3).collect::<Vec<_>>().join(" ").chars().take(200).collect();
-                say(&format!("{mutant:?} is caught by seed {seed}: {why}"));
+            (Some((seed, why)), _) => {
+                say(&format!("{mutant:?} is caught by seed {seed}: {}", short(&why)));
                 // The same seed without it is fine.
                 assert_eq!(attempt(seed, None).err(), None, "seed {seed}");
             }
-            None => escaped.push(mutant),
+            (None, otherwise) => escaped.push((mutant, otherwise)),
         }
     }
-    assert!(escaped.is_empty(), "{PATIENCE} seeds didn't catch {escaped:?}");
+    assert!(escaped.is_empty(), "{PATIENCE} seeds didn't catch {escaped:#?}");
 }

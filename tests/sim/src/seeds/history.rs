@@ -2,10 +2,13 @@
 
 use tombolo_plan::Kind;
 
-use crate::actions::{Action, namespace, pod};
+use serde_json::json;
+
+use crate::actions::edit::Field;
+use crate::actions::{Action, namespace, node, pod, subnet};
 use crate::fault::Fault;
 use crate::rng::Rng;
-use crate::{Knobs, Sim};
+use crate::{Knobs, Sim, standing};
 
 /// Chances of a run: half of the kinds of trouble don't strike in it at all, so that each meets the others in all
 /// combinations, and some runs are calm.
@@ -67,28 +70,63 @@ pub(super) fn play(sim: &mut Sim, rng: &mut Rng) {
     }
 }
 
+/// Does it, and counts the kind of trouble if anything came of it. Whether something did.
+fn doing(sim: &mut Sim, action: &Action, fault: Option<Fault>) -> bool {
+    let before = sim.effects();
+    action.act(sim);
+    let did = sim.effects() != before;
+    if let Some(fault) = fault.filter(|_| did) {
+        sim.hits.hit(fault);
+    }
+    did
+}
+
+/// Somebody has an address in the Subnet.
+fn is_used(sim: &Sim, name: &str) -> bool {
+    sim.api.list(Kind::Ip).any(|(_, ip)| ip["spec"]["subnet"] == json!(name))
+}
+
+/// A node's address lies in a Subnet's network.
+fn is_inside(sim: &Sim, node: &str) -> bool {
+    let Some(object) = sim.api.get(Kind::Node, node) else { return false };
+    let addresses = object["status"]["addresses"].as_array().into_iter().flatten();
+    let addresses: Vec<std::net::IpAddr> =
+        addresses.filter_map(|it| it["address"].as_str()?.parse().ok()).collect();
+    sim.api.list(Kind::Subnet).any(|(_, it)| {
+        let cidrs = it["spec"]["cidrBlock"].as_str().unwrap_or_default().split(',');
+        cidrs.filter_map(standing::network).any(|net| addresses.iter().any(|it| standing::holds(net, *it)))
+    })
+}
+
 fn build(sim: &mut Sim, rng: &mut Rng) {
     let (a, b, c, d) = (small(rng), small(rng), small(rng), small(rng));
-    let action = match rng.below(24) {
-        0 => Action::AddNode(a),
-        1 => Action::AddNamespace(a),
-        2..=5 => Action::AddSubnet(a, b, c),
-        6..=8 => Action::VpcNamespaces(a, b),
-        9..=16 => Action::AddPod(a, b, c, d),
-        17..=18 => Action::AddRouter(a),
-        19..=20 => Action::Attach(a, b, c),
-        21 => Action::AddVm(a, b),
-        22 => Action::RenameRouter(a, b),
-        _ => Action::Maintenance,
-    };
-    match action {
-        Action::Maintenance => sim.hits.hit(Fault::NeutronMaintained),
-        Action::AddRouter(_) | Action::Attach(..) | Action::AddVm(..) | Action::RenameRouter(..) => {
-            sim.hits.hit(Fault::NeutronWrote);
+    let used = is_used(sim, &subnet(a));
+    let (action, fault) = match rng.below(30) {
+        0 => (Action::AddNode(a), None),
+        1 => (Action::AddNamespace(a), None),
+        2..=4 => (Action::AddSubnet(a, b, c), used.then_some(Fault::SubnetEdited)),
+        5..=8 => {
+            let field = *rng.pick(&Field::ALL).unwrap_or(&Field::Cidr);
+            let number = u8::try_from(rng.below(256)).unwrap_or(0);
+            (Action::EditSubnet(a, field, number), used.then_some(Fault::SubnetEdited))
         }
-        _ => {}
-    }
-    action.act(sim);
+        9 => (Action::UndoSubnet(a), used.then_some(Fault::SubnetEditTakenBack)),
+        10..=12 => (Action::VpcNamespaces(a, b), None),
+        13..=20 => (Action::AddPod(a, b, c, d), (d == 7 || d == 10).then_some(Fault::SubnetNamed)),
+        21..=22 => (Action::AddRouter(a), Some(Fault::NeutronWrote)),
+        23..=24 => (Action::Attach(a, b, c), Some(Fault::NeutronWrote)),
+        25 => (Action::AddVm(a, b), Some(Fault::NeutronWrote)),
+        26 => (Action::RenameRouter(a, b), Some(Fault::NeutronWrote)),
+        27 => (Action::Label(a, b), Some(Fault::NamespaceLabeled)),
+        28 => {
+            if doing(sim, &Action::MoveNode(a, b), Some(Fault::NodeMoved)) && is_inside(sim, &node(a)) {
+                sim.hits.hit(Fault::NodeInside);
+            }
+            return;
+        }
+        _ => (Action::Maintenance, Some(Fault::NeutronMaintained)),
+    };
+    doing(sim, &action, fault);
 }
 
 fn take_away(sim: &mut Sim, rng: &mut Rng) {
@@ -96,28 +134,22 @@ fn take_away(sim: &mut Sim, rng: &mut Rng) {
     let key = format!("{}/{}", namespace(a), pod(b));
     let lives =
         sim.api.get(Kind::Pod, &key).is_some_and(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    let round_trip = (sim.knobs.latency.1 + 2) * 4;
     let (action, fault) = match rng.below(21) {
         0 => (Action::RemoveNode(a), None),
         1 => (Action::RemoveNamespace(a), None),
-        2..=3 => {
-            let there = sim.api.get(Kind::Subnet, &crate::actions::subnet(a)).is_some();
-            (Action::RemoveSubnet(a), there.then_some(Fault::SubnetDeleted))
-        }
+        2..=3 => (Action::RemoveSubnet(a), Some(Fault::SubnetDeleted)),
         4 => (Action::RemoveVpc(a), None),
         5..=7 => (Action::RemovePod(a, b), lives.then_some(Fault::PodForceDeleted)),
         8..=9 => (Action::TerminatePod(a, b), lives.then_some(Fault::PodNeverDeleted)),
         10 => (Action::FinishPod(a, b), lives.then_some(Fault::PodFinished)),
-        11..=12 => {
-            let there = sim.api.get(Kind::Ip, &format!("{}.{}", pod(b), namespace(a))).is_some();
-            (Action::RemoveIp(a, b), there.then_some(Fault::IpDeleted))
-        }
+        11..=12 => (Action::RemoveIp(a, b), Some(Fault::IpDeleted)),
         13..=14 => (Action::RemoveRouter(a), Some(Fault::NeutronDeleted)),
         15 => (Action::Detach(a, b), Some(Fault::NeutronDeleted)),
         16 => {
             // Often just when the Subnet's own switch is on its way.
             if rng.permille(600) {
                 Action::AddSubnet(a, 0, small(rng)).act(sim);
-                let round_trip = (sim.knobs.latency.1 + 2) * 4;
                 sim.advance(rng.below(round_trip));
             }
             let present = rng.permille(700);
@@ -126,7 +158,6 @@ fn take_away(sim: &mut Sim, rng: &mut Rng) {
         18 => {
             // Often just when the switch is to go.
             if rng.permille(600) {
-                let round_trip = (sim.knobs.latency.1 + 2) * 4;
                 Action::AddSubnet(a, 0, small(rng)).act(sim);
                 sim.advance(round_trip * 4);
                 Action::RemoveSubnet(a).act(sim);
@@ -139,24 +170,59 @@ fn take_away(sim: &mut Sim, rng: &mut Rng) {
             // Kubelet says goodbye twice.
             Action::TerminatePod(a, b).act(sim);
             sim.advance(rng.below(200));
-            Action::RemovePod(a, b).act(sim);
+            let went = doing(sim, &Action::RemovePod(a, b), None);
             sim.advance(rng.below(50));
-            (Action::RemovePod(a, b), lives.then_some(Fault::PodDeletedTwice))
+            let again = doing(sim, &Action::RemovePod(a, b), None);
+            if lives && went && !again {
+                sim.hits.hit(Fault::PodDeletedTwice);
+            }
+            return;
         }
         _ => {
             // A StatefulSet's controller is quick; the new pod may be on another node.
             if !lives {
                 return;
             }
+            let before = sim.api.get(Kind::Pod, &key).cloned().unwrap_or_default();
             Action::RemovePod(a, b).act(sim);
             sim.advance(rng.below(4));
-            (Action::AddPod(a, b, small(rng), small(rng)), Some(Fault::PodReplaced))
+            if doing(sim, &Action::AddPod(a, b, small(rng), small(rng)), Some(Fault::PodReplaced))
+                && let Some(after) = sim.api.get(Kind::Pod, &key)
+                && after["metadata"]["ownerReferences"].is_array()
+                && after["spec"]["nodeName"] != before["spec"]["nodeName"]
+            {
+                sim.hits.hit(Fault::StatefulMoved);
+            }
+            return;
         }
     };
-    if let Some(fault) = fault {
-        sim.hits.hit(fault);
+    doing(sim, &action, fault);
+}
+
+/// What came of it all, by the end.
+pub(super) fn take_stock(sim: &mut Sim) {
+    let told = |object: &serde_json::Value, key: &str| {
+        object["metadata"]["annotations"][key].as_str().unwrap_or_default().to_owned()
+    };
+    let mut met = Vec::new();
+    for (_, pod) in sim.api.list(Kind::Pod) {
+        let address = told(pod, "ovn.kubernetes.io/ip_address");
+        if told(pod, "ovn.kubernetes.io/routed") == "true" {
+            if told(pod, "ovn.kubernetes.io/ip_pool").split(',').any(|it| it == address) {
+                met.push(Fault::PoolOffered);
+            }
+            if address.contains(',') {
+                met.push(Fault::DualStack);
+            }
+        }
     }
-    action.act(sim);
+    for (_, object) in sim.api.list(Kind::Namespace) {
+        let subnets = told(object, "ovn.kubernetes.io/logical_switch");
+        if subnets.contains(',') {
+            met.push(Fault::ManySubnets);
+        }
+    }
+    met.into_iter().for_each(|fault| sim.hits.hit(fault));
 }
 
 fn trouble(sim: &mut Sim, rng: &mut Rng) {
@@ -171,12 +237,16 @@ fn trouble(sim: &mut Sim, rng: &mut Rng) {
             sim.wall_ahead += if rng.permille(700) { seconds } else { -seconds };
         }
         3 => {
-            sim.hits.hit(Fault::LeaseLost);
+            if sim.engine(number).health().leading {
+                sim.hits.hit(Fault::LeaseLost);
+            }
             sim.depose(number);
             sim.elect_later(number, rng.within((100, 3_000)));
         }
         4..=5 if sim.controllers() > 1 => {
-            sim.hits.hit(Fault::LeaseUsurped);
+            if (0..sim.controllers()).any(|it| it != number && sim.engine(it).health().leading) {
+                sim.hits.hit(Fault::LeaseUsurped);
+            }
             sim.elect(number);
         }
         6 => {

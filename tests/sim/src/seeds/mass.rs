@@ -8,23 +8,28 @@ use tombolo_plan::Kind;
 use tombolo_plan::nb::table;
 
 use crate::fault::Fault;
-use crate::mutant::Mutant;
 use crate::rng::Rng;
-use crate::{Knobs, Sim, guard, outcome};
+use crate::{Knobs, Sim, guard, marks, outcome};
 
 fn ports(sim: &Sim) -> usize {
     let rows = sim.nb().rows().rows(table::SWITCH_PORT);
     rows.filter(|(_, row)| row.key("external_ids", "pod").is_some()).count()
 }
 
-/// What `kubectl ko brake release` does.
-fn release(sim: &mut Sim, mark: &str) {
-    let metadata = json!({ "name": "ovn-cluster", "annotations": { "tombolo.io/brake-release": mark } });
-    sim.apply(Kind::Vpc, &json!({ "metadata": metadata }));
+/// Rows of ours, counted here.
+fn rows(sim: &Sim) -> usize {
+    let cluster = sim.config().cluster.as_str();
+    let all = sim.nb().rows().tables().flat_map(|(_, table)| table.iter());
+    all.filter(|(_, row)| marks::is_ours(cluster, row)).count()
+}
+
+/// So many rows may go unexplained at most, says the documentation (invariant 4): fifty, or a tenth of what there is.
+fn documented_allowance(rows: usize) -> usize {
+    std::cmp::max(50, rows / 10)
 }
 
 /// All nodes lose their addresses at once, and nobody knows why: the nodes themselves are there.
-fn nodes_without_addresses(sim: &mut Sim, rng: &mut Rng, first: usize) {
+fn nodes_without_addresses(sim: &mut Sim, rng: &mut Rng) {
     let nodes = rng.within((60, 100));
     for number in 0..nodes {
         sim.node(&format!("many{number}"), &format!("172.17.0.{}", number + 1));
@@ -36,21 +41,17 @@ fn nodes_without_addresses(sim: &mut Sim, rng: &mut Rng, first: usize) {
             as u64
     };
     assert_eq!(policies(sim), nodes);
-    let rows: usize = sim.nb().rows().tables().map(|(_, table)| table.len()).sum();
+    let allowed = documented_allowance(rows(sim)) as u64;
     sim.hits.hit(Fault::ObjectsLost);
     let addresses = |sim: &mut Sim, number: u64, addresses: serde_json::Value| {
         let status = json!({ "addresses": addresses });
         sim.apply(Kind::Node, &json!({ "metadata": { "name": format!("many{number}") }, "status": status }));
     };
     (0..nodes).for_each(|number| addresses(sim, number, json!(null)));
-    for round in 0..6 {
+    for _ in 0..6 {
         sim.advance(rng.within((1, 5_000)));
-        if sim.mutant() == Some(Mutant::NoBrake) && sim.engine(first).health().brake_holding {
-            release(sim, &format!("mutant {round}"));
-        }
     }
     let gone = nodes - policies(sim);
-    let allowed = 50.max(rows as u64 / 10);
     assert!(gone <= allowed, "invariant 4: {gone} policies of {nodes} went, and nothing explains it");
     for number in 0..nodes {
         let address = format!("172.17.0.{}", number + 1);
@@ -65,7 +66,7 @@ pub(super) fn play(sim: &mut Sim, rng: &mut Rng) {
     let first = sim.start_controller();
     sim.elect(first);
     if rng.permille(300) {
-        nodes_without_addresses(sim, rng, first);
+        nodes_without_addresses(sim, rng);
         return;
     }
     sim.node("host0", "172.16.0.1");

@@ -8,13 +8,19 @@
 mod history;
 mod mass;
 
-use crate::fault::Hits;
+use tombolo_net::DualCidr;
+use tombolo_plan::Config;
+
+use crate::fault::{Fault, Hits};
 use crate::mutant::Mutant;
 use crate::rng::Rng;
-use crate::{Knobs, Sim, config, outcome};
+use crate::{Knobs, Sim, config, outcome, prove};
 
 /// One of so many seeds has a big cluster.
 const BIG: u64 = 16;
+
+/// So many edits are tried when all is at rest.
+const EDITS: usize = 2;
 
 /// What a run did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +41,30 @@ pub fn is_big(seed: u64) -> bool {
     seed % BIG == BIG - 1
 }
 
+/// The flags of a run's controllers: the default ones more often than not.
+fn flags(rng: &mut Rng) -> Config {
+    let mut flags = config();
+    let cidr = |text: &str| text.parse::<DualCidr>().expect("invariant: a CIDR");
+    match rng.below(8) {
+        // As a second cluster on one OVN has them.
+        0 => {
+            flags.cluster_router = "ovn-cluster-b".to_owned();
+            flags.default_subnet = "default-b".to_owned();
+            flags.join_subnet = "join-b".to_owned();
+            flags.default_cidr = cidr("10.17.0.0/16");
+            flags.join_cidr = cidr("100.65.0.0/16");
+            flags.enable_lb = false;
+        }
+        1..=2 => {
+            flags.default_cidr = cidr("10.16.0.0/16,fd00:10:16::/112");
+            flags.join_cidr = cidr("100.64.0.0/16,fd00:100:64::/112");
+            flags.service_cidr = Some(cidr("10.96.0.0/12,fd00:10:96::/112"));
+        }
+        _ => {}
+    }
+    flags
+}
+
 /// Runs a seed.
 ///
 /// # Panics
@@ -42,11 +72,16 @@ pub fn is_big(seed: u64) -> bool {
 #[must_use]
 pub fn run(seed: u64, mutant: Option<Mutant>, is_loud: bool) -> Report {
     let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x7062_6f6c);
-    let mut sim = Sim::wired(config(), rng.next_u64());
+    let flags = if is_big(seed) { config() } else { flags(&mut rng) };
+    let is_other = flags.cluster_router != "ovn-cluster" || !flags.enable_lb;
+    let mut sim = Sim::wired(flags, rng.next_u64());
     sim.limit = 30_000;
     sim.is_loud = is_loud;
     if let Some(mutant) = mutant {
         sim.do_wrong(mutant);
+    }
+    if is_other {
+        sim.hits.hit(Fault::OtherFlags);
     }
     if is_big(seed) {
         mass::play(&mut sim, &mut rng);
@@ -70,5 +105,12 @@ fn end(sim: &mut Sim, rng: &mut Rng) {
     sim.elect(leader);
     sim.advance(130_000);
     sim.converge();
+    outcome::check_outcome(sim);
+    history::take_stock(sim);
+    for _ in 0..EDITS {
+        prove::an_edit(sim, rng);
+    }
+    sim.settle();
+    sim.check_audit();
     outcome::check_outcome(sim);
 }

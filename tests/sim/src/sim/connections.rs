@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
 use tombolo_engine::{Engine, Event, Leadership, Millis, NbEvent, WatchEvent};
 use tombolo_plan::Kind;
 
@@ -198,8 +199,31 @@ impl Sim {
         for event in objects {
             self.send_event(number, Wire::Watch(kind), Event::Watch(event));
         }
+        if self.mutant == Some(Mutant::LostAsDeleted) {
+            let entry = |object: &serde_json::Value| {
+                api::watch_event(&api::Entry { kind, what: api::Happened::Deleted, object: object.clone() })
+            };
+            let lost: Vec<WatchEvent> =
+                self.api.list(kind).filter(|(key, _)| !kept(key)).map(|(_, object)| entry(object)).collect();
+            for event in lost {
+                self.send_event(number, Wire::Watch(kind), Event::Watch(event));
+            }
+        }
         self.send_event(number, Wire::Watch(kind), Event::Watch(WatchEvent::Synced(kind)));
         self.controllers[number].watches.insert(kind, Some(self.api.log().len()));
+    }
+
+    /// A brake that holds is let go, as by a human's hand: what [`Mutant::NoBrake`] is.
+    pub(super) fn let_go(&mut self, number: usize) {
+        if !self.controllers[number].engine.health().brake_holding || self.let_go >= self.now {
+            return;
+        }
+        self.let_go = self.now;
+        let Some(vpc) = self.api.get(Kind::Vpc, &self.config.cluster_router) else { return };
+        let mut vpc = vpc.clone();
+        vpc["metadata"]["annotations"]["tombolo.io/brake-release"] = json!(self.now.to_string());
+        let entry = api::Entry { kind: Kind::Vpc, what: api::Happened::Applied, object: vpc };
+        self.send_event(number, Wire::Watch(Kind::Vpc), Event::Watch(api::watch_event(&entry)));
     }
 
     /// Cuts a controller off from the database.

@@ -112,6 +112,7 @@ impl Sim {
         self.epochs.check(cluster, (number, life), &txn, before.rows(), self.nb.rows(), &changes);
         self.guard.check_commit(self.nb.rows(), &changes);
         guard::check_addresses(cluster, self.nb.rows(), &self.api, &changes);
+        guard::check_standing(cluster, before.rows(), self.nb.rows(), &changes);
         guard::check_living(cluster, before.rows(), &self.api, &changes);
         if let Err(error) = &result
             && error.kind == TxnErrorKind::GuardFailed
