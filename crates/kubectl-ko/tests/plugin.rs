@@ -136,9 +136,11 @@ fn ipam_check_finds_what_differs() -> Result<()> {
         "ovn-default",
         "x",
         "--",
-        "lsp-set-addresses",
+        // ovn-nbctl's own command would refuse it.
+        "set",
+        "Logical_Switch_Port",
         "x",
-        "02:00:00:00:00:01 10.16.0.2",
+        "addresses=\"02:00:00:00:00:01 10.16.0.2\"",
     ])?;
     bed.nb.ctl(&["lr-add", "ovn-cluster"])?;
     bed.nb.ctl(&[
