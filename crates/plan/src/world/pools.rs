@@ -36,8 +36,11 @@ impl World {
             }
             match pool.assign_families(&request.ip_name, &request.addresses, request.mac, &request.families) {
                 Ok(addresses) => {
-                    // From here on it is the one who asked that holds it.
-                    self.borne.remove(&request.ip_name);
+                    // From here on it is the one who asked that holds it. What its port bears in another subnet stays
+                    // taken until that port goes.
+                    if self.borne.get(&request.ip_name) == Some(subnet) {
+                        self.borne.remove(&request.ip_name);
+                    }
                     return Ok((subnet.clone(), addresses));
                 }
                 Err(error) => tried.push((subnet.clone(), error)),
@@ -51,7 +54,9 @@ impl World {
         if self.ips.contains_key(ip) {
             return;
         }
-        if self.bears(owner) {
+        // A port bears an address of one subnet.
+        let elsewhere = self.borne.get(ip).is_some_and(|borne| borne != subnet);
+        if self.bears(owner) && !elsewhere {
             self.keep_borne(ip, subnet);
         } else {
             self.unclaim(ip, subnet, dirty);
