@@ -24,7 +24,7 @@ use tombolo_tests_sim::mutant::Mutant;
 use tombolo_tests_sim::seeds::{self, Report};
 
 /// Seeds that are run when nobody asks for others.
-const SEEDS: u64 = 1_300;
+const SEEDS: u64 = 4_000;
 /// A mutant is caught within so many.
 const PATIENCE: u64 = 300;
 
