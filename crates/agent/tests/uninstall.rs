@@ -63,6 +63,17 @@ async fn nothing_of_ours_is_left_on_a_host_and_all_of_others() {
         let all = bed.host.netlink.links().await.unwrap().into_iter().map(|link| link.name);
         all.collect::<std::collections::BTreeSet<String>>()
     };
+    // Open vSwitch makes the links of its ports in its own time.
+    timeout(SOON, async {
+        let made = |all: &std::collections::BTreeSet<String>| {
+            all.contains("br-int") && all.contains("ovs-netdev") && all.iter().any(|it| it.starts_with("tap"))
+        };
+        while !made(&links().await) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .unwrap();
     let links_before = links().await;
 
     // A node that works, with a pod.
