@@ -48,7 +48,7 @@ fn not_shown(world: &World, name: &str) -> Plan {
     if !world.config.external_vpcs || !named.iter().any(|(_, row)| neutron::is_router(row)) {
         return plan;
     }
-    if !vpc_neutron::is_object_name(name) {
+    if !validate::is_object_name(name) {
         plan.problem(
             "RouterNameUnusable",
             "the router's name can't be the name of a Vpc, so it is not shown; Neutron names routers neutron-<uuid>",

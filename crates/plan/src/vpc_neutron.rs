@@ -4,6 +4,7 @@
 //! One answer for all readers: a router that `--external-vpc-selector` leaves out serves nobody, whatever Vpc objects
 //! bear its name.
 
+use tombolo_api::validate;
 use tombolo_neutron::{self as neutron, Router};
 use tombolo_ovsdb::{Row, Uuid};
 
@@ -19,7 +20,8 @@ const NAMED: usize = 3;
 
 /// The row of Neutron's router of this name, if this cluster may use it.
 pub(crate) fn served<'a>(world: &'a World, name: &str) -> Option<(Uuid, &'a Row)> {
-    if !world.config.external_vpcs || !is_object_name(name) {
+    // Neutron's `neutron-<uuid>` always can be a name; a row that only looks like Neutron's may not.
+    if !world.config.external_vpcs || !validate::is_object_name(name) {
         return None;
     }
     let (uuid, row) = neutron::router_named(&world.nb, name)?;
@@ -40,18 +42,6 @@ pub(crate) fn router(world: &World, name: &str) -> Option<Router> {
 /// Neutron has a router of this name, and the operator's flags keep it from this cluster.
 pub(crate) fn is_hidden(world: &World, name: &str) -> bool {
     neutron::router_named(&world.nb, name).is_some() && served(world, name).is_none()
-}
-
-/// RFC 1123 subdomain: what the API server takes as a name. Neutron's `neutron-<uuid>` always is one; a row
-/// that only looks like Neutron's may not be.
-pub(crate) fn is_object_name(name: &str) -> bool {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// What Neutron's side does to a Subnet that stands on one of its routers. The Subnet stays as it is.
