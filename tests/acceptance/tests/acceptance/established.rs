@@ -6,13 +6,23 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use tombolo_sandbox::hosts;
 use tombolo_sandbox::kubernetes::kubectl;
-use tombolo_tests_acceptance::{Net, apply_subnet, bed, condition, get, space};
+use tombolo_sandbox::{exec, hosts};
+use tombolo_tests_acceptance::{Net, SOON, apply_subnet, bed, condition, get, space};
 use tombolo_tests_needs::needs;
 
 const SUBNET: &str = "subnets.kubeovn.io";
 const READY: &str = "True ReconcileLogicalSwitchSuccess";
+
+/// Waits until a Subnet says that its wish is refused.
+fn refused(subnet: &str, wish: &str) -> Result<()> {
+    exec::wait_ok(&format!("{wish} to be refused"), SOON, || {
+        let object = get(SUBNET, "", subnet)?;
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        ensure!(conditions.iter().any(|it| it["type"] == "Validated" && it["status"] == "False"), "{object}");
+        Ok(())
+    })
+}
 
 /// Our routes and NAT sets of each host.
 fn node_networks() -> Result<Vec<String>> {
@@ -39,19 +49,7 @@ fn a_refused_subnet_changes_no_route_and_no_nat_of_any_node() -> Result<()> {
     {
         let net = Net::of(&format!("acc-refused-{number}"), &space);
         apply_subnet(&net.name, "ovn-cluster", cidr, &[], &json!({}))?;
-        tombolo_sandbox::exec::wait_ok(
-            &format!("{cidr} to be refused"),
-            tombolo_tests_acceptance::SOON,
-            || {
-                let object = get(SUBNET, "", &net.name)?;
-                let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-                ensure!(
-                    conditions.iter().any(|it| it["type"] == "Validated" && it["status"] == "False"),
-                    "{object}"
-                );
-                Ok(())
-            },
-        )?;
+        refused(&net.name, cidr)?;
         // Longer than an agent takes to follow.
         thread::sleep(Duration::from_secs(3));
         ensure!(node_networks()? == before, "{cidr}, refused, shows on a node");
@@ -95,19 +93,7 @@ fn a_refused_edit_reaches_no_pod() -> Result<()> {
             kubectl(["patch", SUBNET, &net.name, "--type=merge", "-p", &json!({"spec": spec}).to_string()])
         };
         edit(patch.clone())?;
-        tombolo_sandbox::exec::wait_ok(
-            &format!("{patch} to be refused"),
-            tombolo_tests_acceptance::SOON,
-            || {
-                let object = get(SUBNET, "", &net.name)?;
-                let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-                ensure!(
-                    conditions.iter().any(|it| it["type"] == "Validated" && it["status"] == "False"),
-                    "{object}"
-                );
-                Ok(())
-            },
-        )?;
+        refused(&net.name, &patch.to_string())?;
         let pod = space.pod(&format!("meanwhile-{number}"), Some("host2"))?;
         ensure!(pod.address.starts_with("12.9.0."), "a new pod has {} with {patch}", pod.address);
         pod.reaches(&first.address)?;
