@@ -128,6 +128,8 @@ pub struct Written {
     pub degraded: Option<Condition>,
     /// The annotation with the chassis.
     pub chassis: Option<String>,
+    /// The annotation that its interfaces bear `iface-id-ver`.
+    pub interface_version: Option<String>,
 }
 
 /// Feeds a stream's events to `each`, and says in the log when the API server goes and comes.
@@ -191,12 +193,14 @@ pub async fn node(client: Client, node: &str, written: watch::Sender<Written>) {
             let found = conditions.iter().find(|c| c.type_ == type_)?.clone();
             Some(Condition { status: found.status, reason: found.reason, message: found.message })
         };
+        let annotations = node.metadata.annotations.unwrap_or_default();
         let now = Written {
             seen: true,
             uid: node.metadata.uid.unwrap_or_default(),
             condition: condition("NetworkUnavailable"),
             degraded: condition(DEGRADED),
-            chassis: node.metadata.annotations.unwrap_or_default().get(keys::CHASSIS).cloned(),
+            chassis: annotations.get(keys::CHASSIS).cloned(),
+            interface_version: annotations.get(keys::INTERFACE_VERSION).cloned(),
         };
         written.send_if_modified(|w| std::mem::replace(w, now.clone()) != now);
     };

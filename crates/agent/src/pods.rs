@@ -30,10 +30,6 @@ impl std::fmt::Display for PodRef {
     }
 }
 
-/// Annotations of a pod made from a file on the node (a static pod): there, what the runtime calls the UID is the
-/// file's hash, and the API's object, a mirror, carries it.
-const MIRROR_KEYS: [&str; 2] = ["kubernetes.io/config.mirror", "kubernetes.io/config.hash"];
-
 type Slot = watch::Sender<Option<ObjectMeta>>;
 
 /// What the controller has decided about an interface, and for whom.
@@ -136,7 +132,7 @@ impl Pods {
         let mirror = |key: &&str| meta.annotations.as_ref().is_some_and(|a| a.contains_key(*key));
         let uid = meta.uid.clone().unwrap_or_default();
         let pod = PodRef { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.clone() };
-        if MIRROR_KEYS.iter().any(mirror) {
+        if keys::STATIC_POD.iter().any(mirror) {
             return Known::Mirror;
         }
         match look(Some(&meta), &pod, tombolo_api::OVN_PROVIDER) {
@@ -219,7 +215,7 @@ fn look(meta: Option<&ObjectMeta>, pod: &PodRef, provider: &str) -> Result<Attac
     let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key)).map(String::as_str);
     let same = pod.uid.is_empty()
         || meta.uid.as_deref() == Some(pod.uid.as_str())
-        || MIRROR_KEYS.iter().any(|k| annotation(k) == Some(pod.uid.as_str()));
+        || keys::STATIC_POD.iter().any(|k| annotation(k) == Some(pod.uid.as_str()));
     if !same {
         // A StatefulSet's pod made anew: the old one's addresses must not be taken for the new one's.
         return Err(format!(
@@ -300,7 +296,7 @@ mod tests {
         assert!(pods.network(&pod("old"), "ovn", soon()).await.is_ok());
         assert!(pods.network(&pod(""), "ovn", soon()).await.is_ok(), "a runtime that doesn't say");
         let mut mirror = meta("api", true);
-        let hash = (MIRROR_KEYS[1].to_owned(), "hash".to_owned());
+        let hash = (keys::STATIC_POD[1].to_owned(), "hash".to_owned());
         mirror.annotations.as_mut().unwrap().extend([hash]);
         pods.put(mirror);
         assert!(pods.network(&pod("hash"), "ovn", soon()).await.is_ok(), "a static pod");

@@ -1,5 +1,5 @@
-//! What the agent writes to the API server, all of it on its own Node: the condition NetworkUnavailable, the annotation
-//! with the chassis, and what is wrong beside that: a condition and an Event for each trouble that is new. Only what
+//! What the agent writes to the API server, all of it on its own Node: the condition NetworkUnavailable, the annotations
+//! with the chassis and with what its interfaces bear, and what is wrong beside that: a condition and an Event for each trouble that is new. Only what
 //! differs is written (invariant 9).
 
 use std::collections::BTreeSet;
@@ -103,7 +103,10 @@ pub async fn report(client: Client, node: &str, mut from: Sources) {
                 })
                 .await;
             }
-            if let Some(id) = id.filter(|id| now.chassis.as_ref() != Some(id)) {
+            let shows = |id: &String| {
+                now.chassis.as_ref() == Some(id) && now.interface_version.as_deref() == Some(keys::TRUE)
+            };
+            if let Some(id) = id.filter(|id| !shows(id)) {
                 failed |= once(&mut last_chassis, id, &mut later, async |id| {
                     write("annotation", annotate(&api, node, id)).await
                 })
@@ -227,7 +230,9 @@ async fn set_condition(
 }
 
 async fn annotate(api: &Api<Node>, node: &str, chassis: &str) -> kube::Result<Node> {
-    let patch = serde_json::json!({ "metadata": { "annotations": { keys::CHASSIS: chassis } } });
+    // Together: whoever knows the chassis of a port also knows whether its interface will bear the pod's UID.
+    let annotations = serde_json::json!({ keys::CHASSIS: chassis, keys::INTERFACE_VERSION: keys::TRUE });
+    let patch = serde_json::json!({ "metadata": { "annotations": annotations } });
     api.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await
 }
 

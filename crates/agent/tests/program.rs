@@ -207,10 +207,11 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
         .unwrap();
     assert_eq!(condition(&api)["reason"], "JoinSubnetGatewayReachable");
     let chassis = || {
-        let node = api.json(&["get", "node", "node1"])?;
-        Ok((node["metadata"]["annotations"]["ovn.kubernetes.io/chassis"] == "node1").then_some(()))
+        let annotations = &api.json(&["get", "node", "node1"])?["metadata"]["annotations"];
+        let said = [&annotations["ovn.kubernetes.io/chassis"], &annotations["tombolo.io/iface-id-ver"]];
+        Ok((said == ["node1", "true"]).then_some(()))
     };
-    eventually("the annotation with the chassis", PATIENCE, chassis).unwrap();
+    eventually("the annotations with the chassis", PATIENCE, chassis).unwrap();
     assert!(get(&bed, port, "/readyz").await.starts_with("HTTP/1.1 200"));
 
     // What somebody removes comes back within ten seconds (invariant 13).

@@ -140,6 +140,10 @@ pub const MULTUS_NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 /// Multus: the first network of a pod.
 pub const MULTUS_DEFAULT_NETWORK: &str = "v1.multus-cni.io/default-network";
 
+/// Kubernetes', on a pod made from a file on the node (a static pod): the file's hash, which the runtime takes for the UID.
+/// The API's object, a mirror, may be made anew with another UID while the pod runs on.
+pub const STATIC_POD: [&str; 2] = ["kubernetes.io/config.mirror", "kubernetes.io/config.hash"];
+
 /// Ours, on a Subnet behind a Neutron router: `true` gives its pods Services, DNS and other pods.
 pub const CLUSTER_ACCESS: &str = "tombolo.io/cluster-access";
 /// Ours, on an IP: epoch of the leader that chose the address (invariant 5).

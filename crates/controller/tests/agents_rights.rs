@@ -111,8 +111,10 @@ fn an_agent_writes_on_its_own_node_and_only_what_it_must() -> Result<()> {
     }
     let dir = tempfile::tempdir()?;
     let agent = Agent::of(&api, dir.path(), Some("agent-a"))?;
-    let chassis =
-        |value: &str| json!({ "metadata": { "annotations": { "ovn.kubernetes.io/chassis": value } } });
+    let chassis = |value: &str| {
+        json!({ "metadata": { "annotations": { "ovn.kubernetes.io/chassis": value,
+        "tombolo.io/iface-id-ver": "true" } } })
+    };
 
     // A new policy takes the API server a moment.
     let told =

@@ -16,7 +16,7 @@ use crate::world::World;
 use crate::write;
 
 /// What the controller and the agent write on nodes.
-const ON_NODES: [&str; 12] = [
+const ON_NODES: [&str; 13] = [
     keys::ALLOCATED,
     keys::ROUTED,
     keys::IP_ADDRESS,
@@ -27,6 +27,7 @@ const ON_NODES: [&str; 12] = [
     keys::LOGICAL_ROUTER,
     keys::PORT_NAME,
     keys::CHASSIS,
+    keys::INTERFACE_VERSION,
     keys::TUNNEL_INTERFACE,
     keys::NODE_NETWORKS,
 ];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tombolo_api::annotations::{
     ALLOCATED, CHASSIS, CIDR, GATEWAY, INTERFACE_VERSION, IP_ADDRESS, LOGICAL_ROUTER, LOGICAL_SWITCH,
-    MAC_ADDRESS, MTU, POD_NIC_TYPE, POD_UID, ROUTED, TRUE,
+    MAC_ADDRESS, MTU, POD_NIC_TYPE, POD_UID, ROUTED, STATIC_POD, TRUE,
 };
 use tombolo_api::defaults::DISTRIBUTED;
 use tombolo_api::validate::{self, Place};
@@ -346,17 +346,21 @@ fn binding(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> BTreeMap<Strin
     }
     // A port that has the key is claimed only for an interface that bears the same value. One that was made by an agent
     // that didn't write it, or is to be, would lose its port: so only from the port's first moment, only for a pod that
-    // doesn't run yet, and only if the node's agent writes it.
+    // doesn't run yet, and only if the node's agent writes it. A static pod's UID changes while it runs.
     let present = world.nb.row(table::SWITCH_PORT, port);
     let writes = node.is_some_and(|node| node.annotation(INTERFACE_VERSION) == Some(TRUE));
     let bound = match present {
         Some(row) => row.key("options", IFACE_ID_VER).is_some(),
-        None => writes && !tenancy::runs_with(pod, ip),
+        None => writes && !is_static(pod) && !tenancy::runs_with(pod, ip),
     };
     if let Some(uid) = pod.metadata.uid.clone().filter(|uid| bound && !uid.is_empty()) {
         options.insert(IFACE_ID_VER.to_owned(), uid);
     }
     options
+}
+
+fn is_static(pod: &PodView) -> bool {
+    STATIC_POD.iter().any(|key| pod.annotation(key).is_some())
 }
 
 /// Key of a port's `options`, and of an interface's `external_ids` (ovn-controller(8)).

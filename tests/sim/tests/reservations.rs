@@ -345,6 +345,10 @@ fn only_interfaces_that_will_bear_the_version_are_asked_for_it() {
     let uid = sim.object(Kind::Pod, "a/new")["metadata"]["uid"].as_str().map(str::to_owned);
     assert_eq!(option(&sim, "new.a", "iface-id-ver"), uid);
     assert_eq!(option(&sim, "old.a", "iface-id-ver"), None, "its interface was made without");
+    // The UID of a static pod's object changes while it runs.
+    sim.pod_with("a", "static", "host1", &[("kubernetes.io/config.mirror", "0f3c")]);
+    sim.converge();
+    assert_eq!(option(&sim, "static.a", "iface-id-ver"), None);
     // A successor has its own.
     sim.delete(Kind::Pod, "a", "new");
     sim.pod("a", "new", "host1");
