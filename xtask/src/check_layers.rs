@@ -1,9 +1,11 @@
 //! `cargo xtask check-layers`: the crates' dependencies against ARCHITECTURE.md.
 //!
-//! Decides two things: an arrow between our crates points downward, and the pure crates (with their default
-//! features) pull in nothing that does IO. Tests may use anything, so dev-dependencies aren't looked at.
+//! Decides three things: an arrow between our crates points downward; the pure crates (with their default
+//! features) pull in nothing that does IO; and the programs write to OVSDB through our client alone, which signs
+//! (the guard of foreign rows judges by signatures). Tests may use anything, so dev-dependencies aren't looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -35,6 +37,14 @@ const SLIM: &[&str] = &["cni-plugin", "kubectl-ko"];
 /// What these must not pull in.
 const HEAVY: &[&str] = &["tokio", "hyper", "kube-client", "kube-runtime", "rtnetlink"];
 
+/// Crates whose writes the guard of foreign rows judges.
+const WRITERS: &[&str] = &["controller", "agent", "cni-plugin", "engine"];
+/// What would be another way into a database than our client: its request, and OVN's and Open vSwitch's own programs.
+const OTHER_WAYS: &[&str] =
+    &["\"transact\"", "ovs-vsctl\"", "ovs-ofctl\"", "ovn-nbctl\"", "ovn-sbctl\"", "ovsdb-client\""];
+/// The one line that has such a word for another reason: the label of a metric.
+const NO_WAY: &str = "let labels = OvsLabels {";
+
 /// Fails with one line for each violation.
 pub fn run() -> Result<()> {
     let metadata = Command::new(env!("CARGO"))
@@ -54,6 +64,26 @@ pub fn run() -> Result<()> {
             }
         }
     }
+    let mut files = 0;
+    for name in WRITERS {
+        let mut sources =
+            vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("src")];
+        while let Some(path) = sources.pop() {
+            if path.is_dir() {
+                let entries =
+                    std::fs::read_dir(&path).with_context(|| format!("reading {}", path.display()))?;
+                sources.extend(entries.flatten().map(|entry| entry.path()));
+                continue;
+            }
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            violations.extend(other_ways(&text).map(|line| format!("{}: {line}", path.display())));
+            files += 1;
+        }
+    }
+    if files < WRITERS.len() {
+        bail!("{files} source files of {WRITERS:?} were found: where are they?");
+    }
     if violations.is_empty() {
         println!("{} crates: all arrows point downward, the pure ones are pure", arrows.len());
         return Ok(());
@@ -62,6 +92,15 @@ pub fn run() -> Result<()> {
         eprintln!("{violation}");
     }
     bail!("{} violations of the layers (ARCHITECTURE.md, \"Crates\")", violations.len())
+}
+
+/// Lines that reach for a database in another way than through our client.
+fn other_ways(source: &str) -> impl Iterator<Item = &str> {
+    source
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//") && !line.starts_with(NO_WAY))
+        .filter(|line| OTHER_WAYS.iter().any(|way| line.contains(way)))
 }
 
 /// Crate → our crates it depends on, optional dependencies included.
@@ -184,6 +223,18 @@ mod tests {
             { "name": "serde", "kind": null }
         ] }] });
         assert_eq!(arrows(&metadata), graph(&[("api", &["net"])]));
+    }
+
+    #[test]
+    fn databases_are_reached_through_our_client() {
+        let bad = [
+            "Command::new(\"ovs-vsctl\")",
+            "exec(\"/usr/bin/ovn-nbctl\")",
+            "json!({\"method\": \"transact\"})",
+        ];
+        assert_eq!(other_ways(&bad.join("\n")).collect::<Vec<_>>(), bad);
+        let good = ["// Command::new(\"ovs-vsctl\")", "format!(\"ovs-vsctl set {it}\")", NO_WAY];
+        assert_eq!(other_ways(&good.join("\n")).count(), 0);
     }
 
     #[test]

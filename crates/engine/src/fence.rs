@@ -46,7 +46,7 @@ pub fn take(replica: &Replica, cluster: &ClusterId, least: u64) -> (Txn, u64) {
                 "external_ids",
                 Datum::map_of_strings(ids.iter().map(|(k, v)| (k.as_str(), v.as_str()))),
             );
-            (Txn::new([Op::insert(table::ADDRESS_SET, uuid, row)]).comment(format!("epoch {epoch}")), epoch)
+            (Txn::new([Op::insert(table::ADDRESS_SET, uuid, row)]).comment(taken(cluster, epoch)), epoch)
         }
         Some(row) => {
             let present = epoch(replica, cluster);
@@ -66,9 +66,14 @@ pub fn take(replica: &Replica, cluster: &ClusterId, least: u64) -> (Txn, u64) {
                 uuid,
                 Mutation::set_keys("external_ids", [(EPOCH_KEY, text.as_str())]),
             );
-            (Txn::new([op]).guard(guard).comment(format!("epoch {next}")), next)
+            (Txn::new([op]).guard(guard).comment(taken(cluster, next)), next)
         }
     }
+}
+
+/// Comment of the transaction that takes an epoch: several clusters may write to the database.
+fn taken(cluster: &ClusterId, epoch: u64) -> String {
+    format!("epoch {epoch} of {cluster}")
 }
 
 /// The first guard of each transaction of this epoch.

@@ -95,7 +95,9 @@ impl Engine {
         let mut txn = Txn::new(batch.ops).guard(fence::guard(&self.world.config.cluster, epoch));
         txn.guards.extend(batch.guards);
         let first = batch.owners.first().map(ToString::to_string).unwrap_or_default();
-        let txn = txn.comment(format!("tombolo {epoch}: {first} and {} more", batch.owners.len() - 1));
+        let cluster = &self.world.config.cluster;
+        let more = batch.owners.len() - 1;
+        let txn = txn.comment(format!("tombolo {epoch} of {cluster}: {first} and {more} more"));
         for owner in &batch.owners {
             self.work.state(owner).committing = true;
         }

@@ -10,6 +10,9 @@ use serde_json::Value;
 use crate::ops::{self, Op};
 use crate::value::{Datum, Uuid};
 
+/// Begins the comment of a transaction whose program gave the client no name: none is anonymous.
+pub const UNNAMED: &str = "tombolo-ovsdb";
+
 /// A transaction as a value: planned, printed, compared and sent as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Txn {

@@ -143,6 +143,12 @@ impl fmt::Display for Owner {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(Arc<str>);
 
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl ClusterId {
     /// Takes 1 to 63 letters, digits and `-`, so that names in OVN can hold it and no two ids share one; the program uses
     /// the uid of the namespace `kube-system`.

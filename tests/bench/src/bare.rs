@@ -56,7 +56,9 @@ impl Job {
 /// A connection to the NB of which nothing is monitored to speak of.
 pub async fn connect(addresses: &str) -> Result<driver::Client> {
     let wanted = Wanted::new().table("NB_Global", &["name"]);
-    let client = driver::Client::connect(ClientConfig::new(addresses.parse()?, "OVN_Northbound", wanted))?;
+    let client = driver::Client::connect(
+        ClientConfig::new(addresses.parse()?, "OVN_Northbound", wanted).signed("bare"),
+    )?;
     client.ready(Duration::from_secs(60)).await?;
     Ok(client)
 }

@@ -216,7 +216,7 @@ impl Guard {
 
     /// All foreign rows of the database with this label, as text by table and uuid, without what the reviewed list
     /// leaves out and without our edges: equal at two moments, unless somebody changed one in between. Of several
-    /// clusters, what is foreign to the first.
+    /// clusters, what is foreign to all of them; the rows of one that another touches are the transactions' matter.
     ///
     /// # Errors
     /// As [`Guard::check`], or when there is no such database.
@@ -224,7 +224,7 @@ impl Guard {
         self.check()?;
         let watched = self.shared.look();
         match watched.iter().find(|one| one.label == label).and_then(|one| Some((one, one.rows.as_ref()?))) {
-            Some((one, rows)) => Ok(foreign(one.database, &self.shared.clusters[0], rows)),
+            Some((one, rows)) => Ok(foreign(one.database, &self.shared.clusters, rows)),
             None => bail!("nothing is guarded that is called {label}"),
         }
     }
@@ -245,9 +245,10 @@ impl Drop for Guard {
     }
 }
 
-fn foreign(database: Database, cluster: &ClusterId, rows: &Rows) -> BTreeMap<String, String> {
+fn foreign(database: Database, clusters: &[ClusterId], rows: &Rows) -> BTreeMap<String, String> {
+    let is_ours = |row: &tombolo_ovsdb::Row| clusters.iter().any(|cluster| rule::is_ours(cluster, row));
     let mut all = BTreeMap::new();
-    for (table, uuid, row) in rows.iter().filter(|(.., row)| !rule::is_ours(cluster, row)) {
+    for (table, uuid, row) in rows.iter().filter(|(.., row)| !is_ours(row)) {
         let mut text = String::new();
         for (column, value) in row.iter() {
             let Some(mut value) = exceptions::compared(database.name(), table, column, value) else {
@@ -255,7 +256,7 @@ fn foreign(database: Database, cluster: &ClusterId, rows: &Rows) -> BTreeMap<Str
             };
             if exceptions::is_edge(database.name(), table, column) {
                 let ours = |uuid: &tombolo_ovsdb::Uuid| {
-                    rows.tables().any(|t| rows.get(t, uuid).is_some_and(|row| rule::is_ours(cluster, row)))
+                    rows.tables().any(|t| rows.get(t, uuid).is_some_and(|row| is_ours(row)))
                 };
                 value = Datum::set_of_uuids(value.uuids().filter(|uuid| !ours(uuid)));
             }
@@ -394,9 +395,16 @@ impl Watched {
         let database = self.database;
         let cases = clusters.iter().map(|cluster| Case { cluster, database, touched: &touched, rows });
         let (count, wrong) = if rule::is_signed(&txn.comment) {
-            // The one that has written it is the one to which it does least wrong.
-            let wrong = cases.map(|case| rule::signed(&case)).min_by_key(Vec::len);
-            (&mut self.seen.ours, wrong.unwrap_or_default())
+            let wrong = match rule::cluster_of(&txn.comment) {
+                Err(unreadable) => vec![unreadable],
+                Ok(Some(name)) => match { cases }.find(|case| case.cluster.as_str() == name) {
+                    Some(case) => rule::signed(&case),
+                    None => vec![format!("{name} isn't one of the clusters that write here")],
+                },
+                // An agent's: the one that has written it is the one to which it does least wrong.
+                Ok(None) => cases.map(|case| rule::signed(&case)).min_by_key(Vec::len).unwrap_or_default(),
+            };
+            (&mut self.seen.ours, wrong)
         } else {
             (&mut self.seen.others, cases.flat_map(|case| rule::unsigned(&case)).collect())
         };

@@ -8,8 +8,9 @@
 //! What holds: each committed transaction with our signature is judged. A file that is compacted is followed into its
 //! successor, and a record that went by unseen is an error, never silence: of a cluster because entries are numbered and all members
 //! are followed, of a standalone database because the successor's rows must be those that were known. What doesn't:
-//! columns that the schema calls ephemeral are in no file. A write without signature is noticed only where it makes rows with our
-//! marks; that every client of ours signs is up to the client itself (`ClientConfig::signed`).
+//! columns that the schema calls ephemeral are in no file. Every transaction of our OVSDB client is signed, with a
+//! program's name or the client's own (`tombolo_ovsdb::txn::UNNAMED`); what didn't go through it, and makes rows with our marks, is
+//! noticed too.
 //!
 //! `exceptions.txt` is the one list, to be reviewed, of columns of foreign rows that may change: by our hand (edges) or
 //! under anybody's (what OVN's own daemons report). [`Guard::foreign`] gives all else of foreign rows as text, for

@@ -11,8 +11,11 @@ use crate::exceptions;
 use crate::guard::Database;
 use crate::rows::{Rows, Touch};
 
-/// What the comments of our programs' transactions begin with.
-pub const SIGNATURES: [&str; 2] = ["tombolo-controller", "tombolo-agent"];
+/// What the comments of the controller's transactions begin with.
+const CONTROLLER: &str = "tombolo-controller";
+/// What the comments of our programs' transactions begin with. The last is the client's own, of a program that gave it no
+/// name: forgetting to sign hides nothing.
+pub const SIGNATURES: [&str; 3] = [CONTROLLER, "tombolo-agent", tombolo_ovsdb::txn::UNNAMED];
 
 /// The columns of its own interfaces that the agent writes.
 const OF_INTERFACE: [&str; 3] = ["external_ids", "mac", "mtu_request"];
@@ -26,6 +29,21 @@ pub fn is_signed(comment: &str) -> bool {
         comment.strip_prefix(signature).is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
     };
     SIGNATURES.iter().any(|signature| signed(signature))
+}
+
+/// The cluster for which a controller says that it wrote, if the comment is a controller's.
+///
+/// # Errors
+/// When it names none.
+pub fn cluster_of(comment: &str) -> Result<Option<&str>, String> {
+    let Some(rest) = comment.strip_prefix(CONTROLLER).filter(|_| is_signed(comment)) else { return Ok(None) };
+    // `epoch 7 of c1`, or `tombolo 7 of c1: pod/a/b and 3 more`.
+    let words: Vec<&str> = rest.trim_start_matches(": ").splitn(5, ' ').collect();
+    match words[..] {
+        ["epoch", _, "of", cluster] => Ok(Some(cluster)),
+        ["tombolo", _, "of", cluster, _] if cluster.ends_with(':') => Ok(cluster.strip_suffix(':')),
+        _ => Err(format!("nobody can say for which cluster this was written: {comment:.200?}")),
+    }
 }
 
 /// A transaction, as it is judged.

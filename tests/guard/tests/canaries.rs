@@ -1,5 +1,6 @@
-//! Canaries: a transaction with our signature that touches a foreign row of any table of NB, SB or Open_vSwitch, in any
-//! column, or takes the row away, on a real ovsdb-server, is caught. The same by somebody else isn't blamed on us.
+//! Canaries: a transaction of ours that touches a foreign row of any table of NB, SB or Open_vSwitch, in any column, or takes the
+//! row away, on a real ovsdb-server, is caught, also that of a program that gave its client no name. The same by others isn't
+//! blamed on us.
 
 use std::collections::BTreeSet;
 
@@ -18,15 +19,15 @@ const SB_23_03: &str = include_str!("../../../schemas/ovn-23.03/ovn-sb.ovsschema
 // invariant 1
 #[test]
 fn northbound() -> Result<()> {
-    canaries(Database::Northbound, tombolo_ovn::nb::SCHEMA, "tombolo-controller: epoch 1", true)?;
-    canaries(Database::Northbound, NB_23_03, "tombolo-controller: epoch 1", false)
+    canaries(Database::Northbound, tombolo_ovn::nb::SCHEMA, "tombolo-controller: epoch 1 of c", true)?;
+    canaries(Database::Northbound, NB_23_03, "tombolo-controller: epoch 1 of c", false)
 }
 
 // invariant 1
 #[test]
 fn southbound() -> Result<()> {
-    canaries(Database::Southbound, tombolo_ovn::sb::SCHEMA, "tombolo-controller: x", false)?;
-    canaries(Database::Southbound, SB_23_03, "tombolo-agent: x", true)
+    canaries(Database::Southbound, tombolo_ovn::sb::SCHEMA, "tombolo-controller: tombolo 1 of c: x", false)?;
+    canaries(Database::Southbound, SB_23_03, tombolo_ovsdb::txn::UNNAMED, true)
 }
 
 // invariant 1

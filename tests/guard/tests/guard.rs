@@ -27,7 +27,9 @@ fn northbounds() -> Result<Vec<Server>> {
     Ok([start(false)?, start(true)?].into_iter().flatten().collect())
 }
 
-const OURS: &str = "tombolo-controller: epoch 1: subnet/net2";
+const OURS: &str =
+    "tombolo-controller: tombolo 1 of 18d4c654-f511-4def-a3a0-a6434d237c1e: subnet/net2 and 0 more";
+const OF_ANOTHER: &str = "tombolo-controller: tombolo 1 of another: subnet/s and 0 more";
 
 fn insert(table: &str, name: &str, row: Value) -> Value {
     json!({"op": "insert", "table": table, "uuid-name": name, "row": row})
@@ -176,13 +178,25 @@ fn of_two_clusters_neither_may_touch_the_others_rows() -> Result<()> {
         let guard = guard.watch(server.database, "db", &[&server.file]).start()?;
         // What each does to its own, one transaction after the other.
         server.transact(OURS, &[switch("a", first, none.clone())])?;
-        server.transact(OURS, &[switch("b", second, none.clone())])?;
+        server.transact(OF_ANOTHER, &[switch("b", second, none.clone())])?;
         let ids = |name: &str| {
             edge("Logical_Switch", name, "other_config", "insert", &json!(["map", [["x", name]]]))
         };
         server.transact(OURS, &[ids("a")])?;
-        server.transact(OURS, &[ids("b")])?;
+        server.transact(OF_ANOTHER, &[ids("b")])?;
         ensure!(guard.check()?.ours == 4);
+        // What the other might have done, and didn't.
+        let key = |name: &str, key: &str| {
+            edge("Logical_Switch", name, "other_config", "insert", &json!(["map", [[key, ""]]]))
+        };
+        for (who, its) in [(OURS, "b"), (OF_ANOTHER, "a")] {
+            server.transact(who, &[key(its, "the other's")])?;
+            caught(&guard, "a row of the other")?;
+        }
+        for unreadable in ["tombolo-controller", "tombolo-controller: tombolo 1 of a-third: x"] {
+            server.transact(unreadable, &[key("a", unreadable)])?;
+            caught(&guard, unreadable)?;
+        }
         // What only both together could have done, and what neither could.
         server.transact(
             OURS,
@@ -198,8 +212,11 @@ fn of_two_clusters_neither_may_touch_the_others_rows() -> Result<()> {
         )?;
         caught(&guard, "a port of the one on the switch of the other")?;
         server.transact("user", &[switch("theirs", &json!(["map", []]), none.clone())])?;
+        let before = guard.foreign("db")?;
         server.transact(OURS, &[ids("theirs")])?;
         caught(&guard, "a row of a third")?;
+        let changed = guard.foreign("db")?;
+        ensure!(changed != before && changed.len() == 1, "only what is neither's: {changed:?}");
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use tombolo_tests_guard::{Database, Guard, wire};
 use tombolo_tests_needs::needs;
 use tombolo_tests_ovn::Servers;
 
-const OURS: &str = "tombolo-controller: epoch 1";
+const OURS: &str = "tombolo-controller: epoch 1 of c";
 
 async fn transact(servers: &Servers, comment: &str, operation: Value) -> Result<()> {
     let leader = servers.leader().await?;

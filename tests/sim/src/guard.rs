@@ -219,7 +219,7 @@ impl Epochs {
     ) {
         let name = cluster.as_str();
         let (old, new) = (marks::epoch(before, name), marks::epoch(after, name));
-        let said = marks::said(&txn.comment);
+        let said = marks::said(name, &txn.comment);
         let said = said.unwrap_or_else(|| {
             panic!("invariant 7: nobody can say under which epoch {who:?} wrote: {:?}", txn.comment)
         });

@@ -53,14 +53,18 @@ pub enum Said {
     Writes(u64),
 }
 
-/// Reads the comment: `epoch 7`, or `tombolo 7: …`.
+/// Reads the comment of a cluster's controller: `epoch 7 of c1`, or `tombolo 7 of c1: …`.
 #[must_use]
-pub fn said(comment: &str) -> Option<Said> {
-    if let Some(number) = comment.strip_prefix("epoch ") {
-        return number.parse().ok().map(Said::Takes);
+pub fn said(cluster: &str, comment: &str) -> Option<Said> {
+    let number = |text: &str| {
+        let (number, name) = text.split_once(" of ")?;
+        number.parse().ok().filter(|_| name == cluster)
+    };
+    if let Some(taken) = comment.strip_prefix("epoch ") {
+        return number(taken).map(Said::Takes);
     }
-    let (number, _) = comment.strip_prefix("tombolo ")?.split_once(':')?;
-    number.parse().ok().map(Said::Writes)
+    let (epoch, _) = comment.strip_prefix("tombolo ")?.split_once(':')?;
+    number(epoch).map(Said::Writes)
 }
 
 #[cfg(test)]
@@ -87,10 +91,10 @@ mod tests {
 
     #[test]
     fn comments() {
-        assert_eq!(said("epoch 7"), Some(Said::Takes(7)));
-        assert_eq!(said("tombolo 12: pod/a/b and 3 more"), Some(Said::Writes(12)));
-        for other in ["", "epoch", "epoch x", "tombolo: 7", "tombolo x: y", "pod/a/b"] {
-            assert_eq!(said(other), None, "{other}");
+        assert_eq!(said("c1", "epoch 7 of c1"), Some(Said::Takes(7)));
+        assert_eq!(said("c1", "tombolo 12 of c1: pod/a/b and 3 more"), Some(Said::Writes(12)));
+        for other in ["", "epoch", "epoch 7", "epoch x of c1", "epoch 7 of c2", "tombolo 7: y", "pod/a/b"] {
+            assert_eq!(said("c1", other), None, "{other}");
         }
     }
 }

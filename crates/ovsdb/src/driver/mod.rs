@@ -35,14 +35,19 @@ pub struct ClientConfig {
     /// Needed for `ssl:` endpoints.
     pub tls: Option<TlsConfig>,
     /// The program's name: it begins the comment of each transaction, so that the database's log says who wrote
-    /// what. Empty for none.
+    /// what. [`crate::txn::UNNAMED`] unless it is set.
     pub signature: &'static str,
 }
 
 impl ClientConfig {
     /// The usual behavior for these tables of a database.
     pub fn new(endpoints: Endpoints, database: impl Into<String>, wanted: Wanted) -> ClientConfig {
-        ClientConfig { endpoints, session: SessionConfig::new(database, wanted), tls: None, signature: "" }
+        ClientConfig {
+            endpoints,
+            session: SessionConfig::new(database, wanted),
+            tls: None,
+            signature: crate::txn::UNNAMED,
+        }
     }
 
     /// Adds an index to the replica.
@@ -275,10 +280,8 @@ impl Client {
 
 /// The transaction with the program's name before its comment.
 fn sign(mut txn: Txn, signature: &str) -> Txn {
-    if !signature.is_empty() {
-        let separator = if txn.comment.is_empty() { "" } else { ": " };
-        txn.comment = format!("{signature}{separator}{}", txn.comment);
-    }
+    let separator = if txn.comment.is_empty() { "" } else { ": " };
+    txn.comment = format!("{signature}{separator}{}", txn.comment);
     txn
 }
 
@@ -295,7 +298,6 @@ mod tests {
     #[test]
     fn comments_begin_with_the_programs_name() {
         let txn = Txn::new([]);
-        assert_eq!(sign(txn.clone(), "").comment, "");
         assert_eq!(sign(txn.clone(), "me").comment, "me");
         assert_eq!(sign(txn.comment("epoch 7"), "me").comment, "me: epoch 7");
     }
