@@ -5,6 +5,7 @@
 //! program around it executes [`Effect`]s and reports their outcome. The rows and objects themselves are decided by
 //! `tombolo-plan`, the operations by `tombolo-diff`.
 
+mod addresses;
 pub mod fence;
 mod fights;
 pub mod io;

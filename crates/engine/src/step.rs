@@ -3,14 +3,10 @@
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
-use serde_json::json;
-use tombolo_api::annotations::{EPOCH, IP_RESERVED_LABEL, NODE_NAME_LABEL, POD_UID, SUBNET_LABEL};
-use tombolo_api::{Ip, IpSpec};
 use tombolo_diff::{Group, Refusal, diff};
-use tombolo_net::{Addresses, SubnetPoolError};
 use tombolo_ovsdb::{Op, Txn};
 use tombolo_plan::world::Dirty;
-use tombolo_plan::{AddressRequest, Intent, Kind, Owner, Plan, Problem, Rows, plan};
+use tombolo_plan::{Intent, Kind, Owner, Plan, Problem, Rows, plan};
 
 use crate::io::{Effect, Millis, Notice, Object, Verb, Write, WriteError};
 use crate::vain::{CRD_TOO_OLD, Sifted};
@@ -116,6 +112,9 @@ impl Engine {
         problems.extend(self.work.state(&owner).refused.clone());
         if let Some(blocker) = &plan.waits_for {
             self.work.block(owner.clone(), blocker.clone());
+        }
+        if let Some(wait) = &plan.waits_for_address {
+            self.waiters.wait_for(&owner, wait);
         }
         if let Some(seconds) = plan.again_secs {
             self.work.add_at(owner.clone(), now + seconds.saturating_mul(1_000));
@@ -322,57 +321,7 @@ impl Engine {
         self.stats.held = self.held.len() as u64;
     }
 
-    /// A reservation whose owner no longer asks for it is free again.
-    fn forget_reservation(&mut self, now: Millis, owner: &Owner, plan: &Plan) {
-        let Some((subnet, ip)) = self.work.state(owner).reserved.clone() else { return };
-        if self.world.ips.contains_key(&ip) {
-            self.work.state(owner).reserved = None;
-        } else if plan.address.is_none() {
-            self.work.state(owner).reserved = None;
-            let mut dirty = Dirty::default();
-            self.world.release(owner, &subnet, &ip, &mut dirty);
-            self.take_in(now, dirty);
-        }
-    }
-
-    /// Chooses an address and persists it; the Subnet it is in, or why there is none.
-    fn allocate(&mut self, now: Millis, owner: &Owner, request: &AddressRequest) -> Result<String, Problem> {
-        match self.world.allocate(request) {
-            Ok((subnet, addresses)) => {
-                let new = (subnet.clone(), request.ip_name.clone());
-                let before = self.work.state(owner).reserved.replace(new.clone());
-                if let Some((subnet, ip)) = before.filter(|before| *before != new) {
-                    // The first attempt wasn't persisted, and by now another subnet is the right one.
-                    let mut dirty = Dirty::default();
-                    self.world.release(owner, &subnet, &ip, &mut dirty);
-                    self.take_in(now, dirty);
-                }
-                let object = ip_object(request, &subnet, &addresses, self.world.epoch);
-                self.write(
-                    owner,
-                    Intent {
-                        kind: Kind::Ip,
-                        namespace: String::new(),
-                        name: request.ip_name.clone(),
-                        uid: None,
-                        verb: Verb::Create(object),
-                    },
-                );
-                Ok(subnet)
-            }
-            Err(no) => {
-                self.waiters.wait(owner, request, &no.tried);
-                let full =
-                    no.tried.iter().all(|(_, e)| matches!(e, SubnetPoolError::NoAvailableAddress { .. }));
-                let reason = if full { "NoAvailableAddress" } else { "AcquireAddressFailed" };
-                let message =
-                    no.tried.iter().map(|(s, e)| format!("Subnet {s}: {e}")).collect::<Vec<_>>().join("; ");
-                Err(Problem { reason: reason.to_owned(), message })
-            }
-        }
-    }
-
-    fn write(&mut self, owner: &Owner, intent: Intent) {
+    pub(crate) fn write(&mut self, owner: &Owner, intent: Intent) {
         let key = (intent.kind, intent.namespace.clone(), intent.name.clone());
         if let Some(busy) = self.busy_objects.get_mut(&key) {
             busy.waiting.insert(owner.clone());
@@ -570,37 +519,4 @@ fn shown(owner: &Owner) -> String {
     }
     let begin: String = text.chars().take(100).collect();
     format!("{begin:?}, a name of {} bytes", text.len())
-}
-
-/// The IP object that persists a choice.
-fn ip_object(request: &AddressRequest, subnet: &str, addresses: &Addresses, epoch: u64) -> serde_json::Value {
-    let text = |address: Option<std::net::IpAddr>| address.map(|a| a.to_string()).unwrap_or_default();
-    let spec = IpSpec {
-        pod_name: request.pod_name.clone(),
-        namespace: request.namespace.clone(),
-        subnet: subnet.to_owned(),
-        node_name: request.node.clone(),
-        ip_address: addresses.ip_text(),
-        v4_ip_address: text(addresses.v4),
-        v6_ip_address: text(addresses.v6),
-        mac_address: addresses.mac.to_kube_ovn(),
-        pod_type: request.pod_type.clone(),
-        ..IpSpec::default()
-    };
-    let mut ip = Ip::new(&request.ip_name, spec);
-    let labels = [
-        (SUBNET_LABEL, subnet),
-        (NODE_NAME_LABEL, request.node.as_str()),
-        (subnet, ""),
-        (IP_RESERVED_LABEL, "false"),
-    ];
-    // A node or subnet with a name that no label can hold goes without.
-    let fits = |(key, value): &(&str, &str)| {
-        key.rsplit('/').next().is_some_and(|name| name.len() <= 63) && value.len() <= 63
-    };
-    ip.metadata.labels =
-        Some(labels.into_iter().filter(fits).map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
-    let annotations = [(EPOCH, epoch.to_string()), (POD_UID, request.pod_uid.clone())];
-    ip.metadata.annotations = Some(annotations.into_iter().map(|(k, v)| (k.to_owned(), v)).collect());
-    json!(ip)
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use tombolo_net::{Addresses, Mac, SubnetPoolError};
-use tombolo_plan::{AddressRequest, Owner};
+use tombolo_plan::{AddressRequest, AddressWait, Owner};
 
 use crate::queue::Queue;
 
@@ -39,6 +39,10 @@ struct Turn {
     subnet: Option<String>,
 }
 
+fn wishes<'a>(subnet: &'a str, addresses: &'a [IpAddr]) -> impl Iterator<Item = (String, Wish)> + 'a {
+    addresses.iter().take(CHOICES).map(|address| (subnet.to_owned(), Wish::Address(*address)))
+}
+
 /// Those who found no address.
 #[derive(Clone, Debug, Default)]
 pub struct Waiters {
@@ -51,13 +55,10 @@ pub struct Waiters {
 }
 
 impl Waiters {
-    /// The owner found no address, for these reasons of these Subnets. Who waited before keeps its place.
+    /// The owner found no address, for these reasons of these Subnets.
     pub fn wait(&mut self, owner: &Owner, request: &AddressRequest, tried: &[(String, SubnetPoolError)]) {
-        let ticket = self.turns.get(owner).map(|turn| turn.ticket).unwrap_or_else(|| {
-            self.next_ticket += 1;
-            self.next_ticket
-        });
-        let mut place = Place { ticket, ..Place::default() };
+        let ticket = self.ticket(owner);
+        let mut place = Place { ticket, tried: request.subnets.clone(), ..Place::default() };
         for (subnet, error) in tried {
             match error {
                 SubnetPoolError::NoAvailableAddress { .. } | SubnetPoolError::NoMac => {
@@ -68,15 +69,33 @@ impl Waiters {
                     place.wishes.push((subnet.clone(), Wish::Mac(*mac)));
                 }
                 _ => {
-                    let choices = request.addresses.iter().chain(&request.choices).take(CHOICES);
-                    place.wishes.extend(choices.map(|address| (subnet.clone(), Wish::Address(*address))));
+                    place.wishes.extend(wishes(subnet, &request.addresses));
                 }
             }
         }
+        self.take_place(owner, place);
+    }
+
+    /// Others have all that the owner chose from.
+    pub fn wait_for(&mut self, owner: &Owner, wait: &AddressWait) {
+        let wishes = wait.subnets.iter().flat_map(|subnet| wishes(subnet, &wait.addresses)).collect();
+        let ticket = self.ticket(owner);
+        self.take_place(owner, Place { ticket, tried: wait.subnets.clone(), wishes, any: Vec::new() });
+    }
+
+    /// Who waited before keeps its place.
+    fn ticket(&mut self, owner: &Owner) -> u64 {
+        self.turns.get(owner).map(|turn| turn.ticket).unwrap_or_else(|| {
+            self.next_ticket += 1;
+            self.next_ticket
+        })
+    }
+
+    fn take_place(&mut self, owner: &Owner, place: Place) {
+        let ticket = place.ticket;
         for wish in &place.wishes {
             self.wishes.entry(wish.clone()).or_default().insert(ticket, owner.clone());
         }
-        place.tried = request.subnets.clone();
         for subnet in &place.tried {
             self.of_subnet.insert((subnet.clone(), ticket), owner.clone());
         }

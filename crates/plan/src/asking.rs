@@ -6,7 +6,7 @@ use tombolo_api::annotations::{IP_ADDRESS, IP_FAMILY, STATIC_IN_EXCLUDED};
 use tombolo_api::validate::{IpPool, PodRequest};
 use tombolo_net::Family;
 
-use crate::desired::Problem;
+use crate::desired::{AddressWait, Problem};
 use crate::tenancy;
 use crate::world::World;
 
@@ -32,7 +32,9 @@ pub(crate) struct Chosen {
 pub(crate) struct Refused {
     pub problem: Problem,
     /// The Subnet whose change may help.
-    pub until_freed: Option<String>,
+    pub until_changed: Option<String>,
+    /// The addresses that would do, were they free.
+    pub until_freed: Option<AddressWait>,
 }
 
 impl Asking<'_> {
@@ -63,8 +65,8 @@ impl Asking<'_> {
                 // What is taken is told by the allocator, which knows when it is free again.
                 if let Some(why) = self.static_unfit(&subnets, addresses) {
                     // The Subnet may grow, or let it have the address.
-                    let until_freed = subnets.first().cloned();
-                    return Err(Refused { until_freed, ..refused("AcquireAddressFailed", why) });
+                    let until_changed = subnets.first().cloned();
+                    return Err(Refused { until_changed, ..refused("AcquireAddressFailed", why) });
                 }
                 addresses.to_vec()
             }
@@ -90,14 +92,15 @@ impl Asking<'_> {
 
     /// The first entry of a pool that can be had now.
     fn of_pool(&self, subnets: &[String], entries: &[Vec<IpAddr>]) -> Result<Vec<IpAddr>, Refused> {
-        let (mut why, mut until_freed) = (Vec::new(), None);
+        let (mut why, mut taken, mut until_changed) = (Vec::new(), Vec::new(), None);
         for entry in entries {
             match subnets.iter().map(|subnet| self.unfit(subnet, entry)).collect::<Option<Vec<_>>>() {
                 // One of the Subnets has nothing against it.
                 None => return Ok(entry.clone()),
                 Some(reasons) => {
-                    if until_freed.is_none() {
-                        until_freed = self.holder_in(subnets, entry);
+                    match self.are_taken(subnets, entry) {
+                        true => taken.extend(entry),
+                        false => until_changed = subnets.first().cloned(),
                     }
                     if why.len() <= TOLD {
                         why.extend(reasons.into_iter().next());
@@ -111,15 +114,16 @@ impl Asking<'_> {
         }
         let text = format!("no address of ip_pool can be had: {}", why.join("; "));
         let problem = Problem { reason: "NoAvailableAddress".to_owned(), message: text };
-        Err(Refused { problem, until_freed })
+        let until_freed =
+            (!taken.is_empty()).then(|| AddressWait { subnets: subnets.to_vec(), addresses: taken });
+        Err(Refused { problem, until_changed, until_freed })
     }
 
-    /// The Subnet in which somebody has an address of an entry.
-    fn holder_in(&self, subnets: &[String], entry: &[IpAddr]) -> Option<String> {
-        let held = |subnet: &&String| {
+    /// Whether others have an address of an entry, in any of the Subnets.
+    fn are_taken(&self, subnets: &[String], entry: &[IpAddr]) -> bool {
+        subnets.iter().any(|subnet| {
             self.world.pool(subnet).is_some_and(|pool| entry.iter().any(|it| pool.holder(*it).is_some()))
-        };
-        subnets.iter().find(held).cloned()
+        })
     }
 
     /// What a Subnet has against an entry of a pool.
@@ -165,7 +169,7 @@ impl Asking<'_> {
             let specs = subnets.iter().filter_map(|subnet| self.world.established(subnet));
             let cidrs: Vec<&str> = specs.map(|it| it.spec.cidr_block.as_str()).collect();
             return Some(format!(
-                "the address {address} asked for by {IP_ADDRESS} is outside of {} ({}); choose one inside, or another subnet",
+                "AddressOutOfRange: the address {address} asked for by {IP_ADDRESS} is outside of {} ({}); choose one inside, or another subnet",
                 subnets.join(", "),
                 cidrs.join(", ")
             ));
@@ -186,5 +190,9 @@ impl Asking<'_> {
 }
 
 fn refused(reason: &str, message: String) -> Refused {
-    Refused { problem: Problem { reason: reason.to_owned(), message }, until_freed: None }
+    Refused {
+        problem: Problem { reason: reason.to_owned(), message },
+        until_changed: None,
+        until_freed: None,
+    }
 }

@@ -145,8 +145,6 @@ pub struct AddressRequest {
     pub addresses: Vec<std::net::IpAddr>,
     /// Families to take addresses of, where the subnet has them.
     pub families: Vec<tombolo_net::Family>,
-    /// What else would do, where the user gave a choice: when one of these becomes free it is worth another try.
-    pub choices: Vec<std::net::IpAddr>,
     /// MAC the user asked for.
     pub mac: Option<tombolo_net::Mac>,
     /// Pod or node name, as `spec.podName`.
@@ -159,6 +157,15 @@ pub struct AddressRequest {
     pub pod_type: String,
     /// UID of the pod or node.
     pub pod_uid: String,
+}
+
+/// Addresses that others have, of which one would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressWait {
+    /// Subnets in which any of them would do.
+    pub subnets: Vec<String>,
+    /// The addresses, in the user's order.
+    pub addresses: Vec<std::net::IpAddr>,
 }
 
 /// Something the user must be told (invariant 10): a condition and an Event on the object.
@@ -188,6 +195,8 @@ pub struct Plan {
     pub explained: bool,
     /// The owner whose rows these hang on, when they aren't there yet: plan again when they are.
     pub waits_for: Option<Owner>,
+    /// What the user chose from is taken: plan again when one of these is free.
+    pub waits_for_address: Option<AddressWait>,
     /// Plan again after so many seconds, even if nothing changes.
     pub again_secs: Option<u64>,
 }

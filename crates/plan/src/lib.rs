@@ -28,7 +28,7 @@ pub mod vpc_neutron;
 mod write;
 
 pub use config::{Config, Selector};
-pub use desired::{AddressRequest, Intent, Kind, Plan, Problem, Rows, Verb};
+pub use desired::{AddressRequest, AddressWait, Intent, Kind, Plan, Problem, Rows, Verb};
 pub use owner::{ClusterId, Owner, OwnerKind};
 pub use world::World;
 

@@ -93,7 +93,6 @@ pub fn plan(world: &World, name: &str) -> Plan {
                 .filter(free)
                 .collect(),
             families: vec![Family::V4, Family::V6],
-            choices: Vec::new(),
             mac: told(MAC_ADDRESS)
                 .parse()
                 .ok()

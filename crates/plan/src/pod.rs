@@ -180,7 +180,8 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
         Ok(chosen) => chosen,
         Err(refused) => {
             plan.problem(refused.problem.reason, refused.problem.message);
-            plan.waits_for = refused.until_freed.map(|subnet| Owner::subnet(&subnet));
+            plan.waits_for = refused.until_changed.map(|subnet| Owner::subnet(&subnet));
+            plan.waits_for_address = refused.until_freed;
             return plan;
         }
     };
@@ -189,7 +190,6 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
         subnets: chosen.subnets,
         addresses: chosen.addresses,
         families: wanted.families,
-        choices: Vec::new(),
         mac: wanted.mac,
         pod_name: name.to_owned(),
         namespace: namespace.to_owned(),

@@ -113,6 +113,35 @@ fn those_who_wait_for_an_address_of_their_own_are_woken_by_that_one() {
 }
 
 #[test]
+fn pods_that_have_exhausted_their_pool_cost_nothing_until_one_of_its_addresses_is_free() {
+    // invariant 12
+    let mut sim = crowded(4, 0);
+    let pool = format!("{},{}", address("0.2"), address("0.3"));
+    for number in 0..100 {
+        sim.pod_with("b", &format!("p{number:02}"), "host1", &[("ovn.kubernetes.io/ip_pool", &pool)]);
+    }
+    sim.settle();
+    let holder = |sim: &Sim, end: &str| {
+        (0..4)
+            .map(|it| format!("first-{it}"))
+            .find(|pod| sim.pod_address(&format!("a/{pod}")) == Some(address(end).as_str()))
+    };
+    // The Subnet reports another number of addresses each time, and none of them is in the pool.
+    let other = holder(&sim, "0.4").unwrap();
+    let before = plans(&sim);
+    sim.delete(Kind::Pod, "a", &other);
+    sim.settle();
+    sim.pod("a", &other, "host1");
+    sim.settle();
+    assert!(plans(&sim) - before < 16, "{}", plans(&sim) - before);
+    let wanted = holder(&sim, "0.3").unwrap();
+    sim.delete(Kind::Pod, "a", &wanted);
+    sim.converge();
+    let served = (0..100).filter(|it| sim.pod_address(&format!("b/p{it:02}")).is_some()).count();
+    assert_eq!(served, 1);
+}
+
+#[test]
 fn a_released_address_is_looked_at_by_those_that_bear_it_and_no_others() {
     // A network that changed under its pods: each of them is contested.
     let cost = |pods: usize| {
