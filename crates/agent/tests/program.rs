@@ -4,67 +4,22 @@
 
 mod bed;
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bed::{Bed, Sandbox, conf, forward, plugin};
+use bed::program::{Program, get};
+use bed::{Bed, Sandbox, conf, forward};
 use serde_json::{Value, json};
 use tombolo_tests_api::{ApiServer, eventually, free_port};
 use tombolo_tests_needs::needs;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Program {
-    child: Child,
-    dir: PathBuf,
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Program {
-    async fn start(bed: &Bed, kubeconfig: &Path, port: u16) -> Program {
-        let dir = bed.dir.path().to_owned();
-        let log = std::fs::File::options().create(true).append(true).open(dir.join("agent.log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tombolo-agent"));
-        command
-            .env("KUBE_NODE_NAME", "node1")
-            .arg(format!("--kubeconfig={}", kubeconfig.display()))
-            .arg(format!("--ovs-socket={}", bed.at("db.sock")))
-            .arg(format!("--bind-socket={}", bed.at("kube-ovn-daemon.sock")))
-            .arg(format!("--cni-conf-dir={}", bed.at("net.d")))
-            .arg(format!("--cni-bin-dir={}", bed.at("bin")))
-            .arg(format!("--cni-plugin={}", plugin().display()))
-            .arg(format!("--pprof-port={port}"))
-            .args(["--mtu=1400", "--node-switch=b-join", &format!("--cluster-router={ROUTER}")])
-            .args(["--enable-mirror=false", "--logtostderr=false"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        let child = bed.host.netns.run(move || Ok(command.spawn())).await.unwrap().unwrap();
-        Program { child, dir }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default()
-    }
-
-    /// SIGTERM; it must end by itself, and well.
-    fn stop(mut self) {
-        let status = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(status.success());
-        let ended = eventually("the agent to end", Duration::from_secs(12), || Ok(self.child.try_wait()?));
-        assert!(ended.unwrap().success(), "{}", self.log());
-    }
-}
-
 /// The second cluster of an OVN has its own names.
 const ROUTER: &str = "b-cluster";
+/// As it gives them to its agents, beside what Kube-OVN's manifests give.
+const NAMES: [&str; 4] =
+    ["--node-switch=b-join", "--cluster-router=b-cluster", "--enable-mirror=false", "--logtostderr=false"];
 
 /// The controller's words: the status of a Vpc.
 fn establish(api: &ApiServer, vpc: &str, join: &str, networks: &[(&str, &str)]) {
@@ -123,18 +78,6 @@ fn condition(api: &ApiServer) -> Value {
     all.into_iter().find(|c| c["type"] == "NetworkUnavailable").unwrap_or_default()
 }
 
-async fn get(bed: &Bed, port: u16, path: &'static str) -> String {
-    use std::io::{Read, Write};
-    let ask = move || -> std::io::Result<String> {
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    };
-    bed.host.netns.run(move || Ok(ask())).await.unwrap().unwrap_or_default()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn from_an_empty_node_to_one_that_serves_pods() {
     let bed = needs!(Bed::up("from_an_empty_node_to_one_that_serves_pods").await);
@@ -173,7 +116,7 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     let api_port: u16 = server.as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
     forward(&bed.host, api_port).await;
     let port = free_port().unwrap();
-    let program = Program::start(&bed, api.kubeconfig(), port).await;
+    let program = Program::start(&bed, api.kubeconfig(), "node1", port, &NAMES).await;
 
     // Without the controller's word the node is not ready, and says why; no configuration is installed.
     eventually("the condition NetworkUnavailable", PATIENCE, || {
@@ -339,7 +282,7 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     program.stop();
     let gone = debian.call("ADD", &uid, conf(&socket, "1.0.0")).await;
     assert_eq!(gone.out["code"], 11, "the runtime is told to try again");
-    let program = Program::start(&bed, api.kubeconfig(), port).await;
+    let program = Program::start(&bed, api.kubeconfig(), "node1", port, &NAMES).await;
     let serving = || Ok(std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(()));
     eventually("the successor to serve", PATIENCE, serving).unwrap();
     bed.probe(&debian, "10.16.0.6").await;

@@ -1,7 +1,10 @@
 //! A node for tests, of real parts in a network namespace of its own: Open vSwitch with its userspace datapath, an
-//! OVN of one machine (northbound, southbound, northd, ovn-controller), Nova's tap on br-int. Goes with its value.
+//! OVN of one machine (northbound, southbound, northd, ovn-controller), Nova's tap on br-int; and further nodes of the same
+//! OVN. Goes with its value.
 
 #![allow(dead_code)] // each test binary uses a part
+
+pub mod program;
 
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
@@ -33,6 +36,9 @@ const DATABASES: [(&str, &str, Database); 3] = [
     ("sb", "/usr/share/ovn/ovn-sb.ovsschema", Database::Southbound),
 ];
 
+/// The cluster of a bed whose test doesn't say which: the agent writes no row with a cluster's id.
+const CLUSTER: &str = "4c2f2c5e-5d0f-4a51-9a0d-9d4e0f0b7c11";
+
 /// One bed at a time: each is seven processes.
 static ONE: Mutex<()> = Mutex::const_new(());
 
@@ -43,7 +49,7 @@ pub struct Bed {
     pub dir: tempfile::TempDir,
     children: Vec<Child>,
     vswitchd: Option<Child>,
-    _one: MutexGuard<'static, ()>,
+    _one: Option<MutexGuard<'static, ()>>,
 }
 
 impl Drop for Bed {
@@ -73,70 +79,21 @@ fn are_there() -> bool {
 impl Bed {
     /// A node that runs, or `None`, counted, where it can't.
     pub async fn up(_test: &str) -> Option<Bed> {
+        Self::up_for(&[ClusterId::new(CLUSTER).unwrap()]).await
+    }
+
+    /// With the clusters whose controllers write to the OVN.
+    pub async fn up_for(clusters: &[ClusterId]) -> Option<Bed> {
         if !are_there() {
             return None;
         }
         let one = ONE.lock().await;
-        let host = Arc::new(Host::of(Netns::create().await.unwrap()).await.unwrap());
-        let dir = tempfile::Builder::new().prefix("tombolo-").tempdir().unwrap();
-        let path = |db: &str| dir.path().join(format!("{db}.db"));
-        // The agent writes no row with a cluster's id: any will do.
-        let mut guard = Guard::of(ClusterId::new("4c2f2c5e-5d0f-4a51-9a0d-9d4e0f0b7c11").unwrap());
-        for (db, schema, database) in DATABASES {
-            let made = Command::new("ovsdb-tool").arg("create").arg(path(db)).arg(schema).status().unwrap();
-            assert!(made.success(), "making the database {db}");
-            guard = guard.watch(database, db, &[path(db)]);
-        }
-        let guard = guard.start().unwrap();
-        let mut bed = Bed { guard, host, dir, children: Vec::new(), vswitchd: None, _one: one };
-        for (db, ..) in DATABASES {
-            let child = bed
-                .start(
-                    "ovsdb-server",
-                    &[
-                        &bed.at(&format!("{db}.db")),
-                        &format!(
-                            "--remote=punix:{}",
-                            bed.at(&format!("{}.sock", if db == "conf" { "db" } else { db }))
-                        ),
-                        &format!("--unixctl={}", bed.at(&format!("{db}.ctl"))),
-                    ],
-                )
-                .await;
-            bed.children.push(child);
-        }
-        bed.vsctl(&["--no-wait", "init"]);
-        let (nb, sb) = (format!("unix:{}", bed.at("nb.sock")), format!("unix:{}", bed.at("sb.sock")));
-        bed.vsctl(&[
-            "--no-wait",
-            "set",
-            "Open_vSwitch",
-            ".",
-            "external_ids:system-id=node1",
-            "external_ids:hostname=node1",
-            "external_ids:ovn-encap-type=geneve",
-            "external_ids:ovn-encap-ip=127.0.0.1",
-            "external_ids:ovn-bridge-datapath-type=netdev",
-            &format!("external_ids:ovn-remote={sb}"),
-        ]);
-        bed.vsctl(&[
-            "--no-wait",
-            "add-br",
-            "br-int",
-            "--",
-            "set",
-            "Bridge",
-            "br-int",
-            "datapath_type=netdev",
-            "fail-mode=secure",
-            "other_config:disable-in-band=true",
-        ]);
-        bed.start_vswitchd().await;
-        let (northd_nb, northd_sb) = (format!("--ovnnb-db={nb}"), format!("--ovnsb-db={sb}"));
-        let northd = format!("--unixctl={}", bed.at("northd.ctl"));
+        let mut bed = Self::with_databases(&DATABASES, clusters, Some(one)).await;
+        let sb = format!("unix:{}", bed.at("sb.sock"));
+        bed.start_node("node1", "127.0.0.1", &sb).await;
+        let (nb, northd) = (bed.at("nb.sock"), format!("--unixctl={}", bed.at("northd.ctl")));
+        let (northd_nb, northd_sb) = (format!("--ovnnb-db=unix:{nb}"), format!("--ovnsb-db={sb}"));
         let child = bed.start("ovn-northd", &[&northd_nb, &northd_sb, &northd]).await;
-        bed.children.push(child);
-        let child = bed.start("ovn-controller", &[&format!("unix:{}", bed.at("db.sock"))]).await;
         bed.children.push(child);
         // Nova's tap and a patch port of somebody else: foreign rows.
         bed.vsctl(&[
@@ -155,6 +112,85 @@ impl Bed {
             "external_ids:vm-uuid=8433d622",
         ]);
         Some(bed)
+    }
+
+    /// Another node of the same OVN, with an Open vSwitch of its own. The first one must live longer.
+    pub async fn beside(&self, name: &str, encap: &str) -> Bed {
+        let none = [ClusterId::new(CLUSTER).unwrap()];
+        let mut bed = Self::with_databases(&DATABASES[..1], &none, None).await;
+        bed.start_node(name, encap, &format!("unix:{}", self.at("sb.sock"))).await;
+        bed
+    }
+
+    async fn with_databases(
+        databases: &[(&str, &str, Database)],
+        clusters: &[ClusterId],
+        one: Option<MutexGuard<'static, ()>>,
+    ) -> Bed {
+        let host = Arc::new(Host::of(Netns::create().await.unwrap()).await.unwrap());
+        let dir = tempfile::Builder::new().prefix("tombolo-").tempdir().unwrap();
+        let path = |db: &str| dir.path().join(format!("{db}.db"));
+        let mut guard = clusters[1..]
+            .iter()
+            .cloned()
+            .fold(Guard::of(clusters[0].clone()), tombolo_tests_guard::Builder::and);
+        for &(db, schema, database) in databases {
+            let made = Command::new("ovsdb-tool").arg("create").arg(path(db)).arg(schema).status().unwrap();
+            assert!(made.success(), "making the database {db}");
+            guard = guard.watch(database, db, &[path(db)]);
+        }
+        let guard = guard.start().unwrap();
+        let mut bed = Bed { guard, host, dir, children: Vec::new(), vswitchd: None, _one: one };
+        for (db, ..) in databases {
+            let child = bed
+                .start(
+                    "ovsdb-server",
+                    &[
+                        &bed.at(&format!("{db}.db")),
+                        &format!(
+                            "--remote=punix:{}",
+                            bed.at(&format!("{}.sock", if *db == "conf" { "db" } else { db }))
+                        ),
+                        &format!("--unixctl={}", bed.at(&format!("{db}.ctl"))),
+                    ],
+                )
+                .await;
+            bed.children.push(child);
+        }
+        bed
+    }
+
+    /// Open vSwitch and ovn-controller.
+    async fn start_node(&mut self, name: &str, encap: &str, sb: &str) {
+        let bed = self;
+        bed.vsctl(&["--no-wait", "init"]);
+        bed.vsctl(&[
+            "--no-wait",
+            "set",
+            "Open_vSwitch",
+            ".",
+            &format!("external_ids:system-id={name}"),
+            &format!("external_ids:hostname={name}"),
+            "external_ids:ovn-encap-type=geneve",
+            &format!("external_ids:ovn-encap-ip={encap}"),
+            "external_ids:ovn-bridge-datapath-type=netdev",
+            &format!("external_ids:ovn-remote={sb}"),
+        ]);
+        bed.vsctl(&[
+            "--no-wait",
+            "add-br",
+            "br-int",
+            "--",
+            "set",
+            "Bridge",
+            "br-int",
+            "datapath_type=netdev",
+            "fail-mode=secure",
+            "other_config:disable-in-band=true",
+        ]);
+        bed.start_vswitchd().await;
+        let child = bed.start("ovn-controller", &[&format!("unix:{}", bed.at("db.sock"))]).await;
+        bed.children.push(child);
     }
 
     /// A path in the bed's directory.
@@ -380,25 +416,33 @@ pub struct Call {
 /// The plugin, built from this workspace.
 pub fn plugin() -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    let build = || {
-        // target/debug/deps/<this test> → target/debug/tombolo-cni
-        let path = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("tombolo-cni");
-        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let sources = ["cni", "cni-plugin"].map(|c| newest(&crates.join(c)));
-        let built = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
-        // Asking cargo takes its lock, which another build may hold for minutes.
-        if built.is_none_or(|built| sources.iter().any(|s| *s > built)) {
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let status = Command::new(cargo)
-                .args(["build", "--quiet", "--package", "tombolo-cni-plugin", "--bin", "tombolo-cni"])
-                .current_dir(env!("CARGO_MANIFEST_DIR"))
-                .status()
-                .unwrap();
-            assert!(status.success(), "building the plugin");
-        }
-        path
-    };
-    BUILT.get_or_init(build).clone()
+    BUILT.get_or_init(|| built("tombolo-cni-plugin", "tombolo-cni", &["cni", "cni-plugin"])).clone()
+}
+
+/// The controller, built from this workspace.
+pub fn controller() -> PathBuf {
+    let sources =
+        ["net", "api", "ovsdb", "ovn", "neutron", "plan", "diff", "engine", "observe", "controller"];
+    built("tombolo-controller", "tombolo-controller", &sources)
+}
+
+/// A program of another crate, which cargo doesn't build for these tests.
+fn built(package: &str, program: &str, crates: &[&str]) -> PathBuf {
+    // target/debug/deps/<this test> → target/debug/<program>
+    let path = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join(program);
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let built = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
+    // Asking cargo takes its lock, which another build may hold for minutes.
+    if built.is_none_or(|built| crates.iter().any(|source| newest(&all.join(source).join("src")) > built)) {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--quiet", "--package", package, "--bin", program])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(status.success(), "building {program}");
+    }
+    path
 }
 
 /// When a file below `dir` was last changed.
