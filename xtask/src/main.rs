@@ -24,6 +24,7 @@ cargo xtask COMMAND
   test [--fast]              all tests, unit to sandbox; --fast: those without Kubernetes and the sandbox, what it leaves out counted
   sandbox up                 hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)
   sandbox down               takes all of it down
+  sandbox tls                moves the deployed controllers to OVN's TLS ports
   sandbox status             what runs
   sandbox shell [HOST] [-- COMMAND…]
                              a shell (or a command) inside a host

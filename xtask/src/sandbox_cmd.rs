@@ -32,6 +32,10 @@ pub fn run(words: &[&str]) -> Result<ExitCode> {
             let _lock = tombolo_sandbox::lock()?;
             tombolo_sandbox::down()?;
         }
+        ["tls"] => {
+            let _lock = tombolo_sandbox::lock()?;
+            tombolo_sandbox::over_tls()?;
+        }
         ["status"] => {
             let (text, ok) = tombolo_sandbox::status()?;
             print!("{text}");
@@ -45,7 +49,7 @@ pub fn run(words: &[&str]) -> Result<ExitCode> {
             let _lock = tombolo_sandbox::lock()?;
             tombolo_sandbox::prove::run()?;
         }
-        _ => bail!("sandbox up | down | status | shell [HOST] [-- COMMAND…] | prove"),
+        _ => bail!("sandbox up | down | tls | status | shell [HOST] [-- COMMAND…] | prove"),
     }
     Ok(ExitCode::SUCCESS)
 }

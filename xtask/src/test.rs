@@ -62,6 +62,8 @@ pub fn run(tier: Tier) -> bool {
     });
     if tier == Tier::Full && prepared {
         steps.run("the scenario in the sandbox", || Ok(Count::one(report(crate::demo_for_test()))));
+        // The document's addresses are tcp:. All that follows goes over TLS.
+        steps.run("TLS to OVN's databases", || Ok(Count::one(report(tombolo_sandbox::over_tls()))));
         steps.run("refusals, faults and coexistence in the sandbox", || {
             // Of the whole workspace, so that nothing is compiled anew with other features.
             let all =

@@ -3,6 +3,7 @@
 //! This crate starts real programs and plugs them together; it imitates none of them. It must stay light (no async
 //! runtime, no Kubernetes client): it is what a fresh machine builds first.
 
+pub mod authority;
 pub mod canon;
 pub mod demo;
 pub mod exec;
@@ -152,6 +153,14 @@ pub fn vm_up(host: &hosts::Host) -> Result<vm::Vm> {
 /// When something can't be removed.
 pub fn down() -> Result<()> {
     Phase::run("down", paths::logs().join("down.log"), hosts::down)
+}
+
+/// Moves the deployed controllers to OVN's TLS ports ([`ours::over_tls`]).
+///
+/// # Errors
+/// When they don't get ready with that.
+pub fn over_tls() -> Result<()> {
+    Phase::run("TLS", paths::logs().join("tls.log"), ours::over_tls)
 }
 
 /// What runs, as text, and whether all that should run does.

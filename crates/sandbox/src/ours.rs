@@ -17,7 +17,7 @@ use crate::hosts::{self, Host};
 use crate::images::{self, Image, OurPrograms};
 use crate::kubernetes::util::symlink;
 use crate::kubernetes::{self, control_plane, kubectl, node};
-use crate::ovn::Database;
+use crate::ovn::{self, Database};
 use crate::progress::Phase;
 use crate::release::workspace;
 use crate::{exec, paths, release};
@@ -73,7 +73,7 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, image: &Image) -> Result<()
             .into_iter()
             .map(|host| scope.spawn(move || node::import(phase, &host, image).map(drop)))
             .collect();
-        let applied = apply_manifests(phase, image);
+        let applied = apply_manifests(phase, image, Access::Plain);
         for import in imports {
             import.join().map_err(|_| anyhow!("a thread that imports an image failed"))??;
         }
@@ -83,14 +83,14 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, image: &Image) -> Result<()
 }
 
 /// Applies `deploy/crds` and the manifests, their variables filled in for the sandbox.
-fn apply_manifests(phase: &Phase, image: &Image) -> Result<()> {
+fn apply_manifests(phase: &Phase, image: &Image, access: Access) -> Result<()> {
     let dir = workspace().join("deploy");
     phase.doing("applying the CustomResourceDefinitions");
     let crds = dir.join("crds").display().to_string();
     kubectl(["apply", "--server-side", "--force-conflicts", "-f", &crds])?;
     kubectl(["wait", "--for=condition=Established", "--timeout=30s", "-f", &crds])?;
     let name = image.tags.first().ok_or_else(|| anyhow!("our image has no name"))?;
-    let variables = variables(name);
+    let variables = variables(name, access);
     for path in manifests(&dir)? {
         phase.doing(format_args!("applying {}", path.display()));
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -101,6 +101,62 @@ fn apply_manifests(phase: &Phase, image: &Image) -> Result<()> {
         kubernetes::apply(&filled).with_context(|| format!("applying {}", path.display()))?;
     }
     Ok(())
+}
+
+/// How OVN's databases are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// `tcp:`, as in the document.
+    Plain,
+    /// `ssl:`, with the Secret.
+    Tls,
+}
+
+/// Moves the deployed controllers to OVN's TLS ports, as docs/install.md has it: the Secret, the manifest with other
+/// addresses. A later [`deploy`] moves them back.
+///
+/// # Errors
+/// As [`deploy`].
+pub fn over_tls(phase: &Phase) -> Result<()> {
+    let authority = ovn::authority();
+    let file = |key: &str, path: PathBuf| format!("--from-file={key}={}", path.display());
+    let files = [
+        file("cacert", authority.certificate("ca")),
+        file("cert", authority.certificate(ovn::CLIENT)),
+        file("key", authority.key(ovn::CLIENT)),
+    ];
+    phase.doing(format_args!("making the Secret {TLS_SECRET}"));
+    let words =
+        ["-n", NAMESPACE, "create", "secret", "generic", TLS_SECRET, "--dry-run=client", "-o", "yaml"];
+    let secret = kubectl(words.into_iter().chain(files.iter().map(String::as_str)))?;
+    kubernetes::apply(&secret)?;
+    phase.doing("giving the controllers the databases' addresses for TLS");
+    let path = workspace().join("deploy/10-controller.yaml");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let filled = fill(&text, &variables(&deployed_image()?, Access::Tls))?;
+    kubernetes::apply(&with_admission(&filled)?)?;
+    wait(phase)
+}
+
+/// The Secret with the keys for TLS, Kube-OVN's name.
+const TLS_SECRET: &str = "kube-ovn-tls";
+
+fn deployed_image() -> Result<String> {
+    let image = "jsonpath={.spec.template.spec.containers[0].image}";
+    Ok(kubectl(["-n", NAMESPACE, "get", CONTROLLER, "-o", image])?.trim().to_owned())
+}
+
+/// How the controllers that are deployed reach the databases.
+fn deployed_access() -> Result<Access> {
+    let args = kubectl([
+        "-n",
+        NAMESPACE,
+        "get",
+        CONTROLLER,
+        "-o",
+        "jsonpath={.spec.template.spec.containers[0].args}",
+    ])?;
+    Ok(if args.contains("ssl:") { Access::Tls } else { Access::Plain })
 }
 
 /// The controller's manifest with the argument that `optional/admission.yaml` asks for: what is tested here has all halves.
@@ -126,12 +182,16 @@ fn manifests(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// What the manifests leave open, for the sandbox.
-fn variables(image: &str) -> BTreeMap<&'static str, String> {
+fn variables(image: &str, access: Access) -> BTreeMap<&'static str, String> {
     let (api, port) = control_plane::server();
+    let remotes = |database: Database| match access {
+        Access::Plain => database.remotes(),
+        Access::Tls => database.tls_remotes(),
+    };
     BTreeMap::from([
         ("TOMBOLO_IMAGE", image.to_owned()),
-        ("OVN_NB_ADDR", Database::Nb.remotes()),
-        ("OVN_SB_ADDR", Database::Sb.remotes()),
+        ("OVN_NB_ADDR", remotes(Database::Nb)),
+        ("OVN_SB_ADDR", remotes(Database::Sb)),
         ("KUBERNETES_API_HOST", api.to_string()),
         ("KUBERNETES_API_PORT", port.to_string()),
     ])
@@ -144,9 +204,8 @@ fn variables(image: &str) -> BTreeMap<&'static str, String> {
 pub fn optional(name: &str) -> Result<String> {
     let path = workspace().join("deploy/optional").join(name);
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let image = "jsonpath={.spec.template.spec.containers[0].image}";
-    let image = kubectl(["-n", NAMESPACE, "get", CONTROLLER, "-o", image])?;
-    fill(&text, &variables(image.trim())).with_context(|| format!("filling in {}", path.display()))
+    fill(&text, &variables(&deployed_image()?, deployed_access()?))
+        .with_context(|| format!("filling in {}", path.display()))
 }
 
 /// Where the CustomResourceDefinitions are.
@@ -385,7 +444,7 @@ mod tests {
 
     #[test]
     fn the_manifests_need_just_the_variables_that_the_sandbox_has() {
-        let variables = variables("example.test/tombolo:1");
+        let variables = variables("example.test/tombolo:1", Access::Plain);
         let deploy = workspace().join("deploy");
         let mut paths = manifests(&deploy).unwrap();
         paths.extend(manifests(&deploy.join("optional")).unwrap());

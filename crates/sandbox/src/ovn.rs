@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::authority::Authority;
 use crate::hosts::{self, Host, UNDERLAY_MTU};
 use crate::progress::Phase;
 use crate::{exec, paths};
@@ -17,6 +18,8 @@ use crate::{exec, paths};
 pub const NB_PORT: u16 = 6641;
 /// Port of the southbound database on each host's management address.
 pub const SB_PORT: u16 = 6642;
+/// What is added to them for TLS. A site has one or the other; here Neutron stays with the document's `tcp:`.
+const TLS_OFFSET: u16 = 10_000;
 /// RAFT's election timer in milliseconds. The default of 1000 collapses when a big transaction keeps a server busy
 /// for longer; a dead leader is replaced after one to two of these.
 const ELECTION_TIMER: u32 = 5000;
@@ -89,10 +92,42 @@ impl Database {
 
     /// All members as a client takes them: `tcp:172.30.0.1:6641,tcp:…`.
     pub fn remotes(self) -> String {
+        self.members("tcp", self.port())
+    }
+
+    /// The port for TLS on each host's management address.
+    pub fn tls_port(self) -> u16 {
+        self.port() + TLS_OFFSET
+    }
+
+    /// All members over TLS: `ssl:172.30.0.1:16641,ssl:…`. Clients need a certificate of [`authority`]'s.
+    pub fn tls_remotes(self) -> String {
+        self.members("ssl", self.tls_port())
+    }
+
+    fn members(self, scheme: &str, port: u16) -> String {
         let members: Vec<String> =
-            hosts::all().iter().map(|h| format!("tcp:{}:{}", h.mgmt, self.port())).collect();
+            hosts::all().iter().map(|h| format!("{scheme}:{}:{port}", h.mgmt)).collect();
         members.join(",")
     }
+}
+
+/// The authority of the databases' certificates, with that of a client by the name [`CLIENT`].
+#[must_use]
+pub fn authority() -> Authority {
+    Authority::at(&paths::state().join("ovn-pki"))
+}
+
+/// What the databases' clients have a certificate as.
+pub const CLIENT: &str = "client";
+
+/// Certificates for the databases and their clients.
+fn certificates() -> Result<()> {
+    let authority = Authority::create(authority().dir(), "/CN=tombolo-sandbox-ovn")?;
+    for host in hosts::all() {
+        authority.issue(&host.name, &format!("/CN={host}"), &format!("DNS:{host},IP:{}", host.mgmt))?;
+    }
+    authority.issue(CLIENT, "/CN=kube-ovn", "")
 }
 
 /// Brings OVN up on all hosts; what runs stays as it is.
@@ -102,6 +137,7 @@ impl Database {
 pub fn up(phase: &Phase) -> Result<()> {
     phase.hint(format_args!("the daemons' logs are in {}", hosts::host(1).log_dir().display()));
     phase.doing("starting the databases");
+    certificates()?;
     for host in hosts::all() {
         for database in [Database::Nb, Database::Sb] {
             member(&host, database)?;
@@ -146,10 +182,15 @@ fn member(host: &Host, database: Database) -> Result<()> {
     } else {
         host.script(&format!("[ -s {file} ] || ovsdb-tool join-cluster {file} {name} {local} {first}"))?;
     }
+    let authority = authority();
     host.daemon(
         database.daemon(),
         "ovsdb-server",
         &[
+            &format!("--private-key={}", authority.key(&host.name).display()),
+            &format!("--certificate={}", authority.certificate(&host.name).display()),
+            &format!("--ca-cert={}", authority.certificate("ca").display()),
+            &format!("--remote=pssl:{}:{}", database.tls_port(), host.mgmt),
             "-vconsole:info",
             "-vsyslog:off",
             &format!("--pidfile=/run/ovn/ovn{short}_db.pid"),

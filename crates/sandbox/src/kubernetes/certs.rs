@@ -3,21 +3,21 @@
 //! Users and groups are those of Kubernetes' own bootstrap roles, so that nothing runs with more rights
 //! than in a cluster made by kubeadm; only `admin` is in `system:masters`.
 
-use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 
 use super::util::write_if_changed;
+use crate::authority::Authority;
 use crate::exec;
 
 /// Where the certificates and kubeconfigs of the running sandbox lie.
 #[derive(Clone, Debug)]
 pub struct Pki {
-    dir: PathBuf,
+    authority: Authority,
 }
 
 /// A node that needs a certificate: its name and the address that the API server reaches it at.
@@ -31,22 +31,22 @@ pub struct Node<'a> {
 impl Pki {
     /// `<name>.crt`: `ca`, `apiserver`, `kubelet-client`, or a user of [`Pki::create`].
     pub fn certificate(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}.crt"))
+        self.authority.certificate(name)
     }
 
     /// The private key of [`Pki::certificate`]; `sa` is the one that service account tokens are signed with.
     pub fn key(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}.key"))
+        self.authority.key(name)
     }
 
     /// The public half of `sa`'s key.
     pub fn service_account_public_key(&self) -> PathBuf {
-        self.dir.join("sa.pub")
+        self.authority.dir().join("sa.pub")
     }
 
     /// The kubeconfig of `admin`, `kcm`, `scheduler`, `proxy` or of a node.
     pub fn kubeconfig(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}.kubeconfig"))
+        self.authority.dir().join(format!("{name}.kubeconfig"))
     }
 
     /// Makes in `dir` what is missing. `server` is the API server's address on the management network,
@@ -60,42 +60,35 @@ impl Pki {
         service: Ipv4Addr,
         nodes: &[Node<'_>],
     ) -> Result<Self> {
-        let pki = Self { dir: dir.into() };
-        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+        let pki = Self { authority: Authority::create(dir, "/CN=tombolo-sandbox")? };
         let url = format!("https://{}:{}", server.0, server.1);
-        pki.authority()?;
+        pki.service_accounts()?;
         let names = "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,\
                      DNS:kubernetes.default.svc.cluster.local";
-        pki.issue(
+        pki.authority.issue(
             "apiserver",
             "/CN=kube-apiserver",
             &format!("{names},IP:127.0.0.1,IP:{service},IP:{}", server.0),
         )?;
-        pki.issue("kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client", "")?;
+        pki.authority.issue("kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client", "")?;
         for (name, subject) in [
             ("admin", "/O=system:masters/CN=kubernetes-admin"),
             ("kcm", "/CN=system:kube-controller-manager"),
             ("scheduler", "/CN=system:kube-scheduler"),
             ("proxy", "/CN=system:kube-proxy"),
         ] {
-            pki.issue(name, subject, "")?;
+            pki.authority.issue(name, subject, "")?;
             pki.write_kubeconfig(name, &url)?;
         }
         for node in nodes {
             let subject = format!("/O=system:nodes/CN=system:node:{}", node.name);
-            pki.issue(node.name, &subject, &format!("DNS:{},IP:{}", node.name, node.address))?;
+            pki.authority.issue(node.name, &subject, &format!("DNS:{},IP:{}", node.name, node.address))?;
             pki.write_kubeconfig(node.name, &url)?;
         }
         Ok(pki)
     }
 
-    fn authority(&self) -> Result<()> {
-        let (certificate, key) = (self.certificate("ca"), self.key("ca"));
-        if !certificate.exists() {
-            let mut openssl = request("/CN=tombolo-sandbox", &key);
-            openssl.args(["-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"]);
-            run(openssl.arg("-out").arg(&certificate))?;
-        }
+    fn service_accounts(&self) -> Result<()> {
         let (key, public) = (self.key("sa"), self.service_account_public_key());
         if !public.exists() {
             // RSA: service account tokens are RS256 everywhere, and clients expect it.
@@ -106,21 +99,6 @@ impl Pki {
             run(Command::new("openssl").args(["pkey", "-pubout", "-in"]).arg(&key).arg("-out").arg(&public))?;
         }
         Ok(())
-    }
-
-    fn issue(&self, name: &str, subject: &str, names: &str) -> Result<()> {
-        let certificate = self.certificate(name);
-        if certificate.exists() {
-            return Ok(());
-        }
-        let mut openssl = request(subject, &self.key(name));
-        openssl.arg("-CA").arg(self.certificate("ca")).arg("-CAkey").arg(self.key("ca"));
-        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-        openssl.args(["-addext", "extendedKeyUsage=serverAuth,clientAuth"]);
-        if !names.is_empty() {
-            openssl.args(["-addext", &format!("subjectAltName={names}")]);
-        }
-        run(openssl.arg("-out").arg(&certificate)).with_context(|| format!("issuing the certificate {name}"))
     }
 
     fn write_kubeconfig(&self, name: &str, server: &str) -> Result<()> {
@@ -139,20 +117,14 @@ impl Pki {
     }
 }
 
-/// A self-signed certificate unless `-CA` is added.
-fn request(subject: &str, key: &Path) -> Command {
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-    openssl.args(["-days", "3650", "-subj", subject, "-keyout"]).arg(key);
-    openssl
-}
-
 fn run(command: &mut Command) -> Result<()> {
     exec::check(command, exec::SHORT, None).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -8,3 +8,4 @@ mod neutron;
 mod outages;
 mod refusals;
 mod tenants;
+mod tls;
