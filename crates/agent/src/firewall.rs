@@ -31,6 +31,8 @@ const SOURCE: &str = "firewall";
 pub struct Firewall {
     /// The node.
     pub host: Arc<Host>,
+    /// Whether what leaves Subnets with `natOutgoing` is masqueraded; all else is kept in any case.
+    pub nat_outgoing: bool,
     /// What is in force.
     pub accepted: watch::Receiver<Accepted>,
     /// Where what is wrong goes.
@@ -61,7 +63,7 @@ impl Firewall {
             let now = self.accepted.borrow_and_update().clone();
             let mut troubles = BTreeSet::new();
             let mut wait = AGAIN;
-            if let Some(wanted) = ruleset(&now) {
+            if let Some(wanted) = ruleset(&now, self.nat_outgoing) {
                 match self.look(wanted, &mut applied, &mut troubles).await {
                     Ok(()) => pause = RETRY.0,
                     Err(e) => {

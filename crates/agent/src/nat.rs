@@ -26,14 +26,18 @@ use crate::node_task::Accepted;
 pub const TABLE: &str = "tombolo";
 
 /// The table, as a script for `nft -f -`: it replaces what is there in one transaction. `None` until all is known: a
-/// Subnet that is not known yet would count as outside (invariant 4).
-pub fn ruleset(accepted: &Accepted) -> Option<String> {
+/// Subnet that is not known yet would count as outside (invariant 4). `nat_outgoing`: whether Subnets' field of that name
+/// counts; what pods and nodes need to reach each other is there in any case.
+pub fn ruleset(accepted: &Accepted, nat_outgoing: bool) -> Option<String> {
     let (port, subnets) = (accepted.port.as_ref()?, accepted.subnets.as_ref()?);
     let join = port.addresses.iter().map(|a| a.cidr());
     let inside: BTreeSet<Cidr> =
         subnets.values().flat_map(|s| s.networks.iter().copied()).chain(join).collect();
-    let nat: BTreeSet<Cidr> =
-        subnets.values().filter(|s| s.nat_outgoing).flat_map(|s| s.networks.iter().copied()).collect();
+    let nat: BTreeSet<Cidr> = subnets
+        .values()
+        .filter(|s| nat_outgoing && s.nat_outgoing)
+        .flat_map(|s| s.networks.iter().copied())
+        .collect();
     let own: BTreeSet<IpAddr> = port.addresses.iter().map(|a| a.addr()).collect();
     // The first line makes the second one succeed also when there is no table yet.
     let mut text = format!("table inet {TABLE} {{}}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n");
@@ -157,7 +161,13 @@ table inet tombolo {
   }
 }
 "#;
-        assert_eq!(ruleset(&accepted).unwrap(), want);
-        assert_eq!(ruleset(&Accepted { subnets: None, ..accepted }), None); // invariant 4
+        assert_eq!(ruleset(&accepted, true).unwrap(), want);
+        // Without masquerading of what leaves, node ports and the node's own traffic are translated all the same.
+        let without = ruleset(&accepted, false).unwrap();
+        let rules = |text: &str| text.matches(" counter masquerade").count();
+        assert_eq!(rules(&without), rules(want));
+        assert!(want.contains("set nat4 {\n    type ipv4_addr\n    flags interval\n    elements"));
+        assert!(without.contains("set nat4 {\n    type ipv4_addr\n    flags interval\n  }"));
+        assert_eq!(ruleset(&Accepted { subnets: None, ..accepted }, true), None); // invariant 4
     }
 }

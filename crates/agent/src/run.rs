@@ -136,11 +136,14 @@ async fn run(options: Options) -> anyhow::Result<()> {
         };
         node_network(task)
     });
-    if options.nat_outgoing {
-        let firewall =
-            Firewall { host: host.clone(), accepted: accepted_seen, troubles, metrics: metrics.clone() };
-        spawn(&tasks, &stop, firewall.run());
-    }
+    let firewall = Firewall {
+        host: host.clone(),
+        nat_outgoing: options.nat_outgoing,
+        accepted: accepted_seen,
+        troubles,
+        metrics: metrics.clone(),
+    };
+    spawn(&tasks, &stop, firewall.run());
     let install = Install {
         conf_dir: options.cni_conf_dir.clone(),
         conf_name: options.cni_conf_name.clone(),

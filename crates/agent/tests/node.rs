@@ -84,6 +84,7 @@ impl Node {
     /// The firewall's part beside it.
     fn firewall(&self, bed: &Bed) {
         let firewall = Firewall {
+            nat_outgoing: true,
             host: bed.host.clone(),
             accepted: self.accepted.clone(),
             troubles: self.troubles.clone(),

@@ -104,7 +104,8 @@ async fn nothing_of_ours_is_left_on_a_host_and_all_of_others() {
         metrics: metrics.clone(),
     };
     let task = tokio::spawn(task.run());
-    let firewall = Firewall { host: bed.host.clone(), accepted: accepted_seen, troubles, metrics };
+    let firewall =
+        Firewall { host: bed.host.clone(), nat_outgoing: true, accepted: accepted_seen, troubles, metrics };
     let nat = tokio::spawn(firewall.run());
     timeout(SOON, ready.wait_for(|s| matches!(s, NodeState::Ready { .. }))).await.unwrap().unwrap();
     let places = Places {
