@@ -152,7 +152,8 @@ pub const EPOCH: &str = "tombolo.io/epoch";
 pub const POD_UID: &str = "tombolo.io/pod-uid";
 /// Ours, on a pod: MTU of its interface in bytes, where the network demands one (Neutron's `neutron:mtu`).
 pub const MTU: &str = "tombolo.io/mtu";
-/// Ours, on a Node, by its agent: `true` if the interfaces that it makes bear `iface-id-ver`.
+/// Ours, on a Node, by its agent: `true` if the interfaces that it makes bear `iface-id-ver`. On a pod: its UID, if its port is
+/// claimed only for an interface that bears it.
 pub const INTERFACE_VERSION: &str = "tombolo.io/iface-id-ver";
 /// Ours, on a Subnet: `false` lets its pods send from any address, where port security is on.
 pub const SUBNET_PORT_SECURITY: &str = "tombolo.io/port-security";

@@ -284,6 +284,9 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
         // The agent believes the words above if this is the pod's own: they may have been copied with its manifest.
         (POD_UID, pod.metadata.uid.clone()),
     ]);
+    // A row that somebody deletes comes back as it was.
+    let port = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
+    wanted.insert(INTERFACE_VERSION, interface_version(world, pod, ip, &port));
     // A MAC that the user wrote stays as it is spelled.
     let told = pod.annotation(MAC_ADDRESS).and_then(|text| text.parse::<Mac>().ok());
     if told.is_none() || told != ip.spec.mac_address.parse().ok() {
@@ -344,23 +347,29 @@ fn binding(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> BTreeMap<Strin
     if let Some(chassis) = chassis.filter(is_one) {
         options.insert("requested-chassis".to_owned(), chassis.to_owned());
     }
-    // A port that has the key is claimed only for an interface that bears the same value. One that was made by an agent
-    // that didn't write it, or is to be, would lose its port: so only from the port's first moment, only for a pod that
-    // doesn't run yet, and only if the node's agent writes it. A static pod's UID changes while it runs.
-    let present = world.nb.row(table::SWITCH_PORT, port);
-    let writes = node.is_some_and(|node| node.annotation(INTERFACE_VERSION) == Some(TRUE));
-    let bound = match present {
-        Some(row) => row.key("options", IFACE_ID_VER).is_some(),
-        None => writes && !is_static(pod) && !tenancy::runs_with(pod, ip),
-    };
-    if let Some(uid) = pod.metadata.uid.clone().filter(|uid| bound && !uid.is_empty()) {
+    if let Some(uid) = interface_version(world, pod, ip, port) {
         options.insert(IFACE_ID_VER.to_owned(), uid);
     }
     options
 }
 
-fn is_static(pod: &PodView) -> bool {
-    STATIC_POD.iter().any(|key| pod.annotation(key).is_some())
+/// The UID that the pod's interface must bear for its port to be claimed for it; none if any will do. An interface that was
+/// made by an agent that didn't write it, or is to be, would lose its port: so only from the port's first moment, for a pod
+/// that doesn't run yet, and if the node's agent writes it. The pod says so then, for a row that has to be made anew.
+fn interface_version(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> Option<String> {
+    let uid = pod.metadata.uid.clone().filter(|uid| !uid.is_empty())?;
+    let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes.get(name));
+    let writes = node.is_some_and(|node| node.annotation(INTERFACE_VERSION) == Some(TRUE));
+    // A static pod's UID changes while it runs.
+    let is_static = STATIC_POD.iter().any(|key| pod.annotation(key).is_some());
+    let bound = match world.nb.row(table::SWITCH_PORT, port) {
+        Some(row) => row.key("options", IFACE_ID_VER).is_some(),
+        None => {
+            let begins = writes && !is_static && !tenancy::runs_with(pod, ip);
+            begins || pod.annotation(INTERFACE_VERSION) == Some(uid.as_str())
+        }
+    };
+    bound.then_some(uid)
 }
 
 /// Key of a port's `options`, and of an interface's `external_ids` (ovn-controller(8)).

@@ -1,6 +1,7 @@
 //! Addresses that are kept, asked for by family or from a pool; names that two want; ports that two hosts have.
 
 use serde_json::{Value, json};
+use tombolo_ovsdb::{Op, Txn};
 use tombolo_plan::Kind;
 use tombolo_tests_sim::Sim;
 use tombolo_tests_sim::stage::installed;
@@ -349,6 +350,20 @@ fn only_interfaces_that_will_bear_the_version_are_asked_for_it() {
     sim.pod_with("a", "static", "host1", &[("kubernetes.io/config.mirror", "0f3c")]);
     sim.converge();
     assert_eq!(option(&sim, "static.a", "iface-id-ver"), None);
+    // A row that somebody deletes while the pod runs comes back as it was.
+    for (pod, port) in [("new", "new.a"), ("old", "old.a")] {
+        let address = sim.pod_address(&format!("a/{pod}")).unwrap().to_owned();
+        sim.patch_pod("a", pod, &json!({ "status": { "phase": "Running", "podIP": address } }));
+        let row = sim.nb().rows().rows("Logical_Switch_Port").find(|(_, row)| row.str("name") == Some(port));
+        let (uuid, parent) =
+            row.map(|(uuid, row)| (uuid, row.key("external_ids", "ls").unwrap().to_owned())).unwrap();
+        let parent = sim.nb().rows().rows("Logical_Switch").find(|(_, row)| row.str("name") == Some(&parent));
+        let parent = parent.unwrap().0;
+        sim.foreign(&Txn::new([Op::remove_edge("Logical_Switch", parent, "ports", uuid)]));
+    }
+    sim.converge();
+    assert_eq!(option(&sim, "new.a", "iface-id-ver"), uid);
+    assert_eq!(option(&sim, "old.a", "iface-id-ver"), None);
     // A successor has its own.
     sim.delete(Kind::Pod, "a", "new");
     sim.pod("a", "new", "host1");
