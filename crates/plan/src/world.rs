@@ -228,6 +228,19 @@ impl World {
             .take_while(move |name| name.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/')))
     }
 
+    /// All namespaces that are known, or have pods: their own object may be on its way. As many steps as there are.
+    pub(crate) fn all_namespaces(&self) -> BTreeSet<String> {
+        let mut all: BTreeSet<String> = self.namespaces.keys().cloned().collect();
+        let mut next = self.pods.keys().next();
+        while let Some((namespace, _)) = next.and_then(|name| name.split_once('/')) {
+            // The first name behind those that begin with `<namespace>/`.
+            let behind: Arc<str> = Arc::from(format!("{namespace}0"));
+            all.insert(namespace.to_owned());
+            next = self.pods.range(behind..).next().map(|(name, _)| name);
+        }
+        all
+    }
+
     /// The allocator of a subnet.
     #[must_use]
     pub fn pool(&self, subnet: &str) -> Option<&SubnetPool> {

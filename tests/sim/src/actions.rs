@@ -72,7 +72,8 @@ pub enum Action {
 }
 
 const NODES: u8 = 4;
-const NAMESPACES: u8 = 3;
+/// How many namespaces there may be.
+pub const NAMESPACES: u8 = 3;
 const SUBNETS: u8 = 4;
 const PODS: u8 = 6;
 /// Pods from this number on are a StatefulSet's.
@@ -207,10 +208,15 @@ impl Action {
                 sim.delete(Kind::Namespace, "", &namespace(n));
             }
             Action::AddSubnet(n, of, cidr) => {
-                let spec = json!({
+                let mut spec = json!({
                     "vpc": vpc(sim, of), "namespaces": [namespace(n)],
                     "cidrBlock": CIDRS[usize::from(cidr) % CIDRS.len()], "gateway": null, "excludeIps": null,
                 });
+                if of % 4 == 3 {
+                    spec["namespaces"] = Value::Null;
+                    spec["namespaceSelectors"] =
+                        json!([{ "matchLabels": { "team": (["a", "b"][usize::from(cidr % 2)]) } }]);
+                }
                 let name = subnet(n);
                 if let Some(object) = sim.api.get(Kind::Subnet, &name) {
                     let spec = object["spec"].clone();

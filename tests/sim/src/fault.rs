@@ -136,6 +136,8 @@ faults! {
     NodeInside,
     /// A namespace had several Subnets of its own.
     ManySubnets,
+    /// A namespace was on a Subnet that chose it by its labels.
+    ChosenByLabel,
     /// A pod named its Subnet.
     SubnetNamed,
     /// A pod was given one of the addresses that it offered.

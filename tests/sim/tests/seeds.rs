@@ -26,7 +26,7 @@ use tombolo_tests_sim::seeds::{self, Report};
 /// Seeds that are run when nobody asks for others.
 const SEEDS: u64 = 4_000;
 /// A mutant is caught within so many.
-const PATIENCE: u64 = 300;
+const PATIENCE: u64 = 1_000;
 
 thread_local! {
     static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };

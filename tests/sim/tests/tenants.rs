@@ -328,3 +328,17 @@ fn a_name_too_long_for_an_ip_object_is_told() {
             .any(|it| format!("{it:?}").contains("Create") && format!("{it:?}").contains("xxxx"))
     );
 }
+
+#[test]
+fn a_pod_whose_namespace_is_yet_to_be_seen_follows_its_subnets_choice() {
+    let mut sim = installed();
+    sim.subnet("s", &json!({ "vpc": "neutron-none", "cidrBlock": "10.77.0.0/24", "namespaces": ["late"] }));
+    sim.pod("late", "p", "host1");
+    sim.converge();
+    assert_eq!(sim.pod_address("late/p"), None);
+    // The namespace's own object is still on its way when the Subnet chooses others.
+    let selectors = json!([{ "matchLabels": { "team": "a" } }]);
+    sim.subnet("s", &json!({ "namespaces": null, "namespaceSelectors": selectors }));
+    sim.converge();
+    assert_eq!(sim.pod_annotation("late/p", "ovn.kubernetes.io/logical_switch"), Some("ovn-default"));
+}

@@ -160,8 +160,7 @@ impl World {
             self.serves.insert(name.to_owned(), (namespaces.clone(), selects));
         }
         if selects || selected || name == self.config.default_subnet {
-            let all: Vec<String> = self.namespaces.keys().cloned().collect();
-            for namespace in all {
+            for namespace in self.all_namespaces() {
                 self.namespace_dirty(&namespace, dirty);
             }
         } else {

@@ -5,7 +5,7 @@ use tombolo_plan::Kind;
 use serde_json::json;
 
 use crate::actions::edit::Field;
-use crate::actions::{Action, namespace, node, pod, subnet};
+use crate::actions::{Action, NAMESPACES, namespace, node, pod, subnet};
 use crate::fault::Fault;
 use crate::rng::Rng;
 use crate::{Knobs, Sim, standing};
@@ -47,6 +47,16 @@ pub(super) fn play(sim: &mut Sim, rng: &mut Rng) {
     sim.knobs = weather(rng);
     for _ in 0..rng.within((1, 2)) {
         sim.start_controller();
+    }
+    // As a rule people make a namespace before they use it.
+    for n in 0..NAMESPACES {
+        if rng.permille(200) {
+            continue;
+        }
+        sim.namespace(&namespace(n));
+        if rng.permille(400) {
+            Action::Label(n, small(rng)).act(sim);
+        }
     }
     let first = any(sim, rng);
     sim.elect(first);
@@ -220,6 +230,16 @@ pub(super) fn take_stock(sim: &mut Sim) {
         let subnets = told(object, "ovn.kubernetes.io/logical_switch");
         if subnets.contains(',') {
             met.push(Fault::ManySubnets);
+        }
+        let chosen_by_label = |subnet: &str| {
+            let Some(subnet) = sim.api.get(Kind::Subnet, subnet) else { return false };
+            let listed = subnet["spec"]["namespaces"]
+                .as_array()
+                .is_some_and(|all| all.contains(&object["metadata"]["name"]));
+            subnet["spec"]["namespaceSelectors"].is_array() && !listed
+        };
+        if subnets.split(',').any(chosen_by_label) {
+            met.push(Fault::ChosenByLabel);
         }
     }
     met.into_iter().for_each(|fault| sim.hits.hit(fault));
