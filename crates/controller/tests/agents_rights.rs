@@ -172,6 +172,24 @@ fn an_agent_writes_on_its_own_node_and_only_what_it_must() -> Result<()> {
     ] {
         ensure!(agent.kubectl(args).is_err(), "{args:?} is allowed");
     }
+    // Events: in its own name, about its own Node or about pods.
+    for (kind, name, by, allowed) in [
+        ("Node", "a", "a", true),
+        ("Pod", "any", "a", true),
+        ("Node", "b", "a", false),
+        ("Pod", "any", "b", false),
+        ("Secret", "any", "a", false),
+    ] {
+        let event = json!({ "apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": "X", "message": "x",
+            "metadata": { "generateName": "x.", "namespace": "default" }, "reportingInstance": by,
+            "involvedObject": { "apiVersion": "v1", "kind": kind, "name": name, "namespace": "default" } });
+        let file = dir.path().join("event.json");
+        std::fs::write(&file, event.to_string())?;
+        let posted = agent.kubectl(&["create", "-f", &file.display().to_string()]);
+        let told = posted.as_ref().err().map(|error| format!("{error:#}")).unwrap_or_default();
+        ensure!(posted.is_ok() == allowed, "an Event about {kind} {name} by {by}: {told}");
+        ensure!(allowed || told.contains("tombolo-agent-own-events"), "{told}");
+    }
     // A token that is bound to no pod is nobody's agent.
     let nobody = Agent::of(&api, dir.path(), None)?;
     ensure!(nobody.refused("a", false, &chassis("x"))?.contains("not bound to a pod"));
