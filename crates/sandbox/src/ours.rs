@@ -208,6 +208,12 @@ pub fn optional(name: &str) -> Result<String> {
         .with_context(|| format!("filling in {}", path.display()))
 }
 
+/// Where a manifest of `deploy` is.
+#[must_use]
+pub fn manifest(name: &str) -> PathBuf {
+    workspace().join("deploy").join(name)
+}
+
 /// Where the CustomResourceDefinitions are.
 #[must_use]
 pub fn crds() -> PathBuf {

@@ -61,5 +61,23 @@ pub fn play(stage: &Stage, phase: &Phase) -> Result<()> {
     stage.remark("The objects.");
     stage.run("kubectl -n kube-system delete job/kube-ovn-uninstall daemonset/kube-ovn-uninstall-hosts")?;
     stage.run(&format!("kubectl delete -f {} --timeout=90s", ours::crds().display()))?;
-    Ok(())
+    stage.run("kubectl -n kube-system delete deployment kube-ovn-controller")?;
+    stage.run("kubectl -n kube-system delete lease tombolo-controller")?;
+    for manifest in ["05-node-policy.yaml", "00-rbac.yaml"] {
+        let path = ours::manifest(manifest);
+        stage.run(&format!("kubectl delete -f {} --timeout=90s", path.display()))?;
+    }
+    stage.run("kubectl -n kube-system delete secret kube-ovn-tls --ignore-not-found")?;
+    let kinds = kubectl(["api-resources", "--verbs=list", "-o", "name"])?;
+    // Events go by themselves after an hour.
+    let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
+    let all = kubectl(["get", &kinds.join(","), "-A", "-o", "name", "--ignore-not-found"])?;
+    let ours = |name: &&str| ["ovn", "tombolo"].iter().any(|word| name.contains(word));
+    let left: Vec<&str> = all.lines().filter(ours).collect();
+    stage.check(
+        format_args!("no object of ours among {} in the API server", all.lines().count()),
+        left.is_empty() && all.lines().count() > 20,
+        "none",
+        left.join("\n"),
+    )
 }
