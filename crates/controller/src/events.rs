@@ -134,33 +134,8 @@ pub async fn post_once(
     involved: &Involved<'_>,
     problem: &Problem,
 ) -> Posted {
-    let suffix: String = format!("{}.{}", problem.reason, involved.uid).to_ascii_lowercase();
-    let suffix = &suffix[..suffix.len().min(100)];
-    let mut stem = involved.name.to_owned();
-    stem.truncate(253 - suffix.len() - 1);
-    let time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let body = json!({
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": { "name": format!("{}.{suffix}", stem.trim_end_matches(['.', '-'])), "namespace": involved.namespace },
-        "involvedObject": {
-            "apiVersion": involved.api_version,
-            "kind": involved.kind,
-            "namespace": involved.namespace,
-            "name": involved.name,
-            "uid": involved.uid,
-        },
-        "type": "Warning",
-        "reason": problem.reason,
-        "message": one_line(&problem.message, LONGEST),
-        "source": { "component": "kube-ovn-controller" },
-        "reportingComponent": "kube-ovn-controller",
-        "reportingInstance": reporter,
-        "firstTimestamp": time,
-        "lastTimestamp": time,
-        "count": 1,
-    });
-    let path = format!("/api/v1/namespaces/{}/events", involved.namespace);
+    let body = standing(involved, problem, reporter, Timestamp::now());
+    let path = format!("/api/v1/namespaces/{}/events", home(involved.namespace));
     let request = match Request::new(path).create(&PostParams::default(), body.to_string().into_bytes()) {
         Ok(request) => request,
         Err(error) => return Posted::Refused(error.to_string()),
@@ -177,10 +152,45 @@ pub async fn post_once(
     }
 }
 
+/// The Event of what stands for as long as its object is as it is.
+fn standing(involved: &Involved<'_>, problem: &Problem, reporter: &str, now: Timestamp) -> Value {
+    let suffix: String = format!("{}.{}", problem.reason, involved.uid).to_ascii_lowercase();
+    let suffix = &suffix[..suffix.len().min(100)];
+    let mut stem = involved.name.to_owned();
+    stem.truncate(253 - suffix.len() - 1);
+    let name = format!("{}.{suffix}", stem.trim_end_matches(['.', '-']));
+    let mut object = json!({
+        "apiVersion": involved.api_version,
+        "kind": involved.kind,
+        "name": involved.name,
+        "uid": involved.uid,
+    });
+    // `kubectl describe` looks for cluster-scoped objects by an empty one.
+    if !involved.namespace.is_empty() {
+        object["namespace"] = json!(involved.namespace);
+    }
+    let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": { "name": name, "namespace": home(involved.namespace) },
+        "involvedObject": object,
+        "type": "Warning",
+        "reason": problem.reason,
+        "message": one_line(&problem.message, LONGEST),
+        "source": { "component": "kube-ovn-controller" },
+        "reportingComponent": "kube-ovn-controller",
+        "reportingInstance": reporter,
+        "firstTimestamp": time,
+        "lastTimestamp": time,
+        "count": 1,
+    })
+}
+
 /// A notice of the engine's that is to be there once.
 async fn once(client: &Client, reporter: &str, notice: &Notice) {
     let (api_version, kind) = kind(notice.kind);
-    let (namespace, name, uid) = (namespace(notice), &notice.name, &notice.uid);
+    let (namespace, name, uid) = (&notice.namespace, &notice.name, &notice.uid);
     let involved = Involved { api_version, kind, namespace, name, uid };
     let problem = Problem { reason: notice.reason.clone(), message: notice.message.clone() };
     match post_once(client, reporter, &involved, &problem).await {
@@ -191,9 +201,14 @@ async fn once(client: &Client, reporter: &str, notice: &Notice) {
     }
 }
 
-/// Events about cluster-scoped objects live in `default`, where `kubectl describe` looks for them.
 fn namespace(notice: &Notice) -> &str {
-    if notice.namespace.is_empty() { "default" } else { &notice.namespace }
+    home(&notice.namespace)
+}
+
+/// The namespace of Events about an object of `namespace`. Those about cluster-scoped objects live in `default`, where
+/// `kubectl describe` looks for them.
+fn home(namespace: &str) -> &str {
+    if namespace.is_empty() { "default" } else { namespace }
 }
 
 /// Group with version, and kind, as Kubernetes names them.
@@ -267,6 +282,22 @@ mod tests {
         );
         assert_eq!(event["firstTimestamp"], "1970-01-01T00:00:00Z");
         assert_eq!(event["type"], "Warning");
+        let problem = Problem { reason: "NotServed".to_owned(), message: "m".to_owned() };
+        let of = |namespace, kind| {
+            let involved = Involved { api_version: "v1", kind, namespace, name: "n", uid: "u" };
+            standing(&involved, &problem, "me", Timestamp::UNIX_EPOCH)
+        };
+        let event = of("", "Node");
+        assert_eq!(event["metadata"], json!({ "name": "n.notserved.u", "namespace": "default" }));
+        assert_eq!(
+            event["involvedObject"],
+            json!({ "apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u" })
+        );
+        let event = of("a", "Pod");
+        assert_eq!(
+            (&event["metadata"]["namespace"], &event["involvedObject"]["namespace"]),
+            (&json!("a"), &json!("a"))
+        );
     }
 
     #[test]
