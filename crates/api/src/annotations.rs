@@ -115,6 +115,12 @@ keys! {
     VF_REPRESENTOR = "vf_representor";
 }
 
+// Read from other objects.
+keys! {
+    /// On Vpcs, `on`: a load balancer's pod for their Services.
+    VPC_LB = "vpc_lb";
+}
+
 // Labels.
 keys! {
     /// `true` on Vpcs whose router is somebody else's (Neutron's).

@@ -441,11 +441,44 @@ fn limits_of_pods() {
     );
     assert_eq!(
         check(
-            &[("mirror", "false"), ("allocated", "true"), ("ip_address", "1.1.1.1"), ("eip", "")],
+            &[
+                ("mirror", "false"),
+                ("allocated", "true"),
+                ("ip_address", "1.1.1.1"),
+                ("eip", ""),
+                ("pod_nic_type", "veth-pair")
+            ],
             Place::DefaultVpc
         ),
         []
     );
+    assert_eq!(
+        check(&[("pod_nic_type", "internal-port")], Place::DefaultVpc),
+        [(Reason::NotSupportedYet, Severity::Ignored)]
+    );
+    let elsewhere = [("v1.multus-cni.io/default-network", "macvlan"), ("net1.a.ovn.kubernetes.io/vip", "v")];
+    let elsewhere = elsewhere.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let fields: Vec<String> =
+        validate::pod_limits(&elsewhere, "ovn", Place::DefaultVpc).into_iter().map(|p| p.field).collect();
+    assert_eq!(
+        fields,
+        [
+            "metadata.annotations[v1.multus-cni.io/default-network]",
+            "metadata.annotations[net1.a.ovn.kubernetes.io/vip]"
+        ]
+    );
+}
+
+#[test]
+fn limits_of_other_annotations() {
+    use tombolo_api::validate::{UNSERVED_ON_VPCS, annotation_limits};
+    let dropped = |value: &str| {
+        let all = [("ovn.kubernetes.io/vpc_lb".to_owned(), value.to_owned())].into();
+        annotation_limits(&UNSERVED_ON_VPCS, Some(&all)).into_iter().map(|p| p.severity).collect::<Vec<_>>()
+    };
+    assert_eq!(dropped("on"), [Severity::Ignored]);
+    assert_eq!((dropped("off"), dropped("")), (Vec::new(), Vec::new()));
+    assert_eq!(annotation_limits(&UNSERVED_ON_VPCS, None), []);
 }
 
 #[test]

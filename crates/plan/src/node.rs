@@ -19,6 +19,7 @@ use crate::pod::{name_taken, other_bears, port_addresses};
 use crate::reservation;
 use crate::row::{child_ids, external_ids, string, strings};
 use crate::subnet::{is_established, switch_uuid};
+use crate::unserved;
 use crate::world::World;
 use crate::write;
 
@@ -130,6 +131,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         (PORT_NAME, Some(port_name(name))),
     ]);
     plan.after.extend(write::annotations(Kind::Node, &node.metadata, &wanted));
+    plan.problems.extend(unserved::node(node));
     plan
 }
 

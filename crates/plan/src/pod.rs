@@ -166,12 +166,7 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
         plan.waits_for = choice.waits_for;
         return plan;
     };
-    let place = place(world, first);
-    let limits = validate::pod_limits(annotations, tombolo_api::OVN_PROVIDER, place);
-    for problem in &limits {
-        plan.problem(problem.reason.as_str(), problem.message.clone());
-    }
-    if validate::refused(&limits) {
+    if is_refused(&limits(world, pod, first), &mut plan) {
         return plan;
     }
     let ordinal = pod.stateful_set().and_then(|set| name.strip_prefix(set)?.strip_prefix('-')?.parse().ok());
@@ -198,6 +193,24 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
         pod_uid: pod.metadata.uid.clone().unwrap_or_default(),
     });
     plan
+}
+
+/// What the pod's annotations ask for that it can't have on a Subnet.
+pub(crate) fn limits(world: &World, pod: &PodView, subnet: &str) -> Vec<validate::Problem> {
+    let annotations = pod.metadata.annotations.as_ref();
+    annotations.map_or_else(Vec::new, |all| {
+        validate::pod_limits(all, tombolo_api::OVN_PROVIDER, place(world, subnet))
+    })
+}
+
+/// Whether the pod isn't to be served for what it can't have, which it is told then. What it can go without is told when
+/// it is served (see [`unserved::pod`]).
+pub(crate) fn is_refused(limits: &[validate::Problem], plan: &mut Plan) -> bool {
+    let refused = validate::refused(limits);
+    for problem in limits.iter().filter(|_| refused) {
+        plan.problem(problem.reason.as_str(), problem.message.clone());
+    }
+    refused
 }
 
 /// The longest name of an object.
@@ -279,7 +292,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
         (GATEWAY, joined(gateways)),
         (LOGICAL_SWITCH, Some(subnet.to_owned())),
         (LOGICAL_ROUTER, Some(spec.vpc.clone())),
-        (POD_NIC_TYPE, Some("veth-pair".to_owned())),
+        (POD_NIC_TYPE, Some(validate::VETH_PAIR.to_owned())),
         (ROUTED, Some(TRUE.to_owned())),
         // The agent believes the words above if this is the pod's own: they may have been copied with its manifest.
         (POD_UID, pod.metadata.uid.clone()),

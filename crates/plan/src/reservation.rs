@@ -12,7 +12,7 @@ use tombolo_net::{Family, Mac, parse_addr_pair};
 
 use crate::desired::{Intent, Kind, Plan};
 use crate::owner::{Owner, OwnerKind};
-use crate::pod::port_name;
+use crate::pod::{is_refused, limits, port_name};
 use crate::tenancy;
 use crate::world::World;
 use crate::write;
@@ -122,6 +122,10 @@ pub(crate) fn take(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, plan: &
                 "AcquireAddressFailed",
                 format!("IP object {name} is this pod's, but {what}; change one of them"),
             );
+            return;
+        }
+        // A pod whose address is there before it isn't looked at when one is chosen.
+        if is_refused(&limits(world, pod, &ip.spec.subnet), plan) {
             return;
         }
     }

@@ -235,11 +235,12 @@ fn problems(
     let external = world.is_external(&spec.vpc);
     let router = if external { vpc_neutron::router(world, &spec.vpc) } else { None };
     let mut found = problems_alone(world, name, spec, external, router.as_ref());
+    let annotations = entry.object.metadata.annotations.as_ref();
+    found.extend(validate::annotation_limits(&validate::UNSERVED_ON_SUBNETS, annotations));
     if let Some(net) = net {
         let taken = taken(world, name, spec, net, entry, router.as_ref(), newcomer);
         found.extend(validate::overlaps(net.cidr, taken.iter().map(|(whose, cidr)| (whose.as_str(), *cidr))));
         found.extend(in_use::problems(world, name, net));
-        let annotations = entry.object.metadata.annotations.as_ref();
         found.extend(validate::subnet_annotations(annotations, net.cidr, &net.gateways).1);
     }
     found

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use tombolo_api::annotations;
-use tombolo_api::views::{PodView, ServiceView};
+use tombolo_api::views::{NodeView, PodView, ServiceView};
+use tombolo_api::{annotations, validate};
 
 use crate::desired::Problem;
+use crate::pod::limits;
 use crate::world::World;
 
 /// A NetworkPolicy, which nothing enforces.
@@ -22,9 +23,13 @@ pub const PROBES: &str = "ProbesNotServed";
 /// A port of the host for such a pod.
 pub const HOST_PORTS: &str = "HostPortNotServed";
 
+/// Annotations of a pod or Node that it goes without.
+pub const ANNOTATIONS: &str = "AnnotationNotServed";
+
 /// Reasons of what holds for as long as the object is as it is: one Event for an object and a reason is enough,
 /// whoever leads.
-pub const REASONS: [&str; 5] = [NETWORK_POLICY, SERVICE, SERVICE_UNREACHABLE, PROBES, HOST_PORTS];
+pub const REASONS: [&str; 6] =
+    [NETWORK_POLICY, SERVICE, SERVICE_UNREACHABLE, PROBES, HOST_PORTS, ANNOTATIONS];
 
 const READ: &str = "see \"Behind a Neutron router\" in docs/differences.md";
 
@@ -32,14 +37,25 @@ fn problem(reason: &str, message: String) -> Problem {
     Problem { reason: reason.to_owned(), message }
 }
 
-/// What a pod asks of its node and doesn't get on this Subnet.
+/// What a Node's annotations ask for and doesn't happen.
+#[must_use]
+pub fn node(node: &NodeView) -> Option<Problem> {
+    dropped(&validate::annotation_limits(&validate::UNSERVED_ON_NODES, node.metadata.annotations.as_ref()))
+}
+
+/// All that an object goes without, in one Event: its reason is said once.
+fn dropped(limits: &[validate::Problem]) -> Option<Problem> {
+    validate::summary(limits).map(|(_, text)| problem(ANNOTATIONS, text))
+}
+
+/// What a served pod asks for and doesn't get on this Subnet. Its annotations may have been written since it was let in.
 pub(crate) fn pod(world: &World, pod: &PodView, subnet: &str, vpc: &str) -> Vec<Problem> {
+    let mut all: Vec<Problem> = dropped(&limits(world, pod, subnet)).into_iter().collect();
     let needs = pod.spec.needs();
     if !(needs.probes || needs.host_ports) || vpc == world.config.cluster_router || !world.is_external(vpc) {
-        return Vec::new();
+        return all;
     }
     let place = format!("Subnet {subnet} behind Neutron's router {vpc}");
-    let mut all = Vec::new();
     if needs.probes {
         all.push(problem(
             PROBES,

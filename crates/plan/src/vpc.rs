@@ -100,6 +100,8 @@ fn validated(vpc: &Vpc, place: validate::Place, plan: &mut Plan) -> Condition {
     let name = vpc.metadata.name.as_deref().unwrap_or_default();
     let mut problems = validate::vpc(name, &vpc.spec, place == validate::Place::NeutronRouter);
     problems.extend(validate::vpc_limits(&vpc.spec, place));
+    let annotations = vpc.metadata.annotations.as_ref();
+    problems.extend(validate::annotation_limits(&validate::UNSERVED_ON_VPCS, annotations));
     let mut condition = match validate::summary(&problems) {
         None => Condition::new(condition::VALIDATED, true, "ValidateVpcSuccess", ""),
         Some((reason, text)) => Condition::new(condition::VALIDATED, false, reason.as_str(), text),

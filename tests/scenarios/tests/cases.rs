@@ -39,4 +39,5 @@ cases! {
     static_addresses,
     two_routers_and_mtu,
     two_subnets_overlap,
+    wishes_in_annotations,
 }

@@ -228,6 +228,7 @@ const POD: &[(&str, Verdict, Severity)] = &[
     (a::SECURITY_GROUPS, NotYet, Severity::Refuse),
     (a::VIP, NotYet, Severity::Refuse),
     (a::VF, NotYet, Severity::Refuse),
+    (a::VF_REPRESENTOR, NotYet, Severity::Refuse),
     (a::EIP, Impossible(NAT), Severity::Ignored),
     (a::SNAT, Impossible(NAT), Severity::Ignored),
     (a::NORTH_GATEWAY, Impossible(EGRESS), Severity::Ignored),
@@ -247,19 +248,71 @@ const POD: &[(&str, Verdict, Severity)] = &[
     (a::ACTIVATION_STRATEGY, NotYet, Severity::Ignored),
     (a::DHCP_V4_OPTIONS, NotYet, Severity::Ignored),
     (a::DHCP_V6_OPTIONS, NotYet, Severity::Ignored),
+    (a::POD_NIC_TYPE, NotYet, Severity::Ignored),
 ];
 
 /// Annotations of a pod that can't be honored for the interface of `provider`. Empty ones and flags that
 /// aren't `true` say nothing.
 pub fn pod_limits(annotations: &BTreeMap<String, String>, provider: &str, place: Place) -> Vec<Problem> {
     let rows = POD.iter().filter(|(default_key, ..)| {
-        let value = annotations.get(&a::for_provider(provider, default_key)).map_or("", String::as_str);
-        !value.is_empty() && value != "false"
+        let value = annotations.get(&a::for_provider(provider, default_key));
+        // The one kind of interface that there is may be asked for.
+        value.is_some_and(|value| asks(value) && (*default_key != a::POD_NIC_TYPE || value != VETH_PAIR))
     });
-    rows.filter_map(|(default_key, verdict, severity)| {
-        let verdict = if place == Place::NeutronRouter { *verdict } else { NotYet };
-        let field = format!("metadata.annotations[{}]", a::for_provider(provider, default_key));
-        problem(&field, verdict, *severity)
-    })
-    .collect()
+    let mut found: Vec<Problem> = rows
+        .filter_map(|(default_key, verdict, severity)| {
+            let verdict = if place == Place::NeutronRouter { *verdict } else { NotYet };
+            problem(&field(&a::for_provider(provider, default_key)), verdict, *severity)
+        })
+        .collect();
+    if provider == OVN_PROVIDER {
+        found.extend(other_interfaces(annotations));
+    }
+    found
+}
+
+/// The kind of interface that pods have.
+pub const VETH_PAIR: &str = "veth-pair";
+
+/// What a pod asks for beside its first interface: another first one, or further ones of ours. Whose the networks in
+/// Multus' list of further ones are isn't known here; those of ours have annotations of their own.
+fn other_interfaces(annotations: &BTreeMap<String, String>) -> impl Iterator<Item = Problem> {
+    let default = annotations.get(a::MULTUS_DEFAULT_NETWORK).filter(|value| asks(value)).map(|_| {
+        let what = "this version can't leave the first interface to another network: the pod has an address and a port \
+                    in OVN all the same";
+        Problem::ignored(field(a::MULTUS_DEFAULT_NETWORK), Reason::NotSupportedYet, what)
+    });
+    let is_further = |key: &&String| {
+        let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+        domain.strip_suffix(".ovn.kubernetes.io").is_some_and(|interface| !interface.is_empty())
+    };
+    let further = annotations.keys().find(is_further).map(|key| {
+        let what = "this version gives a pod one interface, so annotations of further ones have no effect";
+        Problem::ignored(field(key), Reason::NotSupportedYet, what)
+    });
+    default.into_iter().chain(further)
+}
+
+/// Annotations of Subnets that nothing here serves.
+pub const UNSERVED_ON_SUBNETS: [&str; 2] = [a::BGP, a::CLUSTER_ACCESS];
+/// The same of Vpcs.
+pub const UNSERVED_ON_VPCS: [&str; 1] = [a::VPC_LB];
+/// The same of Nodes.
+pub const UNSERVED_ON_NODES: [&str; 2] = [a::TUNNEL_INTERFACE, a::NODE_NETWORKS];
+
+/// What is dropped of an object's annotations: those of `unserved` that ask for something.
+pub fn annotation_limits(unserved: &[&str], annotations: Option<&BTreeMap<String, String>>) -> Vec<Problem> {
+    let value = |key: &str| annotations.and_then(|all| all.get(key));
+    // Flags that are `on` or not (`vpc_lb`) are among them.
+    let dropped = unserved.iter().filter(|key| value(key).is_some_and(|value| asks(value) && value != "off"));
+    dropped.filter_map(|key| problem(&field(key), NotYet, Severity::Ignored)).collect()
+}
+
+fn field(key: &str) -> String {
+    format!("metadata.annotations[{key}]")
+}
+
+/// Whether an annotation's value wants anything.
+fn asks(value: &str) -> bool {
+    !matches!(value, "" | "false")
 }

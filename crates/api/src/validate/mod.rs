@@ -12,7 +12,10 @@ mod vpc;
 
 use std::fmt;
 
-pub use limits::{Place, pod_limits, subnet_limits, vpc_limits};
+pub use limits::{
+    Place, UNSERVED_ON_NODES, UNSERVED_ON_SUBNETS, UNSERVED_ON_VPCS, VETH_PAIR, annotation_limits,
+    pod_limits, subnet_limits, vpc_limits,
+};
 pub use pod::{IpPool, POOL_ENTRIES, PodRequest, is_object_name, pod, quoted};
 pub use subnet::{SubnetContext, overlaps, subnet, subnet_in_vpc};
 pub use subnet_annotations::{Allowed, Grants, subnet_annotations};
