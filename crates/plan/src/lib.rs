@@ -14,6 +14,7 @@ pub mod world;
 
 mod cluster;
 pub mod leave;
+mod lint;
 pub mod namespace;
 pub mod node;
 pub mod pod;
@@ -35,6 +36,17 @@ pub use world::World;
 /// What should stand of `owner`.
 #[must_use]
 pub fn plan(world: &World, owner: &Owner) -> Plan {
+    let plan = decide(world, owner);
+    if cfg!(debug_assertions)
+        && let Some(rows) = &plan.rows
+    {
+        let wrong = lint::rows(&world.nb, rows);
+        assert!(wrong.is_empty(), "the plan of {owner}: {wrong:#?}");
+    }
+    plan
+}
+
+fn decide(world: &World, owner: &Owner) -> Plan {
     if world.config.leaving {
         return leave::plan(world, owner);
     }
