@@ -104,4 +104,10 @@ mod tests {
             assert_eq!(bits_addr(Family::of(addr), addr_bits(addr)), addr);
         }
     }
+    #[test]
+    fn families() {
+        let text = |family: Family| (family.bits(), family.to_string());
+        assert_eq!(text(Family::V4), (32, "IPv4".to_owned()));
+        assert_eq!(text(Family::V6), (128, "IPv6".to_owned()));
+    }
 }

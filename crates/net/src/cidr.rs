@@ -39,11 +39,6 @@ impl Cidr {
         Family::of(self.0.addr())
     }
 
-    /// IPv4 netmask in dotted form, or IPv6 mask.
-    pub fn netmask(self) -> IpAddr {
-        self.0.netmask()
-    }
-
     /// All its addresses as a range.
     pub fn range(self) -> AddrRange {
         AddrRange::spanning(self.network(), self.last())
@@ -351,6 +346,11 @@ mod tests {
         let both: DualCidr = "fd00::1/112,10.16.0.9/16".parse().unwrap();
         assert_eq!(both.to_string(), "10.16.0.0/16,fd00::/112");
         assert_eq!(both.protocol(), "Dual");
+        assert_eq!((both.v4(), both.v6()), (Some(cidr("10.16.0.0/16")), Some(cidr("fd00::/112"))));
+        for (inside, outside) in [("10.16.255.255", "10.17.0.0"), ("fd00::ffff", "fd00::1:0")] {
+            assert!(both.contains(inside.parse().unwrap()), "{inside}");
+            assert!(!both.contains(outside.parse().unwrap()), "{outside}");
+        }
         assert!(both.overlaps("fd00::/64".parse().unwrap()));
         assert!(!both.overlaps("fd01::/64,10.17.0.0/16".parse().unwrap()));
         for bad in ["", "10.0.0.0/8,", "10.0.0.0/8,11.0.0.0/8", "10.0.0.0/8,fd00::/64,fd01::/64"] {
@@ -362,6 +362,7 @@ mod tests {
     fn interface_addresses_keep_the_host() {
         let a: IfAddr = "12.0.1.1/24".parse().unwrap();
         assert_eq!((a.to_string().as_str(), a.cidr()), ("12.0.1.1/24", cidr("12.0.1.0/24")));
+        assert_eq!((a.prefix(), IfAddr::within(a.addr(), a.cidr())), (24, Some(a)));
         assert_eq!(IfAddr::within("12.0.2.1".parse().unwrap(), a.cidr()), None);
     }
 

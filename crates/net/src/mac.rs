@@ -192,9 +192,41 @@ mod tests {
     }
 
     #[test]
+    fn a_station_is_neither_a_group_nor_nobody() {
+        for (mac, is_one) in [
+            ("00:00:00:00:00:01", true),
+            ("fe:16:3e:00:00:00", true),
+            ("00:00:00:00:00:00", false),
+            ("01:00:5e:00:00:01", false),
+            ("ff:ff:ff:ff:ff:ff", false),
+        ] {
+            assert_eq!(mac.parse::<Mac>().unwrap().is_unicast(), is_one, "{mac}");
+        }
+    }
+
+    // A router port's MAC is computed anew by each version: with another function all gateways would change theirs.
+    #[test]
+    fn a_seed_gives_the_same_mac_in_each_version() {
+        for (seed, mac) in [
+            (0, "00:00:00:1d:cd:af"),
+            (1, "00:00:00:02:5c:c1"),
+            (u64::MAX, "00:00:00:65:2c:20"),
+            // The hash of these two ends with 24 zero bits.
+            (0x61c8_8646_80b5_83eb, "00:00:00:00:00:01"),
+            (0x9e0d_27c9_1fb2_2d2e, "00:00:00:00:00:01"),
+        ] {
+            assert_eq!(Mac::from_seed(seed).to_string(), mac, "{seed:#x}");
+        }
+        assert_eq!(Mac::from_seed_bytes(b"").to_string(), "00:00:00:a4:ff:30");
+        assert_eq!(Mac::from_seed_bytes(b"ubuntu.net2").to_string(), "00:00:00:07:32:43");
+    }
+
+    #[test]
     fn claims_are_exclusive_and_idempotent() {
         let mut table = MacTable::new();
+        assert!(table.is_empty());
         let mac = table.generate("a", b"a").unwrap();
+        assert!(!table.is_empty());
         assert_eq!(table.claim("a", mac), Ok(()));
         assert_eq!(table.claim("b", mac), Err("a".to_owned()));
         assert!(!table.release("b", mac));
@@ -224,6 +256,7 @@ mod tests {
         fn seeded_has_the_prefix(seed: u64) {
             let mac = Mac::from_seed(seed);
             prop_assert_eq!(&mac.octets()[..3], &[0, 0, 0]);
+            prop_assert_eq!(Mac::new(mac.octets()), mac);
             prop_assert!(mac.is_unicast());
             prop_assert_eq!(mac, Mac::from_seed(seed));
         }

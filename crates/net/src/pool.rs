@@ -43,14 +43,6 @@ pub enum ReserveError {
         /// The network.
         cidr: Cidr,
     },
-    /// In the excluded ranges, and the caller didn't ask for those (see [`Pool::reserve_unless_excluded`]).
-    #[error("address {addr} is in the excluded addresses of {cidr}; choose another one or change excludeIps")]
-    Excluded {
-        /// The wanted address.
-        addr: IpAddr,
-        /// The network.
-        cidr: Cidr,
-    },
     /// The owner has another address already.
     #[error("{owner} already has address {has}, so it can't get {addr}; release the first one before")]
     OwnerHasOther {
@@ -162,22 +154,9 @@ impl Pool {
     /// Gives `owner` this very address, also an excluded one. Once more for the same owner is fine.
     ///
     /// # Errors
-    /// All of [`ReserveError`] but `Excluded`; nothing is changed then.
+    /// All of [`ReserveError`]; nothing is changed then.
     pub fn reserve(&mut self, owner: &str, addr: IpAddr) -> Result<(), ReserveError> {
         self.check(owner, addr)?;
-        self.take(owner, addr_bits(addr));
-        Ok(())
-    }
-
-    /// As [`Pool::reserve`], but excluded addresses are refused.
-    ///
-    /// # Errors
-    /// All of [`ReserveError`]; nothing is changed then.
-    pub fn reserve_unless_excluded(&mut self, owner: &str, addr: IpAddr) -> Result<(), ReserveError> {
-        self.check(owner, addr)?;
-        if self.is_excluded(addr) && self.holder(addr).is_none() {
-            return Err(ReserveError::Excluded { addr, cidr: self.cidr });
-        }
         self.take(owner, addr_bits(addr));
         Ok(())
     }

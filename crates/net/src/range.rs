@@ -130,6 +130,15 @@ mod tests {
             Err(ParseError::RangeOrder("1.1.1.9..1.1.1.1".into()))
         );
         assert!(matches!(AddrRange::parse_exclude("1.1.1.9..fd00::1"), Err(ParseError::MixedFamilies(_))));
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let held =
+            ["12.0.1.0", "12.0.1.1", "12.0.1.9", "12.0.1.10", "::c00:105"].map(|it| r.contains(ip(it)));
+        assert_eq!(held, [false, true, true, false, false]);
+        assert_eq!(AddrRange::new(ip("12.0.1.1"), ip("12.0.1.9")), Some(r));
+        assert_eq!(AddrRange::new(ip("12.0.1.9"), ip("12.0.1.1")), None);
+        assert_eq!(AddrRange::new(ip("12.0.1.1"), ip("fd00::1")), None);
+        let one = AddrRange::from(ip("12.0.1.1"));
+        assert_eq!((one.to_string().as_str(), one.first(), one.last()), ("12.0.1.1", r.first(), r.first()));
         for bad in ["", "..", "1.1.1.1..", "1.1.1.1-1.1.1.3", "1.1.1.1..1.1.1.2..1.1.1.3", "1.1.1.0/24"] {
             assert!(AddrRange::parse_exclude(bad).is_err(), "{bad:?}");
         }

@@ -258,11 +258,6 @@ impl SubnetPool {
         self.owners.keys().map(String::as_str)
     }
 
-    /// Whether a new owner would get an address of each family.
-    pub fn has_room(&self) -> bool {
-        self.v4.iter().chain(&self.v6).all(|p| p.peek_next().is_some())
-    }
-
     /// Whether nobody has an address.
     pub fn is_empty(&self) -> bool {
         self.owners.is_empty()

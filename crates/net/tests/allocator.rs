@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use tombolo_net::{AddrRange, Cidr, Pool, ReserveError, SubnetPool, SubnetPoolError, addr_bits, bits_addr};
+use tombolo_net::{
+    AddrRange, Cidr, Family, Mac, Pool, ReserveError, SubnetPool, SubnetPoolError, addr_bits, bits_addr,
+};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -62,7 +64,8 @@ fn refusals_name_the_reason() {
     assert!(matches!(refused(&mut pool, "12.0.1.255"), ReserveError::NotUsable { .. }));
     assert!(matches!(refused(&mut pool, "12.0.1.1"), ReserveError::Gateway { .. }));
     assert!(matches!(pool.reserve("a", ip("12.0.1.21")), Err(ReserveError::OwnerHasOther { .. })));
-    assert!(matches!(pool.reserve_unless_excluded("b", ip("12.0.1.5")), Err(ReserveError::Excluded { .. })));
+    let excluded = ["12.0.1.5", "12.0.1.10", "fd00::5"].map(|it| pool.is_excluded(ip(it)));
+    assert_eq!(excluded, [true, false, false]);
     // Static addresses of Kube-OVN's users live in excludeIps.
     pool.reserve("b", ip("12.0.1.5")).unwrap();
     assert_eq!(pool.available(), 254 - 9 - 1);
@@ -123,7 +126,6 @@ fn dual_stack_is_all_or_nothing() {
     assert_eq!(b.ip_text(), "10.16.0.5,fd00::5");
     pool.assign("c", &[], None).unwrap();
     assert!(matches!(pool.assign("d", &[], None), Err(SubnetPoolError::NoAvailableAddress { .. })));
-    assert!(!pool.has_room());
     assert_eq!(pool.release("a"), Some(a));
     assert_eq!(pool.assign("d", &[], None).unwrap().ip_text(), "10.16.0.4,fd00::4");
     assert_eq!(pool.mac_holder(a.mac), None);
@@ -131,6 +133,53 @@ fn dual_stack_is_all_or_nothing() {
         pool.assign("e", &[ip("10.16.0.2"), ip("10.16.0.6")], None),
         Err(SubnetPoolError::TwoOfOneFamily(..))
     ));
+}
+
+#[test]
+fn a_subnet_tells_who_has_what() {
+    let mut pool = SubnetPool::new("12.0.1.0/24".parse().unwrap(), &[ip("12.0.1.1")], &[]);
+    let mac = |text: &str| text.parse::<Mac>().unwrap();
+    let (router, other) = (mac("00:00:00:00:00:01"), mac("00:00:00:00:00:02"));
+    assert_eq!(pool.claim_mac("gateway", router), Ok(()));
+    assert_eq!(pool.claim_mac("another", router), Err("gateway".to_owned()));
+    assert_eq!(pool.mac_holder(router), Some("gateway"));
+    // A MAC alone is no owner.
+    assert!(pool.is_empty() && pool.owners().next().is_none() && pool.of_owner("a").is_none());
+    let a = pool.assign("a", &[], None).unwrap();
+    assert_eq!((a.ip_text().as_str(), pool.of_owner("a")), ("12.0.1.2", Some(a)));
+    assert_eq!((pool.holder(ip("12.0.1.2")), pool.mac_holder(a.mac)), (Some("a"), Some("a")));
+    // An IPv6 address of the same number is another one.
+    assert_eq!((pool.holder(ip("12.0.1.3")), pool.holder(ip("::c00:102"))), (None, None));
+    assert!(!pool.is_empty());
+    assert_eq!(pool.owners().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(pool.assign("a", &[], Some(a.mac)), Ok(a));
+    assert_eq!(
+        pool.assign("a", &[], Some(other)),
+        Err(SubnetPoolError::OwnerHasOtherMac { owner: "a".into(), has: a.mac, mac: other })
+    );
+    assert!(matches!(
+        pool.assign("b", &[ip("fd00::5")], None),
+        Err(SubnetPoolError::Reserve(ReserveError::OutOfRange { .. }))
+    ));
+    assert!(matches!(
+        pool.assign_families("b", &[], None, &[Family::V6]),
+        Err(SubnetPoolError::NoFamily { .. })
+    ));
+    pool.set_excluded(&[ip("12.0.1.1")], &exclude(&["12.0.1.3..12.0.1.9"]));
+    assert_eq!(pool.assign("b", &[], None).unwrap().ip_text(), "12.0.1.10");
+}
+
+#[test]
+fn a_family_that_nobody_asked_for_is_left() {
+    let both = "10.16.0.0/29,fd00::/125".parse().unwrap();
+    let mut pool = SubnetPool::new(both, &[ip("10.16.0.1"), ip("fd00::1")], &[]);
+    let a = pool.assign_families("a", &[], None, &[Family::V6]).unwrap();
+    assert_eq!((a.v4, a.v6), (None, Some(ip("fd00::2"))));
+    // An address that was asked for is given all the same.
+    let b = pool.assign_families("b", &[ip("10.16.0.3")], None, &[Family::V6]).unwrap();
+    assert_eq!(b.ip_text(), "10.16.0.3,fd00::3");
+    // Twice the same one is one.
+    assert_eq!(pool.assign("b", &[ip("10.16.0.3"), ip("10.16.0.3")], None), Ok(b));
 }
 
 #[derive(Debug, Clone)]
