@@ -70,6 +70,7 @@ mod tests {
     fn few_go_many_wait() {
         // invariant 4
         let mut brake = Brake::default();
+        assert!(!brake.holding());
         assert!((0..50).all(|i| brake.charge(1, 60 - i)));
         assert!(!brake.charge(1, 10));
         assert!(brake.holding());
@@ -82,7 +83,9 @@ mod tests {
     fn a_tenth_of_many_goes() {
         let mut brake = Brake::default();
         assert!(brake.charge(999, 10_000));
-        assert!(!brake.charge(2, 9_001));
+        // A tenth of what stood at first, not of what is left.
+        assert!(brake.charge(1, 9_001));
+        assert!(!brake.charge(1, 9_000));
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub mod brake;
 
 use std::collections::BTreeSet;
 
-use tombolo_ovsdb::{Atom, Condition, Datum, Mutation, Op, Replica, Row, Uuid};
+use tombolo_ovsdb::{Condition, Datum, Mutation, Op, Replica, Row, Uuid};
 use tombolo_plan::desired::{DesiredRow, Edge, Managed, Rows};
 use tombolo_plan::nb::{self, Ownership, table};
 use tombolo_plan::owner::{ClusterId, Owner, PARENT_KEY};
@@ -451,12 +451,6 @@ pub fn owners(replica: &Replica, cluster: &ClusterId) -> BTreeSet<Owner> {
             _ => None,
         })
         .collect()
-}
-
-/// A uuid as a value of a reference column.
-#[must_use]
-pub fn reference(uuid: Uuid) -> Atom {
-    Atom::Uuid(uuid)
 }
 
 #[cfg(test)]

@@ -171,8 +171,11 @@ fn a_taken_name_is_refused_with_its_holder() {
     let neutron = Datum::map_of_strings([("neutron:network_name", "n")]);
     let another = Datum::map_of_strings(ClusterId::new("c2").unwrap().marks(&owner));
     let vendor = Datum::map_of_strings([("vendor", "kube-ovn")]);
+    let later = Datum::map_of_strings([("tombolo.io/cluster", "c1"), (OWNER_KEY, "thing/of-the-future")]);
     for (ids, who) in [
         (neutron, "OpenStack Neutron"),
+        (Datum::map_of_strings([("neutron:router_name", "r")]), "OpenStack Neutron"),
+        (later, "another version"),
         (another, "the cluster c2"),
         (vendor, "the vendor kube-ovn"),
         (Datum::empty_map(), "an unknown system"),
@@ -263,6 +266,16 @@ fn a_name_can_pass_from_an_old_row_of_ours_to_a_new_one() {
 }
 
 #[test]
+fn an_old_row_of_ours_that_stays_keeps_its_name() {
+    // A port that hangs nowhere goes by the database's own hand, not by this transaction.
+    let (mut nb, owner) = (replica(), Owner::pod("a", "p"));
+    nb.put(table::SWITCH, SWITCH, Some(named("s")));
+    nb.put(table::SWITCH_PORT, OTHER, Some(port(&owner, SWITCH)));
+    let refusal = run(&nb, &owner, &wanted_on(&owner, SWITCH)).unwrap_err();
+    assert!(matches!(refusal, Refusal::NameTaken { uuid: OTHER, .. }), "{refusal:?}");
+}
+
+#[test]
 fn links_are_made_on_rows_of_ours_only() {
     // invariant 1
     let (mut nb, pod) = (replica(), Owner::pod("a", "p"));
@@ -276,6 +289,71 @@ fn links_are_made_on_rows_of_ours_only() {
     let group = run(&nb, &pod, &wanted).unwrap();
     assert_eq!(group.ops, [Op::add_edge(table::PORT_GROUP, GROUP, "ports", PORT)]);
     assert_eq!(group.guards, [Op::require_row(table::PORT_GROUP, GROUP)]);
+}
+
+#[test]
+fn links_are_taken_from_rows_of_ours_only() {
+    // invariant 1
+    let (mut nb, pod) = (replica(), Owner::pod("a", "p"));
+    let link = Link { table: table::PORT_GROUP, row: GROUP, column: "ports", target: PORT };
+    let wanted = Rows { unlinked: vec![link], ..Rows::default() };
+    assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
+    nb.put(table::PORT_GROUP, GROUP, Some(with_ports(named("theirs"), &[PORT])));
+    assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
+    let group = ours("node.n", &Owner::node("n"));
+    nb.put(table::PORT_GROUP, GROUP, Some(with_ports(group.clone(), &[OTHER])));
+    assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
+    nb.put(table::PORT_GROUP, GROUP, Some(with_ports(group, &[OTHER, PORT])));
+    assert_eq!(
+        run(&nb, &pod, &wanted).unwrap().ops,
+        [Op::remove_edge(table::PORT_GROUP, GROUP, "ports", PORT)]
+    );
+}
+
+#[test]
+fn a_parent_and_its_child_are_made_together() {
+    let (nb, owner) = (replica(), Owner::subnet("s"));
+    let switch = desired(table::SWITCH, SWITCH, &owner, &[("name", text("s"))]);
+    let mut port = desired(table::SWITCH_PORT, PORT, &owner, &[("name", text("s-r"))]);
+    port.edge = Some(Edge { table: table::SWITCH, parent: SWITCH, column: "ports" });
+    let group = run(&nb, &owner, &rows([switch, port])).unwrap();
+    let [Op::Insert { .. }, Op::Insert { .. }, edge] = &group.ops[..] else { panic!("{group:?}") };
+    assert_eq!(*edge, Op::add_edge(table::SWITCH, SWITCH, "ports", PORT));
+    // That the switch is there is no guard: it comes with the same transaction.
+    assert!(!group.guards.contains(&Op::require_row(table::SWITCH, SWITCH)), "{group:?}");
+}
+
+#[test]
+fn what_hangs_on_a_router_goes_by_its_edge_and_keeps_the_router() {
+    // invariants 1 and 3
+    let (vpc, owner) = (Owner::vpc("r"), Owner::subnet("s"));
+    for (table, column) in
+        [(table::ROUTER_PORT, "ports"), (table::POLICY, "policies"), (table::STATIC_ROUTE, "static_routes")]
+    {
+        let child = |owner: &Owner| {
+            let mut ids = cluster().marks(owner);
+            ids.insert(PARENT_KEY.to_owned(), ROUTER.to_string());
+            Row::new().with("external_ids", Datum::map_of_strings(ids))
+        };
+        let mut nb = replica();
+        nb.put(table::ROUTER, ROUTER, Some(ours("r", &vpc).with(column, Datum::uuid(OTHER))));
+        nb.put(table, OTHER, Some(child(&owner)));
+        let group = run(&nb, &owner, &Rows::none()).unwrap();
+        assert_eq!(group.ops, [Op::remove_edge(table::ROUTER, ROUTER, column, OTHER)], "{table}");
+        assert_eq!(group.deletes, 1);
+        let used = Refusal::InUse { table: table::ROUTER, name: "r".to_owned(), user: owner.clone() };
+        assert_eq!(run(&nb, &vpc, &Rows::none()), Err(used), "{table}");
+        // What is the router's own goes with it.
+        nb.put(table, OTHER, Some(child(&vpc)));
+        let group = run(&nb, &vpc, &Rows::none()).unwrap();
+        assert!(group.ops.contains(&Op::delete(table::ROUTER, ROUTER)), "{table}: {group:?}");
+        // Two of somebody else's.
+        let two = Datum::set_of_uuids([OTHER, GROUP]);
+        nb.put(table::ROUTER, ROUTER, Some(ours("r", &vpc).with(column, two)));
+        nb.put(table, OTHER, Some(Row::new()));
+        let refusal = run(&nb, &vpc, &Rows::none()).unwrap_err();
+        assert!(matches!(refusal, Refusal::HoldsForeign { count: 2, .. }), "{table}: {refusal:?}");
+    }
 }
 
 const OTHER: Uuid = Uuid::from_u128(9);
