@@ -202,12 +202,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether the stage before the rows is done.
-    #[must_use]
-    pub fn ready_for_rows(&self) -> bool {
-        self.address.is_none() && self.before.is_empty()
-    }
-
     /// Adds a problem.
     pub fn problem(&mut self, reason: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem { reason: reason.into(), message: message.into() });
