@@ -196,6 +196,36 @@ fn a_subnet_more_on_a_router_makes_none_of_the_others_plan_again() {
     assert!(many.0 <= few.0 + 2 && many.1 <= few.1 + 2, "{few:?} plans with 5 Subnets, {many:?} with 100");
 }
 
+#[test]
+fn no_transaction_grows_with_the_number_of_pods() {
+    // A long entry blocks a RAFT server, and all who write to it.
+    let mut sim = installed();
+    sim.knobs.latency = (0, 40);
+    sim.namespace("a");
+    for number in 0..400 {
+        sim.pod("a", &format!("p{number}"), "host1");
+    }
+    sim.converge();
+    let longest = sim.commits.iter().map(|it| it.txn.ops.len() + it.txn.guards.len()).max().unwrap_or(0);
+    assert!((300..=520).contains(&longest), "{longest} operations");
+}
+
+#[test]
+fn a_subnets_report_is_written_once_a_second_at_most() {
+    let mut sim = installed();
+    sim.knobs.latency = (0, 40);
+    sim.namespace("a");
+    sim.converge();
+    let before = sim.writes.len();
+    // 200 pods in three seconds.
+    for number in 0..200 {
+        sim.pod("a", &format!("p{number}"), "host1");
+        sim.advance(15);
+    }
+    let reports = sim.writes[before..].iter().filter(|it| it.write.kind == Kind::Subnet).count();
+    assert!((2..=5).contains(&reports), "{reports}");
+}
+
 /// An engine that has read a cluster of so many pods in `big`, and one in `small`, and leads; what is left is to plan.
 fn loaded(pods: usize) -> (Sim, Engine) {
     let mut sim = Sim::without_controller(config(), 1);

@@ -237,6 +237,42 @@ fn many_unexplained_deletions_wait_for_a_human() {
 }
 
 #[test]
+fn a_new_leader_serves_the_oldest_first() {
+    // invariant 12: the alphabet would have it the other way round
+    let mut sim = with_pods(1);
+    sim.depose(0);
+    sim.settle();
+    for name in ["z", "m", "b"] {
+        sim.pod("a", name, "host1");
+        sim.advance(5_000);
+    }
+    sim.elect(0);
+    sim.converge();
+    let address = |name: &str| sim.pod_address(name).and_then(|text| text.parse::<std::net::IpAddr>().ok());
+    let got = ["a/z", "a/m", "a/b"].map(address);
+    assert!(got[0].is_some() && got.is_sorted(), "{got:?}");
+}
+
+#[test]
+fn deletions_that_are_done_are_not_counted_against_later_ones() {
+    // invariant 4: twice fewer rows than the brake holds, and rest in between
+    let mut sim = with_pods(1);
+    let node = |number: usize| format!("many{number}");
+    for number in 0..80 {
+        sim.node(&node(number), &format!("172.17.0.{}", number + 1));
+    }
+    sim.converge();
+    for wave in [0..40, 40..80] {
+        for number in wave {
+            let status = json!({ "addresses": null });
+            sim.apply(Kind::Node, &json!({ "metadata": { "name": node(number) }, "status": status }));
+        }
+        sim.converge();
+        assert!(!sim.engine(0).health().brake_holding);
+    }
+}
+
+#[test]
 fn ports_of_the_dead_that_a_restored_database_brings_back_keep_nobody_off_the_network() {
     // Finding 19: an older copy of the database has the ports of pods whose addresses others have by now.
     let mut sim = with_pods(80);
