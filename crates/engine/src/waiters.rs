@@ -278,6 +278,18 @@ mod tests {
     }
 
     #[test]
+    fn who_is_planned_for_another_cause_waits_no_more_and_keeps_its_place() {
+        let mut waiters = Waiters::default();
+        full(&mut waiters, &pod("n", "early"), &["s"]);
+        full(&mut waiters, &pod("n", "late"), &["s"]);
+        waiters.begin(&pod("n", "early"));
+        assert_eq!(waiters.len(), 1);
+        full(&mut waiters, &pod("n", "early"), &["s"]);
+        assert_eq!(waiters.end(&pod("n", "early"), None), None);
+        assert_eq!(waiters.freed("s", &addresses("10.0.0.1")), [pod("n", "early")]);
+    }
+
+    #[test]
     fn a_static_address_wakes_who_asked_for_it_and_no_other() {
         let mut waiters = Waiters::default();
         for number in 2..250 {

@@ -198,6 +198,7 @@ mod tests {
             Owner::cluster(),
             Owner::vpc("a"),
             Owner::subnet("net2"),
+            Owner { kind: OwnerKind::Namespace, name: Arc::from("a") },
             Owner::node("n.1"),
             Owner::pod("a", "b"),
         ] {

@@ -1,7 +1,10 @@
 //! What the engine must know before it does anything, and when it wants to be woken: an engine alone, told one thing after
 //! the other.
 
-use tombolo_engine::{Effect, Engine, Event, Leadership, NbEvent, Object, Verb, WatchEvent, Write};
+use serde_json::json;
+use tombolo_engine::{
+    Effect, Engine, Event, Leadership, NbEvent, Object, Verb, WatchEvent, Write, WriteError,
+};
 use tombolo_ovsdb::txn::OpIndex;
 use tombolo_ovsdb::{TxnError, TxnErrorKind, TxnReply};
 use tombolo_plan::Kind;
@@ -52,14 +55,19 @@ impl Bed {
         bed
     }
 
-    /// Makes the objects that the engine wants made: without its Vpc there are no rows.
-    fn create(&mut self, now: u64) {
-        for effect in self.engine.poll(now) {
-            let Effect::Write(Write { id, kind, verb: Verb::Create(object), .. }) = effect else { continue };
-            let made = self.sim.apply(kind, &object);
-            let result = Ok(Some(api::decode(kind, &made).unwrap()));
+    /// Makes the objects that the engine wants made, but for its Vpc if that is to fail. How many Vpcs were asked for.
+    fn make(&mut self, now: u64, effects: Vec<Effect>, of_vpc: Option<&WriteError>) -> usize {
+        let mut vpcs = 0;
+        for Write { id, kind, verb, .. } in writes(effects) {
+            let Verb::Create(object) = verb else { continue };
+            vpcs += usize::from(kind == Kind::Vpc);
+            let result = match of_vpc.filter(|_| kind == Kind::Vpc) {
+                Some(error) => Err(error.clone()),
+                None => Ok(Some(api::decode(kind, &self.sim.apply(kind, &object)).unwrap())),
+            };
             self.engine.handle(now, Event::WriteDone { id, result });
         }
+        vpcs
     }
 
     /// The engine takes the epoch, which is all that it does, and leads.
@@ -111,6 +119,94 @@ fn a_database_out_of_reach_ends_the_work_and_then_the_lease() {
     assert!(!bed.engine.health().leading);
 }
 
+/// The writes that are to be done now.
+fn writes(effects: Vec<Effect>) -> Vec<Write> {
+    let all = effects.into_iter();
+    all.filter_map(|it| if let Effect::Write(write) = it { Some(write) } else { None }).collect()
+}
+
+fn is_said(effects: &[Effect], words: &str) -> bool {
+    effects.iter().any(|it| matches!(it, Effect::Log { message, .. } if message.contains(words)))
+}
+
+#[test]
+fn the_first_leader_makes_the_subnets_of_the_flags() {
+    let mut bed = Bed::informed();
+    bed.lead();
+    let made = writes(bed.engine.poll(1)).into_iter().filter(|it| it.kind == Kind::Subnet);
+    let specs: Vec<_> = made
+        .filter_map(|it| if let Verb::Create(object) = it.verb { Some(object["spec"].clone()) } else { None })
+        .collect();
+    let join = json!({
+        "cidrBlock": "100.64.0.0/16", "default": false, "disableInterConnection": true, "natOutgoing": false,
+        "private": false, "provider": "ovn", "vpc": "ovn-cluster",
+    });
+    let default = json!({
+        "cidrBlock": "10.16.0.0/16", "default": true, "gatewayType": "distributed", "natOutgoing": true,
+        "private": false, "provider": "ovn", "vpc": "ovn-cluster",
+    });
+    assert_eq!(specs, [join, default]);
+}
+
+#[test]
+fn a_refusal_is_forgotten_once_the_write_goes_through() {
+    let mut bed = Bed::informed();
+    bed.lead();
+    let refused = WriteError::Refused("by a webhook".to_owned());
+    let effects = bed.engine.poll(1);
+    assert_eq!(bed.make(1, effects, Some(&refused)), 1);
+    let effects = bed.engine.poll(1);
+    assert_eq!(bed.engine.stats().problems.get("WriteRefused"), Some(&1));
+    bed.make(1, effects, Some(&refused));
+    let effects = bed.engine.poll(30_000);
+    assert_eq!(bed.make(30_000, effects, None), 0, "too early");
+    let effects = bed.engine.poll(30_001);
+    assert_eq!(bed.make(30_001, effects, None), 1);
+    let effects = bed.engine.poll(30_001);
+    assert!(is_said(&effects, "nothing is wrong any more"), "{effects:?}");
+}
+
+#[test]
+fn who_loses_a_race_again_and_again_is_told() {
+    let mut bed = Bed::informed();
+    bed.lead();
+    let (mut now, mut failures) = (1, 0);
+    for _ in 0..100 {
+        let effects = bed.engine.poll(now);
+        let told = bed.engine.stats().problems.contains_key("WriteNotDone");
+        assert!(!told || failures > 6, "after {failures} failures");
+        failures += bed.make(now, effects, Some(&WriteError::AlreadyExists));
+        now = bed.engine.next_wakeup().map_or(now + 1_000, |at| at.max(now));
+    }
+    assert!(failures > 6, "{failures} failures");
+    assert!(bed.engine.stats().problems.contains_key("WriteNotDone"));
+}
+
+#[test]
+fn an_object_that_a_patch_does_not_find_is_gone() {
+    // A list that was under way says nothing of it, so the watch may never do.
+    let mut bed = Bed::informed();
+    bed.lead();
+    let effects = bed.engine.poll(1);
+    bed.make(1, effects, None);
+    let patches = writes(bed.engine.poll(1)).into_iter().filter(|it| it.kind == Kind::Subnet);
+    let patch = patches.into_iter().find(|it| matches!(it.verb, Verb::MergePatch { .. })).unwrap();
+    assert!(bed.engine.world().subnets.contains_key(&patch.name));
+    bed.engine.handle(2, Event::WriteDone { id: patch.id, result: Err(WriteError::NotFound) });
+    assert!(!bed.engine.world().subnets.contains_key(&patch.name));
+}
+
+#[test]
+fn an_object_that_cannot_be_read_is_counted() {
+    let mut bed = Bed::informed();
+    for count in 1..3 {
+        let (namespace, name, error) = (String::new(), "s".to_owned(), "no number".to_owned());
+        let event = WatchEvent::Malformed { kind: Kind::Subnet, namespace, name, error };
+        bed.engine.handle(0, Event::Watch(event));
+        assert_eq!(bed.engine.stats().malformed, count);
+    }
+}
+
 fn guard_failed(at: usize) -> TxnError {
     let message = "a guard didn't hold".to_owned();
     TxnError { kind: TxnErrorKind::GuardFailed, at: Some(OpIndex::Guard(at)), message }
@@ -139,7 +235,8 @@ fn only_the_epochs_own_guard_ends_a_leadership() {
     for (at, is_over) in [(1, false), (0, true)] {
         let mut bed = Bed::informed();
         bed.lead();
-        bed.create(1);
+        let effects = bed.engine.poll(1);
+        bed.make(1, effects, None);
         let id = commit(&bed.engine.poll(1));
         bed.engine.handle(2, Event::CommitDone { id, result: Err(guard_failed(at)) });
         let effects = bed.engine.poll(2);

@@ -268,8 +268,48 @@ fn deletions_that_are_done_are_not_counted_against_later_ones() {
             sim.apply(Kind::Node, &json!({ "metadata": { "name": node(number) }, "status": status }));
         }
         sim.converge();
-        assert!(!sim.engine(0).health().brake_holding);
+        let health = sim.engine(0).health();
+        assert_eq!((health.brake_holding, health.dirty), (false, 0));
     }
+}
+
+#[test]
+fn a_mark_on_the_default_vpc_releases_the_brake_and_no_other() {
+    // invariant 4
+    let mut sim = with_pods(1);
+    for number in 0..80 {
+        sim.node(&format!("many{number}"), &format!("172.17.0.{}", number + 1));
+    }
+    sim.converge();
+    for number in 0..80 {
+        let meta = json!({ "name": format!("many{number}") });
+        sim.apply(Kind::Node, &json!({ "metadata": meta, "status": { "addresses": null } }));
+    }
+    sim.settle();
+    for (vpc, holds) in [("another", true), ("ovn-cluster", false)] {
+        let meta = json!({ "name": vpc, "annotations": { "tombolo.io/brake-release": "now" } });
+        sim.apply(Kind::Vpc, &json!({ "metadata": meta }));
+        sim.settle();
+        assert_eq!(sim.engine(0).health().brake_holding, holds, "{vpc}");
+    }
+    sim.converge();
+}
+
+#[test]
+fn pods_that_came_again_under_their_names_are_no_unexplained_deletions() {
+    // invariant 4: nobody led while all pods of a set were made anew
+    let mut sim = with_pods(60);
+    sim.depose(0);
+    sim.settle();
+    for number in 0..60 {
+        sim.delete(Kind::Pod, "a", &format!("p{number}"));
+        sim.pod("a", &format!("p{number}"), "host1");
+    }
+    sim.restart(0);
+    sim.elect(0);
+    sim.converge();
+    assert!(!sim.engine(0).health().brake_holding);
+    assert_eq!(ports(&sim), 60);
 }
 
 #[test]

@@ -197,6 +197,7 @@ fn a_pod_of_a_stateful_set_takes_the_entry_of_its_number() {
     }
     sim.converge();
     assert_eq!(sim.pod_address("a/web-2"), Some("10.77.0.52"));
+    assert_eq!(sim.object(Kind::Ip, "web-2.a")["spec"]["podType"], "StatefulSet");
     assert_eq!(sim.pod_address("a/web-0"), Some("10.77.0.50"));
     assert_eq!(sim.pod_address("a/web-3"), None);
     assert_eq!(sim.reasons(Kind::Pod, "web-3"), ["NoAvailableAddress"]);

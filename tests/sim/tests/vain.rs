@@ -190,3 +190,16 @@ fn the_ip_of_a_node_and_a_vpc_are_waited_for_in_the_same_way() {
     assert!(sim.api.get(Kind::Vpc, VPC).is_none());
     sim.converge();
 }
+
+#[test]
+fn a_pod_that_somebody_strips_is_not_written_for_ever() {
+    // invariant 9: a webhook of somebody else's takes our annotation away each time
+    let mut sim = document();
+    sim.user(|api| api.prune(Kind::Pod, &["metadata", "annotations", "ovn.kubernetes.io/routed"]));
+    sim.pod("net2", "stripped", "host1");
+    sim.advance(60_000);
+    let before = sim.writes.len();
+    sim.advance(3_600_000);
+    let hour = writes(&sim, before, Kind::Pod);
+    assert!(hour <= 10, "{hour}");
+}
