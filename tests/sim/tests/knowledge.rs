@@ -27,7 +27,11 @@ impl Bed {
     }
 
     fn objects(&self, kind: Kind) -> Vec<Object> {
-        self.sim.api.list(kind).map(|(_, object)| api::decode(kind, object).unwrap()).collect()
+        self.sim
+            .api
+            .list(kind)
+            .map(|(_, object)| api::decode(kind, object).expect("an object of its kind"))
+            .collect()
     }
 
     fn list(&mut self, kind: Kind) {
@@ -63,7 +67,9 @@ impl Bed {
             vpcs += usize::from(kind == Kind::Vpc);
             let result = match of_vpc.filter(|_| kind == Kind::Vpc) {
                 Some(error) => Err(error.clone()),
-                None => Ok(Some(api::decode(kind, &self.sim.apply(kind, &object)).unwrap())),
+                None => Ok(Some(
+                    api::decode(kind, &self.sim.apply(kind, &object)).expect("an object of its kind"),
+                )),
             };
             self.engine.handle(now, Event::WriteDone { id, result });
         }
