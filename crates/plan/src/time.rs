@@ -60,8 +60,20 @@ mod tests {
             assert_eq!(seconds(t), Some(s), "{t}");
             assert_eq!(text(s), t);
         }
+        // A leap second is read, and written as what it is in a count without them.
+        assert_eq!(seconds("2016-12-31T23:59:60Z"), Some(1_483_228_800));
         for bad in ["", "2026-11-24", "2026-11-24T05:46:50+00:00", "2026-13-24T05:46:50Z"] {
             assert_eq!(seconds(bad), None, "{bad}");
+        }
+        for (date, time) in [
+            ("2026-00-24", "05:46:50"),
+            ("2026-11-00", "05:46:50"),
+            ("2026-11-32", "05:46:50"),
+            ("2026-11-24", "24:46:50"),
+            ("2026-11-24", "05:60:50"),
+            ("2026-11-24", "05:46:61"),
+        ] {
+            assert_eq!(seconds(&format!("{date}T{time}Z")), None, "{date} {time}");
         }
     }
 }
