@@ -208,6 +208,32 @@ mod tests {
     }
 
     #[test]
+    fn rest_is_when_nobody_is_dirty_nor_will_be() {
+        let mut work = Work::default();
+        let owner = Owner::vpc("a");
+        work.add(owner.clone());
+        assert!(!work.is_at_rest());
+        assert_eq!(work.next(), Some(owner.clone()));
+        work.state(&owner).writes = 1;
+        work.add(owner.clone());
+        assert!(!work.is_at_rest(), "it comes again");
+        work.state(&owner).writes = 0;
+        work.settle(&owner);
+        assert_eq!(work.next(), Some(owner));
+        assert!(work.is_at_rest());
+    }
+
+    #[test]
+    fn what_goes_through_ends_the_row_of_failures() {
+        let problem = Problem { reason: "R".to_owned(), message: String::new() };
+        let mut state = State { failures: 3, refused: Some(problem), ..State::default() };
+        assert!(!state.is_idle());
+        state.succeeded();
+        assert_eq!((state.failures, &state.refused), (0, &None));
+        assert!(state.is_idle());
+    }
+
+    #[test]
     fn the_earlier_time_counts() {
         let mut work = Work::default();
         work.add_at(Owner::vpc("a"), 10);

@@ -111,6 +111,26 @@ fn nothing_is_deleted_while_a_list_is_incomplete() {
 }
 
 #[test]
+fn the_last_finalizer_of_an_address_stays_while_its_pod_lives_beside_a_short_list() {
+    // invariant 4: to take the last finalizer away is to delete
+    let mut sim = with_pods(2);
+    let finalizer =
+        json!({ "metadata": { "name": "p0.a", "finalizers": ["kubeovn.io/kube-ovn-controller"] } });
+    sim.apply(Kind::Ip, &finalizer);
+    sim.converge();
+    // The list of pods lacks the pod; then somebody deletes its IP object.
+    sim.list_short(0, Kind::Pod, |key| key == "a/p1");
+    sim.delete(Kind::Ip, "", "p0.a");
+    sim.settle();
+    assert!(sim.api.get(Kind::Ip, "p0.a").is_some(), "the pod lives, and its address with it");
+    assert_eq!(ports(&sim), 2);
+    sim.resume_watch(0, Kind::Pod);
+    sim.converge();
+    assert_eq!(ports(&sim), 2);
+    assert!(sim.pod_address("a/p0").is_some());
+}
+
+#[test]
 fn pods_that_went_while_nobody_led_are_cleaned_up() {
     let mut sim = with_pods(10);
     sim.depose(0);

@@ -22,6 +22,27 @@ fn has_port(sim: &Sim, name: &str) -> bool {
 }
 
 #[test]
+fn of_two_subnets_that_come_at_once_and_overlap_one_is_served() {
+    // Both are planned for one transaction, and neither stands yet.
+    for names in [["s1", "s2"], ["s2", "s1"]] {
+        let mut sim = installed();
+        for name in names {
+            sim.subnet(name, &json!({ "cidrBlock": "10.77.0.0/24" }));
+        }
+        sim.converge();
+        let ready =
+            |name| sim.condition(Kind::Subnet, name, "Ready").map(|it| (it.0 == "True", it.1.to_owned()));
+        let served: Vec<_> = names.into_iter().filter(|name| ready(name).is_some_and(|it| it.0)).collect();
+        assert_eq!(served.len(), 1, "{:?} {:?}", ready("s1"), ready("s2"));
+        let refused = names.into_iter().find(|name| *name != served[0]).and_then(ready);
+        assert_eq!(refused.map(|it| it.1).as_deref(), Some("CidrConflict"));
+        let rows = sim.nb().rows();
+        let stands = |name: &str| rows.rows("Logical_Switch").any(|(_, row)| row.str("name") == Some(name));
+        assert!(stands(served[0]) && !(stands("s1") && stands("s2")));
+    }
+}
+
+#[test]
 fn an_answer_that_comes_after_the_end_brings_nothing_back() {
     let mut sim = installed();
     sim.namespace("a");
