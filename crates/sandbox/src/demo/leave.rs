@@ -4,6 +4,7 @@
 use anyhow::Result;
 
 use super::stage::Stage;
+use crate::exec;
 use crate::hosts;
 use crate::kubernetes::kubectl;
 use crate::ours;
@@ -71,12 +72,21 @@ pub fn play(stage: &Stage, phase: &Phase) -> Result<()> {
     let kinds = kubectl(["api-resources", "--verbs=list", "-o", "name"])?;
     // Events go by themselves after an hour.
     let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
-    let all = kubectl(["get", &kinds.join(","), "-A", "-o", "name", "--ignore-not-found"])?;
-    let ours = |name: &&str| ["ovn", "tombolo"].iter().any(|word| name.contains(word));
-    let left: Vec<&str> = all.lines().filter(ours).collect();
+    phase.doing("waiting for the last pods to end");
+    let look = || -> Result<(usize, Vec<String>)> {
+        let all = kubectl(["get", &kinds.join(","), "-A", "-o", "name", "--ignore-not-found"])?;
+        let ours = |name: &&str| ["ovn", "tombolo"].iter().any(|word| name.contains(word));
+        Ok((all.lines().count(), all.lines().filter(ours).map(str::to_owned).collect::<Vec<_>>()))
+    };
+    // Pods end some seconds after what they belong to. The check shows what stays.
+    let (mut count, mut left) = look()?;
+    let _ = exec::wait_until("all objects of ours to go", exec::SHORT, || {
+        (count, left) = look()?;
+        Ok(left.is_empty().then_some(()))
+    });
     stage.check(
-        format_args!("no object of ours among {} in the API server", all.lines().count()),
-        left.is_empty() && all.lines().count() > 20,
+        format_args!("no object of ours among {count} in the API server"),
+        left.is_empty() && count > 20,
         "none",
         left.join("\n"),
     )
