@@ -131,6 +131,21 @@ fn the_last_finalizer_of_an_address_stays_while_its_pod_lives_beside_a_short_lis
 }
 
 #[test]
+fn whoever_was_seen_to_go_is_not_asked_for() {
+    let mut sim = with_pods(20);
+    sim.node("host9", "172.30.0.9");
+    sim.converge();
+    for number in 0..20 {
+        sim.delete(Kind::Pod, "a", &format!("p{number}"));
+    }
+    sim.delete(Kind::Node, "", "host9");
+    sim.converge();
+    assert_eq!(ports(&sim), 0);
+    let asked: Vec<_> = sim.engine(0).stats().writes.iter().filter(|((_, verb), _)| *verb == "get").collect();
+    assert!(asked.is_empty(), "{asked:?}");
+}
+
+#[test]
 fn pods_that_went_while_nobody_led_are_cleaned_up() {
     let mut sim = with_pods(10);
     sim.depose(0);

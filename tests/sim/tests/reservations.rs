@@ -217,6 +217,12 @@ fn a_mac_stays_as_its_user_spelled_it() {
     sim.converge();
     assert!(sim.pod_address("a/p").is_some());
     assert_eq!(sim.pod_annotation("a/p", MAC), Some("00-00-00-ab-cd-ef"));
+    // Another one, written while it runs, isn't what it has: the words are put right.
+    let other = json!({ "metadata": { "annotations": { MAC: "00:00:00:ab:cd:00" } } });
+    sim.patch_pod("a", "p", &other);
+    sim.converge();
+    let told = sim.pod_annotation("a/p", MAC).and_then(|text| text.parse::<tombolo_net::Mac>().ok());
+    assert_eq!(told, "00:00:00:ab:cd:ef".parse().ok());
 }
 
 #[test]
