@@ -5,7 +5,6 @@
 
 mod bed;
 
-use std::net::UdpSocket;
 use std::time::Duration;
 
 use bed::program::Program;
@@ -22,8 +21,8 @@ struct Cluster {
     api: ApiServer,
     bed: Bed,
     node: &'static str,
-    _controller: Controller,
-    _agent: Program,
+    controller: Controller,
+    agent: Program,
 }
 
 /// The second one's names and networks.
@@ -69,43 +68,26 @@ impl Cluster {
         };
         eventually("the node's network", PATIENCE, ready)
             .unwrap_or_else(|e| panic!("{node}: {e}\n{}\n{}", agent.log(), controller.log()));
-        Cluster { api, bed, node, _controller: controller, _agent: agent }
+        Cluster { api, bed, node, controller, agent }
+    }
+
+    fn create_pod(&self, name: &str) {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "net2"},
+            "spec": {"nodeName": self.node, "containers": [{"name": "c", "image": "i"}]}});
+        self.api.apply(&pod.to_string()).unwrap();
     }
 
     /// A pod that runs: the runtime's part is played, the rest is the programs'. Gives its sandbox, address and UID.
     async fn pod(&self, name: &str, number: u32) -> (Sandbox, String, String) {
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "net2"},
-            "spec": {"nodeName": self.node, "containers": [{"name": "c", "image": "i"}]}});
-        self.api.apply(&pod.to_string()).unwrap();
+        self.create_pod(name);
         let uid = self.api.json(&["-n", "net2", "get", "pod", name]).unwrap()["metadata"]["uid"].clone();
         let uid = uid.as_str().unwrap().to_owned();
         let sandbox = Sandbox::new(name, number).await;
         let socket = self.bed.dir.path().join("kube-ovn-daemon.sock");
         let added = sandbox.call("ADD", &uid, conf(&socket, "1.0.0")).await;
-        assert_eq!(added.code, 0, "{added:?}\n{}\n{}", self._agent.log(), self._controller.log());
+        assert_eq!(added.code, 0, "{added:?}\n{}\n{}", self.agent.log(), self.controller.log());
         let address = added.out["ips"][0]["address"].as_str().unwrap().split('/').next().unwrap().to_owned();
         (sandbox, address, uid)
-    }
-
-    /// The node and a pod reach each other; the pod sees the node's address in the subnet `join`.
-    async fn probe(&self, pod: &Sandbox, address: &str, join: &str) {
-        let at = (address.to_owned(), 0);
-        let server =
-            pod.netns.run(move || Ok(UdpSocket::bind((at.0.as_str(), at.1)).unwrap())).await.unwrap();
-        let client = self.bed.host.netns.run(|| Ok(UdpSocket::bind("0.0.0.0:0").unwrap())).await.unwrap();
-        let join = join.to_owned();
-        let work = move || {
-            for socket in [&server, &client] {
-                socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            }
-            client.send_to(b"probe", server.local_addr().unwrap()).unwrap();
-            let mut buffer = [0; 64];
-            let (n, peer) = server.recv_from(&mut buffer).expect("the probe arrives");
-            assert!(peer.ip().to_string().starts_with(&join), "{peer}");
-            server.send_to(&buffer[..n], peer).unwrap();
-            client.recv_from(&mut buffer).expect("the answer arrives");
-        };
-        tokio::task::spawn_blocking(work).await.unwrap();
     }
 
     async fn routes(&self) -> Vec<String> {
@@ -132,7 +114,9 @@ async fn each_cluster_serves_its_own_nodes_and_pods() {
         let number = if pod == "ubuntu" { 1 } else { 2 };
         let (sandbox, address, uid) = cluster.pod(pod, number).await;
         assert!(address.starts_with(&network[..5]), "{address}");
-        cluster.probe(&sandbox, &address, join).await;
+        // They reach each other, and the pod sees the node's address in the subnet `join`.
+        let seen = cluster.bed.exchange(&sandbox, &address).await;
+        assert!(seen.to_string().starts_with(join), "{seen}");
         // A node has the networks of its own cluster, and none of the other's.
         assert_eq!(cluster.routes().await, [network], "{}", cluster.node);
         // The port is for this chassis and this pod's interface alone.
@@ -145,9 +129,7 @@ async fn each_cluster_serves_its_own_nodes_and_pods() {
         assert_eq!(cluster.bed.vsctl(&["get", "Interface", "ovn0", id]), join_port);
     }
     // Pods of one name are one port: the second one's waits, and the first one's runs on.
-    let taken = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ubuntu", "namespace": "net2"},
-        "spec": {"nodeName": "node2", "containers": [{"name": "c", "image": "i"}]}});
-    b.api.apply(&taken.to_string()).unwrap();
+    b.create_pod("ubuntu");
     eventually("the Event NameTaken", PATIENCE, || {
         let events = b.api.json(&["-n", "net2", "get", "events", "--field-selector=reason=NameTaken"])?;
         Ok(events["items"].as_array().filter(|all| !all.is_empty()).map(drop))

@@ -6,7 +6,7 @@
 
 pub mod program;
 
-use std::net::UdpSocket;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -275,8 +275,15 @@ impl Bed {
     }
 
     /// The node sends a datagram to the pod and gets it back: what a kubelet's probe does.
-    pub async fn probe(&self, pod: &Sandbox, address: &'static str) {
-        let server = pod.netns.run(move || Ok(UdpSocket::bind((address, 0)).unwrap())).await.unwrap();
+    pub async fn probe(&self, pod: &Sandbox, address: &str) {
+        let peer = self.exchange(pod, address).await;
+        assert_eq!(peer.to_string(), "100.64.0.2", "the node's address in the join subnet");
+    }
+
+    /// The same; as whom the pod sees the node.
+    pub async fn exchange(&self, pod: &Sandbox, address: &str) -> IpAddr {
+        let at = SocketAddr::new(address.parse().unwrap(), 0);
+        let server = pod.netns.run(move || Ok(UdpSocket::bind(at).unwrap())).await.unwrap();
         let client = self.host.netns.run(|| Ok(UdpSocket::bind("0.0.0.0:0").unwrap())).await.unwrap();
         let work = move || {
             for socket in [&server, &client] {
@@ -285,11 +292,11 @@ impl Bed {
             client.send_to(b"probe", server.local_addr().unwrap()).unwrap();
             let mut buffer = [0; 64];
             let (n, peer) = server.recv_from(&mut buffer).expect("the probe arrives");
-            assert_eq!(peer.ip().to_string(), "100.64.0.2", "the node's address in the join subnet");
             server.send_to(&buffer[..n], peer).unwrap();
             client.recv_from(&mut buffer).expect("the answer arrives");
+            peer.ip()
         };
-        tokio::task::spawn_blocking(work).await.unwrap();
+        tokio::task::spawn_blocking(work).await.unwrap()
     }
 
     /// Everything in Open vSwitch's configuration but our ports, without what daemons count and report.
