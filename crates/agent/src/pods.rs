@@ -129,10 +129,9 @@ impl Pods {
             return Known::Nothing;
         }
         let Some(meta) = self.meta(namespace, name) else { return Known::Gone };
-        let mirror = |key: &&str| meta.annotations.as_ref().is_some_and(|a| a.contains_key(*key));
         let uid = meta.uid.clone().unwrap_or_default();
         let pod = PodRef { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.clone() };
-        if keys::STATIC_POD.iter().any(mirror) {
+        if keys::is_static_pod(meta.annotations.as_ref()) {
             return Known::Mirror;
         }
         match look(Some(&meta), &pod, tombolo_api::OVN_PROVIDER) {

@@ -3,6 +3,8 @@
 //! Keys of a pod's first interface have the prefix `ovn.kubernetes.io/`; those of a further one have that
 //! of its provider, see [`key`].
 
+use std::collections::BTreeMap;
+
 /// Finalizer of Kube-OVN's objects (Vpc, Subnet, IP …).
 pub const FINALIZER: &str = "kubeovn.io/kube-ovn-controller";
 /// What older versions of Kube-OVN used instead; removed where it is met.
@@ -149,6 +151,12 @@ pub const MULTUS_DEFAULT_NETWORK: &str = "v1.multus-cni.io/default-network";
 /// Kubernetes', on a pod made from a file on the node (a static pod): the file's hash, which the runtime takes for the UID.
 /// The API's object, a mirror, may be made anew with another UID while the pod runs on.
 pub const STATIC_POD: [&str; 2] = ["kubernetes.io/config.mirror", "kubernetes.io/config.hash"];
+
+/// Whether annotations are those of a static pod ([`STATIC_POD`]).
+#[must_use]
+pub fn is_static_pod(annotations: Option<&BTreeMap<String, String>>) -> bool {
+    annotations.is_some_and(|all| STATIC_POD.iter().any(|key| all.contains_key(*key)))
+}
 
 /// Ours, on a Subnet behind a Neutron router: `true` gives its pods Services, DNS and other pods.
 pub const CLUSTER_ACCESS: &str = "tombolo.io/cluster-access";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tombolo_api::annotations::{
     ALLOCATED, CHASSIS, CIDR, GATEWAY, INTERFACE_VERSION, IP_ADDRESS, LOGICAL_ROUTER, LOGICAL_SWITCH,
-    MAC_ADDRESS, MTU, POD_NIC_TYPE, POD_UID, ROUTED, STATIC_POD, TRUE,
+    MAC_ADDRESS, MTU, POD_NIC_TYPE, POD_UID, ROUTED, TRUE, is_static_pod,
 };
 use tombolo_api::defaults::DISTRIBUTED;
 use tombolo_api::validate::{self, Place};
@@ -374,7 +374,7 @@ fn interface_version(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> Opti
     let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes.get(name));
     let writes = node.is_some_and(|node| node.annotation(INTERFACE_VERSION) == Some(TRUE));
     // A static pod's UID changes while it runs.
-    let is_static = STATIC_POD.iter().any(|key| pod.annotation(key).is_some());
+    let is_static = is_static_pod(pod.metadata.annotations.as_ref());
     let bound = match world.nb.row(table::SWITCH_PORT, port) {
         Some(row) => row.key("options", IFACE_ID_VER).is_some(),
         None => {
