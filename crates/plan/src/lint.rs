@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use tombolo_ovn::{TypedRow, nb as tables};
-use tombolo_ovsdb::{Atom, Datum, Replica, Uuid};
+use tombolo_ovsdb::{Replica, Uuid};
 
 use crate::desired::{DesiredRow, Managed, Rows};
 use crate::nb::table;
@@ -80,17 +80,9 @@ fn is_root(table: &str) -> bool {
 /// The strings that a column is to hold.
 fn texts(row: &DesiredRow, column: &str) -> Vec<String> {
     match row.columns.get(column) {
-        Some(Managed::Whole(datum) | Managed::Initial(datum)) => strings(datum),
+        Some(Managed::Whole(datum) | Managed::Initial(datum)) => datum.strings().map(str::to_owned).collect(),
         _ => Vec::new(),
     }
-}
-
-fn strings(datum: &Datum) -> Vec<String> {
-    datum
-        .atoms()
-        .iter()
-        .filter_map(|atom| if let Atom::String(text) = atom { Some(text.to_string()) } else { None })
-        .collect()
 }
 
 /// Names of address sets in a match.

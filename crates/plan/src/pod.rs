@@ -298,8 +298,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
         (POD_UID, pod.metadata.uid.clone()),
     ]);
     // A row that somebody deletes comes back as it was.
-    let port = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
-    wanted.insert(INTERFACE_VERSION, interface_version(world, pod, ip, &port));
+    wanted.insert(INTERFACE_VERSION, interface_version(world, pod, ip, &uuid));
     // A MAC that the user wrote stays as it is spelled.
     let told = pod.annotation(MAC_ADDRESS).and_then(|text| text.parse::<Mac>().ok());
     if told.is_none() || told != ip.spec.mac_address.parse().ok() {
