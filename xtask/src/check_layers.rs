@@ -5,7 +5,7 @@
 //! (the guard of foreign rows judges by signatures). Tests may use anything, so dev-dependencies aren't looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -66,15 +66,7 @@ pub fn run() -> Result<()> {
     }
     let mut files = 0;
     for name in WRITERS {
-        let mut sources =
-            vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("src")];
-        while let Some(path) = sources.pop() {
-            if path.is_dir() {
-                let entries =
-                    std::fs::read_dir(&path).with_context(|| format!("reading {}", path.display()))?;
-                sources.extend(entries.flatten().map(|entry| entry.path()));
-                continue;
-            }
+        for path in sources(name)? {
             let text =
                 std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             violations.extend(other_ways(&text).map(|line| format!("{}: {line}", path.display())));
@@ -92,6 +84,21 @@ pub fn run() -> Result<()> {
         eprintln!("{violation}");
     }
     bail!("{} violations of the layers (ARCHITECTURE.md, \"Crates\")", violations.len())
+}
+
+/// The source files of a crate, without its tests.
+fn sources(name: &str) -> Result<Vec<PathBuf>> {
+    let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("src")];
+    let mut files = Vec::new();
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).with_context(|| format!("reading {}", path.display()))?;
+            paths.extend(entries.flatten().map(|entry| entry.path()));
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 /// Lines that reach for a database in another way than through our client.

@@ -1,6 +1,6 @@
 //! What the agent writes to the API server, all of it on its own Node: the condition NetworkUnavailable, the annotations
-//! with the chassis and with what its interfaces bear, and what is wrong beside that: a condition and an Event for each trouble that is new. Only what
-//! differs is written (invariant 9).
+//! with the chassis and with what its interfaces bear, and what is wrong beside that: a condition and an Event for each trouble that is
+//! new. Only what differs is written (invariant 9).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -393,11 +393,11 @@ impl Watched {
             return Ok(());
         }
         let database = self.database;
-        let cases = clusters.iter().map(|cluster| Case { cluster, database, touched: &touched, rows });
+        let mut cases = clusters.iter().map(|cluster| Case { cluster, database, touched: &touched, rows });
         let (count, wrong) = if rule::is_signed(&txn.comment) {
             let wrong = match rule::cluster_of(&txn.comment) {
                 Err(unreadable) => vec![unreadable],
-                Ok(Some(name)) => match { cases }.find(|case| case.cluster.as_str() == name) {
+                Ok(Some(name)) => match cases.find(|case| case.cluster.as_str() == name) {
                     Some(case) => rule::signed(&case),
                     None => vec![format!("{name} isn't one of the clusters that write here")],
                 },
