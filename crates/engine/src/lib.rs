@@ -250,6 +250,9 @@ impl Engine {
         for owner in dirty.soon {
             self.work.add_at(owner, now + REPORT_DELAY);
         }
+        for owner in dirty.paced {
+            self.work.add_paced(owner, now, REPORT_DELAY);
+        }
         for subnet in dirty.grown {
             for owner in self.waiters.grown(&subnet) {
                 self.work.add(owner);

@@ -173,7 +173,14 @@ impl Engine {
             };
             let held = self.held_meta(intent.kind, &key).cloned();
             match self.vain.sift(owner, intent, held.as_ref(), now) {
-                Sifted::Write(intent) => left.push(intent),
+                Sifted::Write(intent) => {
+                    if intent.kind == Kind::Vpc
+                        && matches!(intent.verb, Verb::MergePatch { status: true, .. })
+                    {
+                        self.work.reported(owner, now);
+                    }
+                    left.push(intent);
+                }
                 Sifted::Wait(Some(until)) => self.work.add_at(owner.clone(), until),
                 Sifted::Wait(None) => {}
             }
@@ -410,6 +417,7 @@ impl Engine {
             // A report that was just written is not written again at once (addresses come and go all the time).
             match (&intent.kind, &intent.verb) {
                 (Kind::Subnet, Verb::MergePatch { status: true, .. }) => dirty.soon.insert(owner.clone()),
+                (Kind::Vpc, Verb::MergePatch { status: true, .. }) => dirty.paced.insert(owner.clone()),
                 _ => dirty.now.insert(owner.clone()),
             };
             self.work.settle(&owner);

@@ -54,6 +54,8 @@ pub struct Work {
     /// Whom each of those waits for.
     waits: HashMap<Owner, Owner>,
     states: HashMap<Owner, State>,
+    /// When those whose reports are paced last reported.
+    reports: HashMap<Owner, Millis>,
 }
 
 impl Work {
@@ -76,6 +78,22 @@ impl Work {
         }
         self.due.insert(owner.clone(), at);
         self.timers.insert((at, owner));
+    }
+
+    /// The owner reports now.
+    pub fn reported(&mut self, owner: &Owner, now: Millis) {
+        self.reports.insert(owner.clone(), now);
+    }
+
+    /// Plan this owner at once, or so long after its last report.
+    pub fn add_paced(&mut self, owner: Owner, now: Millis, pause: Millis) {
+        match self.reports.get(&owner).map(|at| at + pause).filter(|at| *at > now) {
+            Some(at) => self.add_at(owner, at),
+            None => {
+                self.reports.remove(&owner);
+                self.add(owner);
+            }
+        }
     }
 
     /// Moves what is due into the dirty set.
@@ -243,6 +261,23 @@ mod tests {
         assert_eq!(work.next_timer(), Some(5));
         work.tick(5);
         assert_eq!((work.next(), work.next_timer()), (Some(Owner::vpc("a")), None));
+    }
+
+    #[test]
+    fn who_reported_waits_for_the_rest_of_the_pause() {
+        let mut work = Work::default();
+        let owner = Owner::vpc("a");
+        work.add_paced(owner.clone(), 0, 1_000);
+        assert_eq!(work.next(), Some(owner.clone()), "the first one at once");
+        work.reported(&owner, 10);
+        work.add_paced(owner.clone(), 500, 1_000);
+        work.add_paced(owner.clone(), 1_009, 1_000);
+        assert_eq!((work.next(), work.next_timer()), (None, Some(1_010)));
+        work.tick(1_010);
+        assert_eq!((work.next(), work.next_timer()), (Some(owner.clone()), None));
+        work.add_paced(owner.clone(), 1_010, 1_000);
+        assert_eq!(work.next(), Some(owner));
+        assert!(work.reports.is_empty(), "what is over is forgotten");
     }
 
     #[test]

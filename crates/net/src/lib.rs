@@ -9,6 +9,7 @@
 
 mod addr;
 mod cidr;
+mod cidr_map;
 mod mac;
 mod pool;
 mod range;
@@ -17,6 +18,7 @@ mod subnet;
 
 pub use addr::{Family, addr_bits, bits_addr, parse_addr, parse_addr_pair};
 pub use cidr::{Cidr, DualCidr, IfAddr};
+pub use cidr_map::CidrMap;
 pub use mac::{Mac, MacTable};
 pub use pool::{Pool, ReserveError};
 pub use range::AddrRange;

@@ -132,15 +132,8 @@ pub fn is_switch(row: &Row) -> bool {
     row.key("external_ids", NETWORK_NAME).is_some()
 }
 
-/// The router of this name, if Neutron made it and no other row has the name: OVN doesn't keep router
+/// The row of the router of this name, if Neutron made it and no other row has the name: OVN doesn't keep router
 /// names unique, and of two nobody can say which is meant.
-#[must_use]
-pub fn router(replica: &Replica, name: &str) -> Option<Router> {
-    let (uuid, row) = router_named(replica, name)?;
-    Some(read_router(replica, uuid, row))
-}
-
-/// The row of that router, without a look at its ports.
 #[must_use]
 pub fn router_named<'a>(replica: &'a Replica, name: &str) -> Option<(Uuid, &'a Row)> {
     let key = Atom::from(name);
@@ -179,7 +172,7 @@ pub fn routers_named(replica: &Replica, name: &str) -> usize {
 /// Reads a router's row and its ports.
 #[must_use]
 pub fn read_router(replica: &Replica, uuid: Uuid, row: &Row) -> Router {
-    let gateway_port = row.key("external_ids", "neutron:gw_port_id").map(|id| format!("lrp-{id}"));
+    let gateway_port = gateway_port(row);
     let mut ports: Vec<RouterPort> = row
         .get("ports")
         .into_iter()
@@ -197,19 +190,36 @@ pub fn read_router(replica: &Replica, uuid: Uuid, row: &Row) -> Router {
     }
 }
 
+fn gateway_port(router: &Row) -> Option<String> {
+    router.key("external_ids", "neutron:gw_port_id").map(|id| format!("lrp-{id}"))
+}
+
+/// The networks of a router port's row. Addresses that can't be parsed are left out.
+pub fn cidrs(port: &Row) -> impl Iterator<Item = Cidr> {
+    networks(port).map(IfAddr::cidr)
+}
+
+fn networks(port: &Row) -> impl Iterator<Item = IfAddr> {
+    port.get("networks")
+        .into_iter()
+        .flat_map(|networks| networks.strings())
+        .filter_map(|network| network.parse().ok())
+}
+
+/// Neutron's switch behind a router port's row (`neutron-<network uuid>`); `None` for one that isn't Neutron's.
+#[must_use]
+pub fn network_of(port: &Row) -> Option<&str> {
+    port.key("external_ids", NETWORK_NAME)
+}
+
 /// Reads a port. A gateway port is told by `neutron:is_ext_gw` (release 24 and later) or by the router's
 /// `neutron:gw_port_id` (before).
 fn read_port(uuid: Uuid, row: &Row, gateway_port: Option<&str>) -> RouterPort {
     let name = row.str("name").unwrap_or_default().to_owned();
-    let network = row.key("external_ids", NETWORK_NAME).map(str::to_owned);
+    let network = network_of(row).map(str::to_owned);
     RouterPort {
         uuid,
-        networks: row
-            .get("networks")
-            .into_iter()
-            .flat_map(|networks| networks.strings())
-            .filter_map(|network| network.parse().ok())
-            .collect(),
+        networks: networks(row).collect(),
         gateway: row.key("external_ids", "neutron:is_ext_gw").is_some_and(|v| v.eq_ignore_ascii_case("true"))
             || gateway_port == Some(name.as_str()),
         of_neutron: network.is_some() || name.starts_with("lrp-"),
@@ -235,12 +245,12 @@ pub fn network_display_name(replica: &Replica, switch: &str) -> Option<String> {
 }
 
 /// The MTU a pod behind this router should use: the smallest of the tenant networks on it, so that the
-/// largest packet of either side passes. External networks don't count.
-#[must_use]
-pub fn router_mtu(replica: &Replica, router: &Router) -> Option<u32> {
-    router
-        .ports
-        .iter()
+/// largest packet of either side passes. External networks don't count. `ports`: those that lead to Neutron's networks;
+/// a router has few, beside the ports of Subnets.
+pub fn router_mtu(replica: &Replica, router: &Row, ports: impl IntoIterator<Item = Uuid>) -> Option<u32> {
+    let gateway_port = gateway_port(router);
+    let rows = ports.into_iter().filter_map(|port| Some((port, replica.row(table::ROUTER_PORT, &port)?)));
+    rows.map(|(uuid, row)| read_port(uuid, row, gateway_port.as_deref()))
         .filter(|port| !port.gateway)
         .filter_map(|port| network_mtu(replica, port.network.as_deref()?))
         .min()

@@ -12,7 +12,6 @@ use tombolo_api::validate::{self, Place};
 use tombolo_api::views::PodView;
 use tombolo_api::{Ip, SubnetSpec};
 use tombolo_net::{Family, Mac, parse_addr_pair};
-use tombolo_neutron as neutron;
 use tombolo_ovsdb::Uuid;
 
 use crate::asking::Asking;
@@ -276,7 +275,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
     plan.problems.extend(unserved::pod(world, pod, subnet, &spec.vpc));
     plan.rows = Some(rows(world, owner, pod, ip, spec));
     let mtu = match spec.mtu {
-        0 => neutron::router(&world.nb, &spec.vpc).and_then(|router| neutron::router_mtu(&world.nb, &router)),
+        0 => world.router_mtu(&spec.vpc),
         mtu => Some(mtu),
     };
     let own = parse_addr_pair(&ip.spec.ip_address).unwrap_or_default();

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tombolo_api::defaults::{Defaults, subnet_defaults};
 use tombolo_api::validate::{self, Place, SubnetContext};
 use tombolo_api::{Condition, IpCount, Subnet, SubnetSpec, SubnetStatus, condition};
-use tombolo_net::{Cidr, Family, IfAddr, Mac};
-use tombolo_neutron::{self as neutron, Router};
+use tombolo_net::{Cidr, DualCidr, Family, IfAddr, Mac};
+use tombolo_neutron as neutron;
 use tombolo_ovsdb::Uuid;
 
 use crate::config::Config;
@@ -120,8 +120,8 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
     let candidate = accepted.map(|(spec, _)| spec).or(established.map(|it| &it.spec));
     let Some(spec) = candidate else { return };
     let external = world.is_external(&spec.vpc);
-    let router = if external { vpc_neutron::router(world, &spec.vpc) } else { None };
-    if external && router.is_none() {
+    let served = vpc_neutron::served(world, &spec.vpc).map(|(uuid, _)| uuid);
+    if external && served.is_none() {
         if vpc_neutron::is_hidden(world, &spec.vpc) {
             return; // what stands on a router that the operator has since hidden stays
         }
@@ -137,7 +137,7 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
         return;
     }
     let Some((spec, net)) = accepted else { return };
-    match router_uuid(world, &spec.vpc, router.as_ref()) {
+    match router_uuid(world, &spec.vpc, served) {
         Some(uuid) => {
             // The object is there and says itself where its port is to be: many may move at once.
             plan.explained = true;
@@ -176,18 +176,22 @@ fn problems_alone(
     name: &str,
     spec: &SubnetSpec,
     external: bool,
-    router: Option<&Router>,
+    served: Option<Uuid>,
 ) -> Vec<validate::Problem> {
     let config = &world.config;
     let in_default = spec.vpc == config.cluster_router;
     let context = SubnetContext {
         default_vpc: config.cluster_router.clone(),
         services: world.service_networks(),
-        nodes: match in_default {
-            true => {
-                world.nodes.iter().flat_map(|(n, o)| o.internal_ips().map(|ip| (n.clone(), ip))).collect()
-            }
-            false => Vec::new(),
+        nodes: match spec.cidr_block.parse::<DualCidr>() {
+            Ok(cidr) if in_default => world
+                .nodes
+                .iter()
+                .flat_map(|(node, object)| object.internal_ips().map(move |ip| (node, ip)))
+                .filter(|(_, ip)| cidr.contains(*ip))
+                .map(|(node, ip)| (node.clone(), ip))
+                .collect(),
+            _ => Vec::new(),
         },
     };
     let place = match (in_default, external) {
@@ -198,7 +202,7 @@ fn problems_alone(
     let mut found = validate::subnet(name, spec, &context);
     found.extend(validate::subnet_limits(spec, place));
     let vpc = world.vpcs.get(&spec.vpc).map(|vpc| &**vpc);
-    if external && router.is_none() && vpc.is_some() {
+    if external && served.is_none() && vpc.is_some() {
         let why = match vpc_neutron::is_hidden(world, &spec.vpc) {
             true => "kept from this cluster by --external-vpc-selector or --enable-external-vpc",
             false => "not in OpenStack (any more)",
@@ -211,13 +215,11 @@ fn problems_alone(
     } else {
         // That the Vpc's own status lags behind its router is no fault of the user's, and the default Vpc is ours
         // to make.
-        let known = vpc.filter(|_| in_default || router.is_some()).map(|vpc| {
-            let mut vpc = vpc.clone();
-            vpc.status.get_or_insert_default().standby = true;
-            vpc
-        });
+        let reported = || vpc.and_then(|vpc| vpc.status.as_ref()).is_some_and(|status| status.standby);
+        let standby = in_default || served.is_some() || reported();
         if vpc.is_some() || !in_default {
-            found.extend(validate::subnet_in_vpc(spec, known.as_ref().or(vpc), &config.cluster_router));
+            let vpc = vpc.map(|vpc| &vpc.spec);
+            found.extend(validate::subnet_in_vpc(spec, vpc, standby, &config.cluster_router));
         }
     }
     found
@@ -233,12 +235,12 @@ fn problems(
     newcomer: bool,
 ) -> Vec<validate::Problem> {
     let external = world.is_external(&spec.vpc);
-    let router = if external { vpc_neutron::router(world, &spec.vpc) } else { None };
-    let mut found = problems_alone(world, name, spec, external, router.as_ref());
+    let served = vpc_neutron::served(world, &spec.vpc).map(|(uuid, _)| uuid);
+    let mut found = problems_alone(world, name, spec, external, served);
     let annotations = entry.object.metadata.annotations.as_ref();
     found.extend(validate::annotation_limits(&validate::UNSERVED_ON_SUBNETS, annotations));
     if let Some(net) = net {
-        let taken = taken(world, name, spec, net, entry, router.as_ref(), newcomer);
+        let taken = taken(world, name, spec, net, entry, served, newcomer);
         found.extend(validate::overlaps(net.cidr, taken.iter().map(|(whose, cidr)| (whose.as_str(), *cidr))));
         found.extend(in_use::problems(world, name, net));
         found.extend(validate::subnet_annotations(annotations, net.cidr, &net.gateways).1);
@@ -255,32 +257,29 @@ fn taken(
     spec: &SubnetSpec,
     net: &Net,
     entry: &SubnetEntry,
-    router: Option<&Router>,
+    served: Option<Uuid>,
     newcomer: bool,
 ) -> Vec<(String, Cidr)> {
     let mut taken = Vec::new();
-    let standing = standing(world, &spec.vpc, router);
-    let holds = |name: &str, net: Option<&Net>| {
-        let cidrs = standing.get(name);
-        net.iter().flat_map(|net| net.cidr.iter()).all(|it| cidrs.is_some_and(|all| all.contains(&it)))
-    };
+    let router = router_uuid(world, &spec.vpc, served);
+    let (ours, others) = overlapping_ports(world, router, net.cidr);
     let age = |entry: &SubnetEntry, name: &str| {
         (entry.object.metadata.creation_timestamp.as_ref().map(|t| t.0), name.to_owned())
     };
-    let (holds_own, stands) = (!newcomer && holds(name, Some(net)), is_established(world, name));
-    for (other, cidrs) in standing.iter().filter(|(other, _)| *other != name) {
+    let (holds_own, stands) = (!newcomer && holds(world, router, name, net), is_established(world, name));
+    for (other, cidrs) in ours.iter().filter(|(other, _)| *other != name) {
         let older = || world.subnets.get(other).is_some_and(|it| age(it, other) < age(entry, name));
         if !holds_own || older() {
             taken.extend(cidrs.iter().map(|cidr| (format!("Subnet {other}"), *cidr)));
         }
     }
-    for other in world.subnets_of_vpc(&spec.vpc).filter(|other| *other != name) {
+    for other in world.wished_in(&spec.vpc, net.cidr).into_iter().filter(|other| *other != name) {
         let Some((other_entry, theirs)) = world.subnets.get(other).and_then(|e| Some((e, e.net.as_ref()?)))
         else {
             continue;
         };
-        if !theirs.cidr.overlaps(net.cidr) || holds(other, Some(theirs)) {
-            continue; // not in the way, or its port has been looked at
+        if holds(world, router, other, theirs) {
+            continue; // its port has been looked at
         }
         let first = match (is_established(world, other), stands) {
             _ if newcomer => true,
@@ -292,65 +291,70 @@ fn taken(
         // A wish that is refused by itself, or for what stands, is in nobody's way.
         let vain = || {
             let external = world.is_external(&other_entry.spec.vpc);
-            validate::refused(&problems_alone(world, other, &other_entry.spec, external, router))
-                || standing.iter().any(|(third, cidrs)| {
-                    third != other
-                        && third != name
-                        && cidrs.iter().any(|c| theirs.cidr.iter().any(|t| t.overlaps(*c)))
-                })
+            validate::refused(&problems_alone(world, other, &other_entry.spec, external, served))
+                || overlapping_ports(world, router, theirs.cidr)
+                    .0
+                    .keys()
+                    .any(|third| third != other && third != name)
                 || !in_use::problems(world, other, theirs).is_empty()
         };
         if first && !vain() {
             taken.extend(theirs.cidr.iter().map(|cidr| (format!("Subnet {other}"), cidr)));
         }
     }
-    for port in router.into_iter().flat_map(|router| &router.ports) {
-        let ours = world
-            .nb
-            .row(table::ROUTER_PORT, &port.uuid)
-            .is_some_and(|row| matches!(nb::ownership(&world.config.cluster, row), nb::Ownership::Ours(_)));
-        if ours {
-            continue;
-        }
-        let whose = match &port.network {
-            Some(switch) => match neutron::network_display_name(&world.nb, switch) {
-                Some(display) => format!("Neutron's network {display:?}"),
-                None => format!("Neutron's network {switch}"),
-            },
-            None => format!("the router port {}", port.name),
-        };
-        taken.extend(port.cidrs().map(|cidr| (whose.clone(), cidr)));
+    if served.is_some() {
+        taken.extend(others);
     }
     taken
 }
 
-/// The networks of our ports on a Vpc's router, by Subnet.
-fn standing(world: &World, vpc: &str, router: Option<&Router>) -> BTreeMap<String, Vec<Cidr>> {
-    let mut standing: BTreeMap<String, Vec<Cidr>> = BTreeMap::new();
-    let uuid = router_uuid(world, vpc, router);
-    let ports = uuid.and_then(|uuid| world.nb.row(table::ROUTER, &uuid)).and_then(|row| row.get("ports"));
-    for row in ports.into_iter().flat_map(|ports| ports.uuids()) {
-        let Some(row) = world.nb.row(table::ROUTER_PORT, &row) else { continue };
-        if let nb::Ownership::Ours(owner) = nb::ownership(&world.config.cluster, row)
-            && owner.kind == OwnerKind::Subnet
-        {
-            let networks = row.get("networks").into_iter().flat_map(|networks| networks.strings());
-            let cidrs = networks.filter_map(|network| network.parse::<IfAddr>().ok()).map(|it| it.cidr());
-            standing.entry(owner.name.to_string()).or_default().extend(cidrs);
+/// The networks of a router's ports that overlap this one: of our Subnets' ports by Subnet; of Neutron's, and anybody
+/// else's, with words for whose they are.
+fn overlapping_ports(
+    world: &World,
+    router: Option<Uuid>,
+    cidr: DualCidr,
+) -> (BTreeMap<String, Vec<Cidr>>, Vec<(String, Cidr)>) {
+    let mut ours: BTreeMap<String, Vec<Cidr>> = BTreeMap::new();
+    let mut others = BTreeMap::new();
+    for port in router.into_iter().flat_map(|router| world.ports_on(router, cidr)) {
+        let Some(row) = world.nb.row(table::ROUTER_PORT, &port) else { continue };
+        match nb::ownership(&world.config.cluster, row) {
+            nb::Ownership::Ours(owner) if owner.kind == OwnerKind::Subnet => {
+                ours.entry(owner.name.to_string()).or_default().extend(neutron::cidrs(row));
+            }
+            nb::Ownership::Ours(_) => {}
+            nb::Ownership::Foreign | nb::Ownership::Orphan => {
+                let port_name = row.str("name").unwrap_or_default();
+                let whose = match neutron::network_of(row) {
+                    Some(switch) => match neutron::network_display_name(&world.nb, switch) {
+                        Some(display) => format!("Neutron's network {display:?}"),
+                        None => format!("Neutron's network {switch}"),
+                    },
+                    None => format!("the router port {port_name}"),
+                };
+                others.insert((port_name, port), neutron::cidrs(row).map(move |it| (whose.clone(), it)));
+            }
         }
     }
-    standing
+    (ours, others.into_values().flatten().collect())
+}
+
+/// Whether a port of the Subnet on this router bears the whole network.
+fn holds(world: &World, router: Option<Uuid>, name: &str, net: &Net) -> bool {
+    let cluster = &world.config.cluster;
+    let ports = nb::owned(&world.nb, cluster, table::ROUTER_PORT, &Owner::subnet(name));
+    let on_it = ports.into_iter().filter(|(port, _)| router.is_some_and(|it| world.is_on(*port, it)));
+    let cidrs: Vec<Cidr> = on_it.flat_map(|(_, row)| neutron::cidrs(row)).collect();
+    net.cidr.iter().all(|it| cidrs.contains(&it))
 }
 
 /// The router's row: Neutron's, or that of the default Vpc once it stands.
-fn router_uuid(world: &World, vpc: &str, router: Option<&Router>) -> Option<Uuid> {
-    match router {
-        Some(router) => Some(router.uuid),
-        None => {
-            let uuid = world.config.cluster.row_uuid(table::ROUTER, &Owner::vpc(vpc), "router");
-            world.nb.row(table::ROUTER, &uuid).map(|_| uuid)
-        }
-    }
+fn router_uuid(world: &World, vpc: &str, served: Option<Uuid>) -> Option<Uuid> {
+    served.or_else(|| {
+        let uuid = world.config.cluster.row_uuid(table::ROUTER, &Owner::vpc(vpc), "router");
+        world.nb.row(table::ROUTER, &uuid).map(|_| uuid)
+    })
 }
 
 fn switch_row(world: &World, name: &str, spec: &SubnetSpec) -> DesiredRow {

@@ -12,8 +12,8 @@ use tombolo_neutron::{self as neutron, Router};
 use tombolo_ovsdb::Uuid;
 
 use crate::desired::{DesiredRow, Intent, Kind, Managed, Plan, Problem, Rows};
-use crate::nb::{self, Ownership, table};
-use crate::owner::{Owner, OwnerKind};
+use crate::nb::{self, table};
+use crate::owner::Owner;
 use crate::row::{external_ids, keys, string};
 use crate::vpc_neutron;
 use crate::world::World;
@@ -69,20 +69,10 @@ fn announce(router: &Router) -> Plan {
     Plan { before: vec![write::create(Kind::Vpc, &router.name, object)], ..Plan::default() }
 }
 
-/// The switches on a router, ours and Neutron's, sorted. Ours are those whose port is there, wherever the Subnet
-/// would rather be by now.
+/// The switches on a router, ours and Neutron's, sorted.
 fn attached(world: &World, router: Uuid, neutron: Vec<String>) -> Vec<String> {
     let mut names = neutron;
-    let ports = world.nb.row(table::ROUTER, &router).and_then(|row| row.get("ports"));
-    for port in ports.into_iter().flat_map(|ports| ports.uuids()) {
-        let owner =
-            world.nb.row(table::ROUTER_PORT, &port).map(|row| nb::ownership(&world.config.cluster, row));
-        if let Some(Ownership::Ours(owner)) = owner
-            && owner.kind == OwnerKind::Subnet
-        {
-            names.push(owner.name.to_string());
-        }
-    }
+    names.extend(world.subnets_on(router).map(str::to_owned));
     names.sort_unstable();
     names.dedup();
     names

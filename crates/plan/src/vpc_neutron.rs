@@ -60,9 +60,8 @@ pub(crate) fn troubles_of_vpc(world: &World, vpc: &str) -> Vec<Problem> {
     if routes.is_empty() {
         return troubles;
     }
-    for name in world.subnets_of_vpc(vpc) {
-        let established = world.established(name).filter(|it| it.spec.vpc == vpc);
-        if let Some(problem) = established.and_then(|it| diverted(&routes, &it.net)) {
+    for (name, established) in world.established_in(vpc) {
+        if let Some(problem) = diverted(&routes, &established.net) {
             let message = format!("Subnet {name}: {}", problem.message);
             troubles.push(Problem { message, ..problem });
         }

@@ -7,6 +7,7 @@
 mod apply;
 mod contested;
 mod established;
+mod networks;
 mod pools;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::desired::Problem;
 use crate::owner::Owner;
 use contested::Contested;
+use networks::Networks;
 
 pub(crate) use self::established::net_of;
 pub use self::established::{Established, SPEC_KEY};
@@ -33,6 +35,8 @@ pub struct Dirty {
     pub now: BTreeSet<Owner>,
     /// Within a second: only a report (a count of addresses) is out of date.
     pub soon: BTreeSet<Owner>,
+    /// At once, or a second after their last report: it lists what many others do, and is as long as they are many.
+    pub paced: BTreeSet<Owner>,
     /// What became free, by Subnet: as many of those who found none there may find one now.
     pub freed: Vec<(String, Addresses)>,
     /// Subnets that give out other addresses than before: whoever waits for one there may find one now.
@@ -121,6 +125,7 @@ pub struct World {
     contested: Contested,
     /// Ports without an IP object (any more), with their subnets: what they bear isn't free.
     borne: BTreeMap<String, String>,
+    networks: Networks,
     subnets_of_vpc: BTreeMap<String, BTreeSet<String>>,
     vpcs_of_namespace: BTreeMap<String, BTreeSet<String>>,
     subnets_of_namespace: BTreeMap<String, BTreeSet<String>>,
@@ -154,6 +159,7 @@ impl World {
             pools: BTreeMap::new(),
             contested: Contested::default(),
             borne: BTreeMap::new(),
+            networks: Networks::default(),
             subnets_of_vpc: BTreeMap::new(),
             vpcs_of_namespace: BTreeMap::new(),
             subnets_of_namespace: BTreeMap::new(),

@@ -59,13 +59,14 @@ fn patch(kind: Kind, meta: &ObjectMeta, status: bool, mut patch: Value) -> Inten
 }
 
 /// The status as it should be; nothing when it is.
-pub fn status<S: Serialize + Default>(
+pub fn status<S: Serialize + PartialEq>(
     kind: Kind,
     meta: &ObjectMeta,
     old: Option<&S>,
     new: &S,
 ) -> Option<Intent> {
     let difference = match old {
+        Some(old) if old == new => return None,
         Some(old) => merge_diff(old, new).ok().flatten()?,
         // The first status is written as a whole, as Kube-OVN writes it.
         None => serde_json::to_value(new).ok()?,

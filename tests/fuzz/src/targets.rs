@@ -95,9 +95,12 @@ fn routers(data: &[u8]) -> Option<usize> {
     let _ = neutron::routers_touched(&replica, &changes);
     let mut count = 0;
     for (_, row) in replica.rows(neutron::table::ROUTER) {
-        let Some(router) = row.str("name").and_then(|name| neutron::router(&replica, name)) else { continue };
+        let named = row.str("name").and_then(|name| neutron::router_named(&replica, name));
+        let Some((uuid, row)) = named else { continue };
         count += 1;
-        let _ = (neutron::router_mtu(&replica, &router), router.networks());
+        let router = neutron::read_router(&replica, uuid, row);
+        let ports = router.ports.iter().map(|port| port.uuid);
+        let _ = (neutron::router_mtu(&replica, row, ports), router.networks());
         let _: Vec<Cidr> = router.ports.iter().flat_map(|port| port.cidrs()).collect();
     }
     Some(count)
@@ -191,7 +194,7 @@ pub fn subnet(data: &[u8]) {
     for place in [Place::DefaultVpc, Place::CustomVpc, Place::NeutronRouter] {
         let _ = validate::subnet_limits(&subnet.spec, place);
     }
-    let _ = validate::subnet_in_vpc(&subnet.spec, None, "ovn-cluster");
+    let _ = validate::subnet_in_vpc(&subnet.spec, None, false, "ovn-cluster");
     let again = serde_json::to_vec(&subnet).expect("what was decoded can be encoded");
     serde_json::from_slice::<Subnet>(&again).expect("and decoded again");
 }

@@ -443,6 +443,24 @@ impl Cluster {
         self.rest();
     }
 
+    /// Time in the engine for each of a hundred Subnets more that come together, until all is told.
+    fn subnets_more(&mut self) -> Duration {
+        const MORE: u32 = 100;
+        let name = |number: u32| format!("more{number}");
+        for number in 0..MORE {
+            let spec = json!({ "cidrBlock": format!("10.201.{number}.0/24") });
+            self.create(Kind::Subnet, json!({ "metadata": { "name": name(number) }, "spec": spec }));
+        }
+        self.busy = Duration::ZERO;
+        self.rest();
+        let spent = self.busy / MORE;
+        for number in 0..MORE {
+            self.api.delete(Kind::Subnet, "", &name(number), None).expect("the Subnet is there");
+        }
+        self.rest();
+        spent
+    }
+
     /// Time in the engine from the appearance of one Subnet more until all is told.
     fn one_subnet_more(&mut self) -> Duration {
         let spec = json!({ "cidrBlock": "10.201.0.0/24" });
@@ -533,6 +551,9 @@ fn main() {
         cluster.subnets(many / 10);
         criterion.bench_function(&format!("fair/one Subnet more/{} Subnets", many / 10), |bencher| {
             bencher.iter_custom(|times| (0..times).map(|_| cluster.one_subnet_more()).sum());
+        });
+        criterion.bench_function(&format!("fair/a Subnet of 100 more/{} Subnets", many / 10), |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| cluster.subnets_more()).sum());
         });
     }
     criterion.final_summary();

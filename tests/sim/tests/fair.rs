@@ -226,6 +226,39 @@ fn a_subnets_report_is_written_once_a_second_at_most() {
     assert!((2..=5).contains(&reports), "{reports}");
 }
 
+#[test]
+fn a_vpcs_report_is_written_once_a_second_at_most() {
+    // It lists all of its Subnets: written for each that comes, a thousand would cost a million lines.
+    let mut sim = installed();
+    sim.knobs.latency = (0, 40);
+    sim.converge();
+    let listed = |sim: &Sim| {
+        let vpc = sim.object(Kind::Vpc, "ovn-cluster");
+        (
+            vpc["status"]["subnets"].as_array().map_or(0, Vec::len),
+            vpc["status"]["nodeNetworks"]["subnets"].as_array().map_or(0, Vec::len),
+        )
+    };
+    let (before, there) = (sim.writes.len(), listed(&sim));
+    let plans_before = plans(&sim);
+    // 200 Subnets in three seconds.
+    for number in 0..200 {
+        sim.subnet(&format!("s{number}"), &json!({ "cidrBlock": format!("10.78.{number}.0/24") }));
+        sim.advance(15);
+    }
+    sim.advance(1_200);
+    let reports = sim.writes[before..].iter().filter(|it| it.write.kind == Kind::Vpc).count();
+    assert!((2..=6).contains(&reports), "{reports}");
+    assert_eq!(listed(&sim), (there.0 + 200, there.1 + 200));
+    let plans = plans(&sim) - plans_before;
+    assert!(plans < 200 * 10, "{plans} plans for 200 Subnets");
+    // One that comes alone is there at once.
+    sim.advance(1_200);
+    sim.subnet("alone", &json!({ "cidrBlock": "10.79.0.0/24" }));
+    sim.advance(300);
+    assert_eq!(listed(&sim), (there.0 + 201, there.1 + 201));
+}
+
 /// An engine that has read a cluster of so many pods in `big`, and one in `small`, and leads; what is left is to plan.
 fn loaded(pods: usize) -> (Sim, Engine) {
     let mut sim = Sim::without_controller(config(), 1);

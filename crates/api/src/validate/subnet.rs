@@ -7,7 +7,7 @@ use tombolo_net::{AddrRange, Cidr, DualCidr, Family, parse_addr, parse_addr_pair
 
 use super::{Problem, Reason};
 use crate::defaults::{CENTRALIZED, DISTRIBUTED};
-use crate::{NatOutgoingPolicyRule, SubnetSpec, Vpc};
+use crate::{NatOutgoingPolicyRule, SubnetSpec, VpcSpec};
 
 /// Networks that pods can't have addresses of: "this network", loopback, link-local, multicast, broadcast.
 const FORBIDDEN: [&str; 9] = [
@@ -286,8 +286,14 @@ pub fn overlaps<'a>(cidr: DualCidr, taken: impl IntoIterator<Item = (&'a str, Ci
         .collect()
 }
 
-/// Problems between a Subnet and the Vpc it names. `vpc` is `None` if there is no such object.
-pub fn subnet_in_vpc(spec: &SubnetSpec, vpc: Option<&Vpc>, default_vpc: &str) -> Vec<Problem> {
+/// Problems between a Subnet and the Vpc it names. `vpc` is `None` if there is no such object; `standby`: whether its
+/// router is there.
+pub fn subnet_in_vpc(
+    spec: &SubnetSpec,
+    vpc: Option<&VpcSpec>,
+    standby: bool,
+    default_vpc: &str,
+) -> Vec<Problem> {
     let Some(vpc) = vpc else {
         return vec![Problem::refuse(
             "spec.vpc",
@@ -295,7 +301,7 @@ pub fn subnet_in_vpc(spec: &SubnetSpec, vpc: Option<&Vpc>, default_vpc: &str) ->
             format!("there is no Vpc {}; see `kubectl get vpc` for those that exist", spec.vpc),
         )];
     };
-    if !vpc.status.as_ref().is_some_and(|s| s.standby) {
+    if !standby {
         return vec![Problem::refuse(
             "spec.vpc",
             Reason::VpcNotReady,
@@ -305,7 +311,7 @@ pub fn subnet_in_vpc(spec: &SubnetSpec, vpc: Option<&Vpc>, default_vpc: &str) ->
     if spec.vpc == default_vpc {
         return Vec::new();
     }
-    let known: HashSet<&String> = vpc.spec.namespaces.iter().collect();
+    let known: HashSet<&String> = vpc.namespaces.iter().collect();
     let missing = spec.namespaces.iter().filter(|ns| !known.contains(ns));
     missing
         .take(MOST)

@@ -3,21 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tombolo_api::annotations::{ALLOWED_ADDRESSES, CHASSIS, STATIC_IN_EXCLUDED, SUBNET_PORT_SECURITY};
 use tombolo_api::views::{NamespaceView, NodeView, PodView};
 use tombolo_api::{Ip, Subnet, Vpc, condition};
-use tombolo_net::{Cidr, DualCidr, IfAddr};
+use tombolo_net::{Cidr, DualCidr};
 use tombolo_neutron as neutron;
-use tombolo_ovsdb::{Atom, ChangeSet, Replica, Row, Uuid};
+use tombolo_ovsdb::{ChangeSet, Replica};
 
 use super::{Dirty, SubnetEntry, World};
 use crate::nb::{self, Ownership, table};
 use crate::owner::{Owner, OwnerKind};
+use crate::vpc_neutron;
 
 /// So many deletions are remembered before those without rows are forgotten.
 pub(super) const SEEN_DELETED: usize = 1_024;
 
-fn name_of(meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> String {
+fn name_of(meta: &ObjectMeta) -> String {
     meta.name.clone().unwrap_or_default()
 }
 
@@ -30,6 +32,13 @@ pub(super) fn index(map: &mut BTreeMap<String, BTreeSet<String>>, key: &str, nam
             map.remove(key);
         }
     }
+}
+
+/// Whether an object's metadata say the same, but for its version.
+fn same_but_status(old: &ObjectMeta, new: &ObjectMeta) -> bool {
+    let read =
+        |meta: &ObjectMeta| ObjectMeta { resource_version: None, managed_fields: None, ..meta.clone() };
+    read(old) == read(new)
 }
 
 /// What a Subnet's annotations say that its pods' ports depend on.
@@ -51,7 +60,12 @@ impl World {
                 index(&mut self.vpcs_of_namespace, namespace, name, present);
             }
         }
-        dirty.insert(Owner::vpc(name));
+        let same = matches!((&old, &vpc), (Some(old), Some(new)) if old.spec == new.spec && same_but_status(&old.metadata, &new.metadata));
+        if same {
+            dirty.paced.insert(Owner::vpc(name)); // its own report, as a rule
+        } else {
+            dirty.insert(Owner::vpc(name));
+        }
         // Subnets depend on what the Vpc says of itself, not on its own report.
         let spec_changed = match (&old, &vpc) {
             (Some(old), Some(new)) => {
@@ -107,6 +121,7 @@ impl World {
         dirty.insert(Owner::subnet(name));
         for (entry, present) in old.iter().map(|e| (e, false)).chain(entry.iter().map(|e| (e, true))) {
             index(&mut self.subnets_of_vpc, &entry.spec.vpc, name, present);
+            self.networks.wish(name, entry, present);
         }
         self.refresh_established(name, dirty);
         if !self.established.contains_key(name) {
@@ -114,7 +129,7 @@ impl World {
             self.serves_changed(name, dirty);
         }
         for entry in old.iter().chain(&entry) {
-            dirty.insert(Owner::vpc(&entry.spec.vpc));
+            self.wish_concerns(name, &entry.spec.vpc, dirty);
             self.rivals_dirty(name, entry, dirty);
         }
         let granted = matches!((&old, &entry), (Some(old), Some(new)) if grants(old) != grants(new));
@@ -131,15 +146,14 @@ impl World {
         }
     }
 
-    /// The Subnets on the same router that overlap this one: their conflict begins or ends with it.
-    fn rivals_dirty(&self, name: &str, entry: &SubnetEntry, dirty: &mut Dirty) {
-        let Some(net) = &entry.net else { return };
-        let overlaps = |other: &&str| {
-            let theirs = self.subnets.get(*other).and_then(|other| other.net.as_ref());
-            theirs.is_some_and(|theirs| net.cidr.iter().any(|a| theirs.cidr.iter().any(|b| a.overlaps(b))))
-        };
-        let others = self.subnets_of_vpc(&entry.spec.vpc).filter(|other| *other != name);
-        dirty.extend(others.filter(overlaps).map(Owner::subnet));
+    /// A Vpc reports what is in effect. Of wishes it says whether its default Subnet is one, and one without a router
+    /// stays for them.
+    fn wish_concerns(&self, subnet: &str, vpc: &str, dirty: &mut Dirty) {
+        let is_default = self.vpcs.get(vpc).is_some_and(|object| object.spec.default_subnet == subnet);
+        let has_router = vpc == self.config.cluster_router || vpc_neutron::served(self, vpc).is_some();
+        if is_default || !has_router {
+            dirty.insert(Owner::vpc(vpc));
+        }
     }
 
     /// The namespace's own annotations, and its pods that wait for an address.
@@ -288,6 +302,7 @@ impl World {
     pub fn apply_nb(&mut self, replica: Replica, changes: &ChangeSet, dirty: &mut Dirty) {
         let before = std::mem::replace(&mut self.nb, replica);
         self.rows_of_subnets_changed(changes, dirty);
+        self.neighbors_dirty(&before, changes, dirty);
         for table in nb::OWNED {
             for (_, change) in changes.of_table(table) {
                 for row in change.old.iter().chain(&change.new) {
@@ -326,7 +341,13 @@ impl World {
             }
         }
         for router in neutron::routers_touched(&self.nb, changes) {
-            dirty.insert(Owner::vpc(&router));
+            let has_router =
+                router == self.config.cluster_router || vpc_neutron::served(self, &router).is_some();
+            if has_router && self.vpcs.contains_key(&router) {
+                dirty.paced.insert(Owner::vpc(&router));
+            } else {
+                dirty.insert(Owner::vpc(&router));
+            }
             let routes = |replica: &Replica| {
                 neutron::router_named(replica, &router).map(|(uuid, _)| neutron::routes(replica, uuid))
             };
@@ -334,10 +355,7 @@ impl World {
                 // One may lie inside of a Subnet.
                 dirty.extend(self.subnets_of_vpc(&router).map(Owner::subnet));
             }
-            let mtu = |replica: &Replica| {
-                neutron::router(replica, &router).and_then(|router| neutron::router_mtu(replica, &router))
-            };
-            if mtu(&before) != mtu(&self.nb) {
+            if self.refresh_mtu(&router) {
                 // Its pods were told the old one.
                 for (subnet, _) in self.established_in(&router) {
                     let users = self.ips_of_subnet(subnet).filter_map(|ip| self.ips.get(ip));
@@ -345,7 +363,6 @@ impl World {
                 }
             }
         }
-        self.neighbors_dirty(&before, changes, dirty);
         // A name that was taken is free again, or the other way round.
         for (_, change) in changes.of_table(table::SWITCH) {
             for row in change.old.iter().chain(&change.new) {
@@ -353,77 +370,6 @@ impl World {
                 if let Some(name) = row.str("name").filter(|name| renamed && self.subnets.contains_key(*name))
                 {
                     dirty.insert(Owner::subnet(name));
-                }
-            }
-        }
-    }
-
-    /// The Subnets that a change on their router concerns: of a port, those whose networks overlap its own; of the router
-    /// itself, all. A router has as many ports as Subnets: if each port that comes concerned all of them, to make them
-    /// would cost the square of their number.
-    fn neighbors_dirty(&self, before: &Replica, changes: &ChangeSet, dirty: &mut Dirty) {
-        let both = [before, &self.nb];
-        let routers_of = |port: Uuid| {
-            let key = Atom::Uuid(port);
-            both.into_iter().flat_map(move |nb| {
-                let rows = nb.find(table::ROUTER, neutron::BY_PORT, &key).map(|(_, row)| row.clone());
-                rows.collect::<Vec<_>>()
-            })
-        };
-        let mut ports: BTreeSet<Uuid> = changes.of_table(table::ROUTER_PORT).map(|(port, _)| port).collect();
-        for (_, change) in changes.of_table(table::ROUTER) {
-            // What hangs on it (floating IPs come and go all the time) says nothing of the router itself.
-            let read = |row: &Row| {
-                let mut row = row.clone();
-                for column in ["ports", "policies", "static_routes", "nat"] {
-                    row.remove(column);
-                }
-                row
-            };
-            if let (Some(old), Some(new)) = (&change.old, &change.new)
-                && read(old) == read(new)
-            {
-                let of = |row: &Option<Arc<Row>>| row.as_ref().and_then(|row| row.get("ports").cloned());
-                let (old, new) = (of(&change.old).unwrap_or_default(), of(&change.new).unwrap_or_default());
-                ports.extend(old.difference(&new).uuids());
-                ports.extend(new.difference(&old).uuids());
-                continue;
-            }
-            for name in change.old.iter().chain(&change.new).filter_map(|row| row.str("name")) {
-                dirty.extend(self.subnets_of_vpc(name).map(Owner::subnet));
-            }
-        }
-        for (_, change) in changes.of_table(table::SWITCH) {
-            // The name of a network is in what is said of an overlap with it.
-            if change.old.is_none() || change.new.is_none() || !nb::only_edges(table::SWITCH, change) {
-                for name in change.old.iter().chain(&change.new).filter_map(|row| row.str("name")) {
-                    let key = Atom::from(name);
-                    let on = self.nb.find(table::ROUTER_PORT, neutron::BY_NETWORK, &key);
-                    ports.extend(on.map(|(port, _)| port));
-                }
-            }
-        }
-        for port in ports {
-            let rows = both.into_iter().filter_map(|nb| nb.row(table::ROUTER_PORT, &port));
-            let networks = rows.filter_map(|row| row.get("networks"));
-            let cidrs: BTreeSet<Cidr> = networks
-                .flat_map(|networks| networks.strings())
-                .filter_map(|network| network.parse::<IfAddr>().ok())
-                .map(|network| network.cidr())
-                .collect();
-            let names: BTreeSet<String> =
-                routers_of(port).filter_map(|row| row.str("name").map(str::to_owned)).collect();
-            for router in names {
-                let overlaps = |subnet: &&str| {
-                    let net = self.subnets.get(*subnet).and_then(|entry| entry.net.as_ref());
-                    net.is_some_and(|net| net.cidr.iter().any(|a| cidrs.iter().any(|b| a.overlaps(*b))))
-                };
-                for subnet in self.subnets_of_vpc(&router).filter(overlaps) {
-                    dirty.insert(Owner::subnet(subnet));
-                    // Whether this one can be served decides about those that it is in the way of.
-                    if let Some(entry) = self.subnets.get(subnet) {
-                        self.rivals_dirty(subnet, entry, dirty);
-                    }
                 }
             }
         }

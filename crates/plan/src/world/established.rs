@@ -95,9 +95,7 @@ impl World {
         self.refresh_pool(name, dirty);
         self.serves_changed(name, dirty);
         dirty.insert(Owner::subnet(name));
-        for it in old.iter().chain(&new) {
-            dirty.insert(Owner::vpc(&it.spec.vpc));
-        }
+        dirty.paced.extend(old.iter().chain(&new).map(|it| Owner::vpc(&it.spec.vpc)));
         if name == self.config.join_subnet {
             dirty.extend(self.nodes.keys().map(|node| Owner::node(node)));
         }
