@@ -8,7 +8,7 @@ cargo-mutants compiles once for each mutant, which for crates that others stand 
 body becomes a `match` over the number in TOMBOLO_MUTANT, with an arm for each mutant; arms that don't compile are left
 out. What this can't do (`const fn`, functions that return `impl Trait`) is counted as "apart".
 """
-import collections, json, os, re, resource, signal, subprocess, sys, time
+import collections, json, os, re, resource, shutil, signal, subprocess, sys, time
 
 CRATES = ["net", "diff", "engine", "plan"]
 # Crates whose own tests hold another one too.
@@ -135,8 +135,18 @@ def cargo(tree, *arguments):
     return done, [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
+def copy(tree):
+    """The sources, in place of those of an earlier run; what that one compiled stays."""
+    os.makedirs(tree, exist_ok=True)
+    for name in set(os.listdir(tree)) - {"target"}:
+        old = os.path.join(tree, name)
+        shutil.rmtree(old) if os.path.isdir(old) else os.remove(old)
+    left_out = lambda directory, _: [".git", "target"] if directory == ROOT else []
+    shutil.copytree(ROOT, tree, ignore=left_out, symlinks=True, dirs_exist_ok=True)
+
+
 def make(tree):
-    subprocess.run(["rsync", "-a", "--delete", "--exclude=.git", "--exclude=/target", f"{ROOT}/", tree], check=True)
+    copy(tree)
     all_mutants, dead = mutants(), set()
     packages = [f"-ptombolo-{crate}" for crate in CRATES]
     while True:
