@@ -262,7 +262,7 @@ fn taken(
 ) -> Vec<(String, Cidr)> {
     let mut taken = Vec::new();
     let router = router_uuid(world, &spec.vpc, served);
-    let (ours, others) = overlapping_ports(world, router, net.cidr);
+    let Standing { ours, others } = overlapping_ports(world, router, net.cidr);
     let age = |entry: &SubnetEntry, name: &str| {
         (entry.object.metadata.creation_timestamp.as_ref().map(|t| t.0), name.to_owned())
     };
@@ -293,7 +293,7 @@ fn taken(
             let external = world.is_external(&other_entry.spec.vpc);
             validate::refused(&problems_alone(world, other, &other_entry.spec, external, served))
                 || overlapping_ports(world, router, theirs.cidr)
-                    .0
+                    .ours
                     .keys()
                     .any(|third| third != other && third != name)
                 || !in_use::problems(world, other, theirs).is_empty()
@@ -308,13 +308,16 @@ fn taken(
     taken
 }
 
-/// The networks of a router's ports that overlap this one: of our Subnets' ports by Subnet; of Neutron's, and anybody
-/// else's, with words for whose they are.
-fn overlapping_ports(
-    world: &World,
-    router: Option<Uuid>,
-    cidr: DualCidr,
-) -> (BTreeMap<String, Vec<Cidr>>, Vec<(String, Cidr)>) {
+/// Networks of a router's ports.
+struct Standing {
+    /// Of our Subnets' ports, by Subnet.
+    ours: BTreeMap<String, Vec<Cidr>>,
+    /// Of Neutron's and anybody else's, with words for whose they are.
+    others: Vec<(String, Cidr)>,
+}
+
+/// The ports on a router whose networks overlap this one.
+fn overlapping_ports(world: &World, router: Option<Uuid>, cidr: DualCidr) -> Standing {
     let mut ours: BTreeMap<String, Vec<Cidr>> = BTreeMap::new();
     let mut others = BTreeMap::new();
     for port in router.into_iter().flat_map(|router| world.ports_on(router, cidr)) {
@@ -337,7 +340,7 @@ fn overlapping_ports(
             }
         }
     }
-    (ours, others.into_values().flatten().collect())
+    Standing { ours, others: others.into_values().flatten().collect() }
 }
 
 /// Whether a port of the Subnet on this router bears the whole network.
