@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""All mutants that cargo-mutants knows of some crates, compiled into one tree and chosen at run time (docs/mutants.md).
+"""All mutants that cargo-mutants knows of some crates, compiled into one tree and chosen at run time (docs/measured/mutants.md).
 
     at_once.py make DIR             a copy of the tree in DIR, in which each function holds its mutants, and its tests
     at_once.py run DIR CRATE [K/N]  runs the crate's mutants, or each Nth of them, until a test fails

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tombolo_linux::{
     Announcer, Event, LinkChange, Monitor, Netlink, Netns, Route, Veth, disable_tx_checksum, set_sysctl,
 };
+use tombolo_needs::{needs, root};
 use tombolo_net::{IfAddr, Mac};
-use tombolo_tests_needs::{needs, root};
 
 const MAC: Mac = Mac::new([0, 0, 0, 0x7a, 0x2e, 0x93]);
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -31,7 +31,7 @@ pub const ANNOTATIONS: &str = "AnnotationNotServed";
 pub const REASONS: [&str; 6] =
     [NETWORK_POLICY, SERVICE, SERVICE_UNREACHABLE, PROBES, HOST_PORTS, ANNOTATIONS];
 
-const READ: &str = "see \"Behind a Neutron router\" in docs/differences.md";
+const READ: &str = "see \"Behind a Neutron router\" in docs/understand/differences.md";
 
 fn problem(reason: &str, message: String) -> Problem {
     Problem { reason: reason.to_owned(), message }

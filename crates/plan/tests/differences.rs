@@ -1,4 +1,4 @@
-//! The tables of docs/differences.md, "Fields and annotations", say what the code does, and leave nothing out: neither what
+//! The tables of docs/understand/differences.md, "Fields and annotations", say what the code does, and leave nothing out: neither what
 //! our definitions and our code know, nor what Kube-OVN has (`kube-ovn-names.txt`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test program; helpers of tests aren't recognized as such.
@@ -11,7 +11,7 @@ use tombolo_api::validate::{self, Place, Problem, Reason, Severity};
 use tombolo_api::{OVN_PROVIDER, SubnetSpec, VpcSpec, crds};
 use tombolo_plan::unserved;
 
-const PAGE: &str = include_str!("../../../docs/differences.md");
+const PAGE: &str = include_str!("../../../docs/understand/differences.md");
 const NAMES: &str = include_str!("kube-ovn-names.txt");
 const CONSTANTS: &str = include_str!("../../api/src/annotations.rs");
 

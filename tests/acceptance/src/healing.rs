@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use tombolo_foreign_rows::exceptions;
 use tombolo_ovsdb::{Client, ClientConfig, Datum, Name, Replica, Row, Uuid, Wanted};
 use tombolo_sandbox::exec;
 use tombolo_sandbox::ovn::{self, Database};
-use tombolo_tests_guard::exceptions;
 
 const TABLES: [Name; 7] = [
     "Logical_Switch",

@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
+use tombolo_foreign_rows::{Builder, Database, Guard, Seen};
+use tombolo_needs::missing;
 use tombolo_plan::ClusterId;
 use tombolo_sandbox::hosts::{self, Host};
 use tombolo_sandbox::kubernetes::{self, kubectl, kubectl_command};
 use tombolo_sandbox::neutron::{self, Objects};
 use tombolo_sandbox::{exec, ours, ovn};
-use tombolo_tests_guard::{Builder, Database, Guard, Seen};
-use tombolo_tests_needs::missing;
 
 /// For what takes a moment on a busy machine.
 pub const SOON: Duration = Duration::from_secs(60);

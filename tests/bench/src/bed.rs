@@ -11,11 +11,11 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::json;
 use tempfile::TempDir;
+use tombolo_foreign_rows::{Database, Guard};
 use tombolo_kubectl_ko::ipam;
 use tombolo_kubectl_ko::kubectl::Kubectl;
 use tombolo_plan::ClusterId;
-use tombolo_tests_api::{ApiServer, Cluster, Controller, Nb, Program, eventually};
-use tombolo_tests_guard::{Database, Guard};
+use tombolo_testbed::{ApiServer, Cluster, Controller, Nb, Program, eventually};
 
 /// Requests under way at once, for whoever makes load: as many as the controller has.
 pub const AT_ONCE: usize = 32;

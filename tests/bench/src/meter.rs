@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tombolo_tests_api::ApiServer;
+use tombolo_testbed::ApiServer;
 
 /// Clock ticks a second in `/proc/PID/stat`: fixed on Linux.
 const TICKS: f64 = 100.0;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tombolo_tests_api::{Controller, Nb, eventually};
+use tombolo_testbed::{Controller, Nb, eventually};
 
 use crate::bare::{self, Job};
 use crate::bed::{AT_ONCE, Bed, PATIENCE, create_pod};
@@ -79,7 +79,7 @@ pub async fn bare(controller: &Path, size: Size) -> Result<Option<Value>> {
     let nb = bare::connect(bed.nb.address()).await?;
     bare::switches(&nb, &NAMESPACES).await?;
     let pods = Pods::watch(&bed.client);
-    let process = bed.nb.process().map(tombolo_tests_api::Process::pid);
+    let process = bed.nb.process().map(tombolo_testbed::Process::pid);
     let run = async |numbers| {
         let (sender, jobs) = mpsc::channel(65_536);
         let start = Instant::now();
@@ -132,7 +132,7 @@ pub async fn ours(controller: &Path, size: Size, progress: impl Fn(&str)) -> Res
     pods.routed(WARM, PATIENCE).await?;
     quiet(&bed, &program)?;
 
-    let nb = bed.nb.process().map(tombolo_tests_api::Process::pid);
+    let nb = bed.nb.process().map(tombolo_testbed::Process::pid);
     let read = |program: &Controller| Cpu::read(&bed.api, &[("nb", nb), ("controller", program.pid())]);
     let (before, writes, transactions) = (read(&program)?, bed.api.writes()?, bed.nb.transactions()?);
     let start = Instant::now();
@@ -193,7 +193,7 @@ pub async fn ours(controller: &Path, size: Size, progress: impl Fn(&str)) -> Res
 
 /// What the controller says of its own turns, in seconds.
 fn turns_of(metrics: &str) -> Value {
-    let one = |name: &str| tombolo_tests_api::sum_of_metrics(metrics, |line| line.starts_with(name));
+    let one = |name: &str| tombolo_testbed::sum_of_metrics(metrics, |line| line.starts_with(name));
     let pair = |name: &str| {
         let (sum, count) = (one(&format!("{name}_sum")), one(&format!("{name}_count")));
         json!({ "sum": meter::round(sum, 3), "count": count })

@@ -1,6 +1,6 @@
 //! Inputs out of a seed: pieces of a corpus, changed.
 
-use tombolo_tests_guard::hostile::Random;
+use tombolo_foreign_rows::hostile::Random;
 
 /// Words that parsers stumble over.
 const WORDS: [&str; 24] = [

@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 use tombolo_api::validate::{self, Place, SubnetContext};
 use tombolo_api::{Subnet, Vpc, annotations as keys};
 use tombolo_cni::{Args, NetConf, Outcome};
+use tombolo_foreign_rows::log;
+use tombolo_foreign_rows::rows::Rows;
 use tombolo_net::{AddrRange, Cidr, DualCidr, IfAddr, Mac, parse_addr, parse_addr_pair};
 use tombolo_neutron as neutron;
 use tombolo_ovsdb::schema::Layout;
@@ -15,8 +17,6 @@ use tombolo_ovsdb::wire::{Frames, Message, table_updates};
 use tombolo_ovsdb::{Datum, Replica, Schema};
 use tombolo_plan::config::Selector;
 use tombolo_plan::{ClusterId, Owner, nb};
-use tombolo_tests_guard::log;
-use tombolo_tests_guard::rows::Rows;
 
 pub const MESSAGES: [&str; 4] = [
     r#"{"id":1,"error":null,"result":[{},{"count":1},{"uuid":["uuid","6cf95839-d270-4a59-b4f0-42f06ddf419a"]}]}"#,

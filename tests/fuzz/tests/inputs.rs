@@ -4,8 +4,8 @@
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
 
+use tombolo_foreign_rows::hostile::Random;
 use tombolo_tests_fuzz::{TARGETS, mutate};
-use tombolo_tests_guard::hostile::Random;
 
 /// Of each target. A tenth of a second of the ten is spent in the slowest.
 const INPUTS: u64 = 20_000;

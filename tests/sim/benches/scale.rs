@@ -4,7 +4,7 @@
 //! only what passes inside of [`Engine::handle`] and [`Engine::poll`], or of `plan` and `diff`, is. The cluster comes
 //! about by the engine's own writes and transactions, so that what is measured is what it would meet.
 //!
-//! `cargo bench -p tombolo-tests-sim --bench scale -- --quick`; `docs/performance.md` has figures. Without `--bench` among
+//! `cargo bench -p tombolo-tests-sim --bench scale -- --quick`; `docs/measured/performance.md` has figures. Without `--bench` among
 //! the arguments (as `cargo test --benches` calls it) a small cluster shows that it all works.
 
 use std::collections::{BTreeSet, VecDeque};

@@ -2,14 +2,14 @@
 //! the same view through a conditional monitor.
 
 use anyhow::Result;
+use tombolo_needs::needs;
 use tombolo_ovsdb::{
     Client, ClientConfig, Condition, Datum, Mutation, Mutator, Name, Op, Replica, Row, Schema, Txn, Until,
     Uuid, Wanted,
 };
+use tombolo_ovsdb_servers::{LIMIT, NB_23_03, Servers};
 use tombolo_plan::ClusterId;
 use tombolo_plan::nb::table;
-use tombolo_tests_needs::needs;
-use tombolo_tests_ovn::{LIMIT, NB_23_03, Servers};
 use tombolo_tests_sim::nb::{Monitor, Server};
 use tombolo_tests_sim::rng::Rng;
 
@@ -253,7 +253,7 @@ async fn compare(schema: &str, seed: u64, count: usize) -> Result<()> {
     let same = |snapshot: &tombolo_ovsdb::Snapshot| {
         ours_seen.replica().tables().all(|(name, table)| snapshot.replica.rows(name).eq(table.iter()))
     };
-    let last = tombolo_tests_ovn::until(&seen, "the same view", same).await;
+    let last = tombolo_ovsdb_servers::until(&seen, "the same view", same).await;
     if last.is_err() {
         assert_same(&seen.snapshot().replica, ours_seen.replica(), "through a conditional monitor");
     }
@@ -269,12 +269,12 @@ async fn compare(schema: &str, seed: u64, count: usize) -> Result<()> {
 
 #[tokio::test]
 async fn the_database_in_memory_does_what_ovsdb_server_does() -> Result<()> {
-    needs!(tombolo_tests_ovn::are_there());
+    needs!(tombolo_ovsdb_servers::are_there());
     compare(NB_23_03, 1, 6_000).await
 }
 
 #[tokio::test]
 async fn with_the_newer_schema_too() -> Result<()> {
-    needs!(tombolo_tests_ovn::are_there());
+    needs!(tombolo_ovsdb_servers::are_there());
     compare(tombolo_ovn::nb::SCHEMA, 2, 6_000).await
 }

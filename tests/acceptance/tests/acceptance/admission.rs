@@ -4,11 +4,11 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
+use tombolo_needs::needs;
 use tombolo_sandbox::kubernetes::{self, kubectl};
 use tombolo_sandbox::{exec, ours};
 use tombolo_tests_acceptance::router::Router;
 use tombolo_tests_acceptance::{Net, SOON, apply_subnet, bed, get, namespaces, space};
-use tombolo_tests_needs::needs;
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/optional/admission.yaml");
 

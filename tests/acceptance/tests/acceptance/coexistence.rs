@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tombolo_needs::needs;
 use tombolo_sandbox::canon::{self, Dump};
 use tombolo_sandbox::demo::watch::Watch;
 use tombolo_sandbox::kubernetes::{control_plane, kubectl};
@@ -17,7 +18,6 @@ use tombolo_tests_acceptance::router::Router;
 use tombolo_tests_acceptance::{
     LATER, SOON, apply_subnet, bed, condition, delete, event, get, history, namespaces, space,
 };
-use tombolo_tests_needs::needs;
 
 fn ours(row: &Value) -> bool {
     row["external_ids"]["vendor"] == "kube-ovn"

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use tombolo_needs::needs;
 use tombolo_sandbox::kubernetes::kubectl;
 use tombolo_sandbox::{exec, hosts};
 use tombolo_tests_acceptance::{Net, SOON, apply_subnet, bed, condition, get, space};
-use tombolo_tests_needs::needs;
 
 const SUBNET: &str = "subnets.kubeovn.io";
 const READY: &str = "True ReconcileLogicalSwitchSuccess";

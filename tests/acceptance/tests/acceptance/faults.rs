@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use tombolo_needs::needs;
 use tombolo_sandbox::hosts::{self, Host};
 use tombolo_sandbox::kubernetes::control_plane;
 use tombolo_sandbox::ovn::{self, Database};
 use tombolo_sandbox::{exec, logs, ours};
 use tombolo_tests_acceptance::{LATER, Pod, SOON, Space, bed, get, healthy, restarts, space};
-use tombolo_tests_needs::needs;
 
 const GATEWAY: &str = "10.16.0.1";
 

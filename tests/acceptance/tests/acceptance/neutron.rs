@@ -6,13 +6,13 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use tombolo_needs::needs;
 use tombolo_sandbox::{exec, neutron, ovn};
 use tombolo_tests_acceptance::healing::{Healing, Outcome};
 use tombolo_tests_acceptance::router::{Router, create};
 use tombolo_tests_acceptance::{
     LATER, Net, Pod, SOON, Space, apply_subnet, bed, condition, delete, get, namespaces, space,
 };
-use tombolo_tests_needs::needs;
 
 const READY: &str = "True ReconcileLogicalSwitchSuccess";
 const GATEWAY: &str = "12.9.0.1";

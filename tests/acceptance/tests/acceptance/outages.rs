@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use tombolo_needs::needs;
 use tombolo_sandbox::hosts::{self, Host};
 use tombolo_sandbox::kubernetes::kubectl;
 use tombolo_sandbox::ovn::{self, Database};
 use tombolo_sandbox::{exec, ours};
 use tombolo_tests_acceptance::pings::{Lost, Pings};
 use tombolo_tests_acceptance::{LATER, Pod, SOON, Space, bed, healthy, restarts, space};
-use tombolo_tests_needs::needs;
 
 /// What is broken for this long is noticed by whoever waits for it.
 const AWAY: Duration = Duration::from_secs(10);

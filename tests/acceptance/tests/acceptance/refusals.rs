@@ -2,11 +2,11 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use tombolo_needs::needs;
 use tombolo_sandbox::{exec, ovn};
 use tombolo_tests_acceptance::{
     Net, SOON, apply_subnet, bed, condition, delete, event, get, namespaces, space,
 };
-use tombolo_tests_needs::needs;
 
 const SUBNET: &str = "subnets.kubeovn.io";
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
+use tombolo_needs::needs;
 use tombolo_sandbox::exec;
 use tombolo_sandbox::kubernetes::kubectl;
 use tombolo_tests_acceptance::frames::{self, Arrivals};
 use tombolo_tests_acceptance::{SOON, bed, get, space};
-use tombolo_tests_needs::needs;
 
 #[test]
 fn a_pod_behind_neutrons_router_bears_its_own_addresses_only() -> Result<()> {

@@ -1,11 +1,11 @@
 //! All acceptance tests run with controllers that reach OVN's databases over TLS. This one sees to it that they do.
 
 use anyhow::{Result, ensure};
+use tombolo_needs::needs;
 use tombolo_sandbox::kubernetes::kubectl;
 use tombolo_sandbox::ovn::{self, Database};
 use tombolo_sandbox::{hosts, ours};
 use tombolo_tests_acceptance::bed;
-use tombolo_tests_needs::needs;
 
 #[test]
 fn controllers_and_kubectl_ko_reach_the_databases_over_tls_and_no_stranger_does() -> Result<()> {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tombolo_tests_api::{Controller, Nb, Program, eventually};
+use tombolo_testbed::{Controller, Nb, Program, eventually};
 
 use super::Line;
 use crate::bed::{Bed, Northbound as _, PATIENCE, create_pod};

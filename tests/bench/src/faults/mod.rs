@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tombolo_tests_api::{Cluster, Controller};
-use tombolo_tests_guard::Guard;
+use tombolo_foreign_rows::Guard;
+use tombolo_testbed::{Cluster, Controller};
 
 use crate::bed::{Bed, PATIENCE, create_pod};
 use crate::pods::{Name, Pods};
@@ -52,7 +52,7 @@ impl Sizes {
         changes: 50,
         idle: Duration::from_secs(20),
     };
-    /// What docs/faults.md shows.
+    /// What docs/measured/faults.md shows.
     pub const FULL: Sizes = Sizes {
         seed: 1,
         kill_pods: 1000,

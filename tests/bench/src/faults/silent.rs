@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tombolo_api::Vpc;
 use tombolo_ovsdb::driver;
 use tombolo_ovsdb::{Datum, Op, Row, Txn, Uuid};
-use tombolo_tests_api::{Cluster, Controller, eventually};
+use tombolo_testbed::{Cluster, Controller, eventually};
 
 use super::{Line, Sizes};
 use crate::bare;

@@ -1,0 +1,93 @@
+//! Step 9: Tombolo itself goes, word for word as docs/operate/install.md, "Uninstall", has it, and what is left is what that page
+//! says.
+
+use anyhow::Result;
+
+use super::stage::Stage;
+use crate::exec;
+use crate::hosts;
+use crate::kubernetes::kubectl;
+use crate::ours;
+use crate::ovn;
+use crate::progress::Phase;
+
+/// Tables in which rows of ours are, but for the fence's.
+const TABLES: [&str; 7] = [
+    "Logical_Switch",
+    "Logical_Switch_Port",
+    "Logical_Router",
+    "Logical_Router_Port",
+    "Logical_Router_Policy",
+    "Logical_Router_Static_Route",
+    "Port_Group",
+];
+
+/// Plays the step.
+///
+/// # Errors
+/// With the check that didn't hold.
+pub fn play(stage: &Stage, phase: &Phase) -> Result<()> {
+    let cluster = kubectl(["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"])?;
+    stage.remark("The pods on the network, while everything runs.");
+    stage.run("kubectl get pods -A --field-selector spec.hostNetwork=false")?;
+    stage.run("kubectl delete pods -n default --all --grace-period=1 --timeout=90s")?;
+    stage.remark("What would put things back.");
+    stage.write("uninstall.yaml", &ours::optional("uninstall.yaml")?)?;
+    stage.run("kubectl -n kube-system scale deployment kube-ovn-controller --replicas=0")?;
+    stage.run("kubectl -n kube-system delete daemonset kube-ovn-cni --timeout=90s")?;
+    stage.run("kubectl -n kube-system wait --for=delete pod -l app=kube-ovn-controller --timeout=90s")?;
+    stage.remark("Out of OVN and off the hosts.");
+    phase.doing("uninstalling");
+    stage.run("kubectl apply -f uninstall.yaml")?;
+    stage
+        .run("kubectl -n kube-system wait --for=condition=complete --timeout=150s job/kube-ovn-uninstall")?;
+    stage.run("kubectl -n kube-system rollout status daemonset/kube-ovn-uninstall-hosts --timeout=150s")?;
+    stage.run("kubectl -n kube-system logs job/kube-ovn-uninstall --tail=3")?;
+    for table in TABLES {
+        let rows = ovn::nbctl(["--bare", "--columns=external_ids", "list", table])?;
+        stage.check(
+            format_args!("no row of ours in {table}"),
+            !rows.contains(cluster.trim()),
+            "none",
+            &rows,
+        )?;
+    }
+    for host in hosts::all() {
+        let look = "ls /etc/cni/net.d /opt/cni/bin | grep -F kube-ovn; ip -o link show ovn0 2>/dev/null; nft list tables | \
+                    grep -F tombolo; ip route show proto 84; ovs-vsctl --bare --columns=name find Interface \
+                    external_ids:vendor=kube-ovn; true";
+        let left = stage.on(&host, look)?;
+        stage.check(format_args!("nothing of ours on {host}"), left.trim().is_empty(), "nothing", &left)?;
+    }
+    stage.remark("The objects.");
+    stage.run("kubectl -n kube-system delete job/kube-ovn-uninstall daemonset/kube-ovn-uninstall-hosts")?;
+    stage.run(&format!("kubectl delete -f {} --timeout=90s", ours::crds().display()))?;
+    stage.run("kubectl -n kube-system delete deployment kube-ovn-controller")?;
+    stage.run("kubectl -n kube-system delete lease tombolo-controller")?;
+    for manifest in ["05-node-policy.yaml", "00-rbac.yaml"] {
+        let path = ours::manifest(manifest);
+        stage.run(&format!("kubectl delete -f {} --timeout=90s", path.display()))?;
+    }
+    stage.run("kubectl -n kube-system delete secret kube-ovn-tls --ignore-not-found")?;
+    let kinds = kubectl(["api-resources", "--verbs=list", "-o", "name"])?;
+    // Events go by themselves after an hour.
+    let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
+    phase.doing("waiting for the last pods to end");
+    let look = || -> Result<(usize, Vec<String>)> {
+        let all = kubectl(["get", &kinds.join(","), "-A", "-o", "name", "--ignore-not-found"])?;
+        let ours = |name: &&str| ["ovn", "tombolo"].iter().any(|word| name.contains(word));
+        Ok((all.lines().count(), all.lines().filter(ours).map(str::to_owned).collect::<Vec<_>>()))
+    };
+    // Pods end some seconds after what they belong to. The check shows what stays.
+    let (mut count, mut left) = look()?;
+    let _ = exec::wait_until("all objects of ours to go", exec::SHORT, || {
+        (count, left) = look()?;
+        Ok(left.is_empty().then_some(()))
+    });
+    stage.check(
+        format_args!("no object of ours among {count} in the API server"),
+        left.is_empty() && count > 20,
+        "none",
+        left.join("\n"),
+    )
+}

@@ -1,0 +1,470 @@
+//! This project's programs: their image, and deploying them by the manifests in `deploy/`
+//! as a user would.
+//!
+//! The image's name carries the digest of its content, so deploying what runs already changes nothing,
+//! and deploying something else makes Kubernetes roll it out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::Value;
+
+use crate::hosts::{self, Host};
+use crate::images::{self, Image, OurPrograms};
+use crate::kubernetes::util::symlink;
+use crate::kubernetes::{self, control_plane, kubectl, node};
+use crate::ovn::{self, Database};
+use crate::progress::Phase;
+use crate::release::workspace;
+use crate::{exec, paths, release};
+
+/// The namespace of our workloads.
+pub const NAMESPACE: &str = "kube-system";
+/// The workloads as `kubectl` names them.
+pub const WORKLOADS: [&str; 2] = [CONTROLLER, AGENT];
+/// The controller's Deployment.
+pub const CONTROLLER: &str = "deployment/kube-ovn-controller";
+/// The agent's DaemonSet.
+pub const AGENT: &str = "daemonset/kube-ovn-cni";
+/// The Lease that the leading controller holds.
+pub const LEASE: &str = "tombolo-controller";
+
+const ROLLOUT: Duration = Duration::from_secs(120);
+const READY: Duration = Duration::from_secs(120);
+
+/// The phases that lead to our network in the running cluster: programs, image, deployment.
+///
+/// # Errors
+/// That of the phase that failed.
+pub fn phases() -> Result<()> {
+    let logs = paths::logs();
+    let programs = Phase::run("our programs", logs.join("our-programs.log"), release::build)?;
+    let image = Phase::run("our image", logs.join("our-image.log"), |phase| image(phase, &programs))?;
+    Phase::run("deploy", logs.join("deploy.log"), |phase| deploy(phase, &programs, &image))
+}
+
+/// Packs our programs into their image, under `~/.cache/tombolo/images`.
+///
+/// # Errors
+/// When a program or a library can't be read, or a tool fails.
+pub fn image(phase: &Phase, programs: &OurPrograms) -> Result<Image> {
+    images::ours(&images_dir(), programs, phase)
+}
+
+/// Where image archives lie.
+pub fn images_dir() -> PathBuf {
+    paths::cache().join("images")
+}
+
+/// Installs our programs into the running cluster: image on every host, CRDs, manifests; waits until both
+/// workloads are rolled out and all nodes are Ready. Does nothing for what is there already.
+///
+/// # Errors
+/// When something isn't ready in time; the phase's log then has the workloads' state and logs.
+pub fn deploy(phase: &Phase, programs: &OurPrograms, image: &Image) -> Result<()> {
+    phase.hint(format_args!("{}/kubectl -n {NAMESPACE} describe pods", paths::bin().display()));
+    symlink(&programs.kubectl_ko, &kubernetes::plugins().join("kubectl-ko"))?;
+    thread::scope(|scope| {
+        let imports: Vec<_> = hosts::all()
+            .into_iter()
+            .map(|host| scope.spawn(move || node::import(phase, &host, image).map(drop)))
+            .collect();
+        let applied = apply_manifests(phase, image, Access::Plain);
+        for import in imports {
+            import.join().map_err(|_| anyhow!("a thread that imports an image failed"))??;
+        }
+        applied
+    })?;
+    wait(phase)
+}
+
+/// Applies `deploy/crds` and the manifests, their variables filled in for the sandbox.
+fn apply_manifests(phase: &Phase, image: &Image, access: Access) -> Result<()> {
+    let dir = workspace().join("deploy");
+    phase.doing("applying the CustomResourceDefinitions");
+    let crds = dir.join("crds").display().to_string();
+    kubectl(["apply", "--server-side", "--force-conflicts", "-f", &crds])?;
+    kubectl(["wait", "--for=condition=Established", "--timeout=30s", "-f", &crds])?;
+    let name = image.tags.first().ok_or_else(|| anyhow!("our image has no name"))?;
+    let variables = variables(name, access);
+    for path in manifests(&dir)? {
+        phase.doing(format_args!("applying {}", path.display()));
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let mut filled = fill(&text, &variables).with_context(|| format!("filling in {}", path.display()))?;
+        if path.ends_with("10-controller.yaml") {
+            filled = with_admission(&filled)?;
+        }
+        kubernetes::apply(&filled).with_context(|| format!("applying {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// How OVN's databases are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// `tcp:`, as in the document.
+    Plain,
+    /// `ssl:`, with the Secret.
+    Tls,
+}
+
+/// Moves the deployed controllers to OVN's TLS ports, as docs/operate/install.md has it: the Secret, the manifest with other
+/// addresses. A later [`deploy`] moves them back.
+///
+/// # Errors
+/// As [`deploy`].
+pub fn over_tls(phase: &Phase) -> Result<()> {
+    let authority = ovn::authority();
+    let file = |key: &str, path: PathBuf| format!("--from-file={key}={}", path.display());
+    let files = [
+        file("cacert", authority.certificate("ca")),
+        file("cert", authority.certificate(ovn::CLIENT)),
+        file("key", authority.key(ovn::CLIENT)),
+    ];
+    phase.doing(format_args!("making the Secret {TLS_SECRET}"));
+    let words =
+        ["-n", NAMESPACE, "create", "secret", "generic", TLS_SECRET, "--dry-run=client", "-o", "yaml"];
+    let secret = kubectl(words.into_iter().chain(files.iter().map(String::as_str)))?;
+    kubernetes::apply(&secret)?;
+    phase.doing("giving the controllers the databases' addresses for TLS");
+    let path = workspace().join("deploy/10-controller.yaml");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let filled = fill(&text, &variables(&deployed_image()?, Access::Tls))?;
+    kubernetes::apply(&with_admission(&filled)?)?;
+    wait(phase)
+}
+
+/// The Secret with the keys for TLS, Kube-OVN's name.
+const TLS_SECRET: &str = "kube-ovn-tls";
+
+fn deployed_image() -> Result<String> {
+    let image = "jsonpath={.spec.template.spec.containers[0].image}";
+    Ok(kubectl(["-n", NAMESPACE, "get", CONTROLLER, "-o", image])?.trim().to_owned())
+}
+
+/// How the controllers that are deployed reach the databases.
+fn deployed_access() -> Result<Access> {
+    let args = kubectl([
+        "-n",
+        NAMESPACE,
+        "get",
+        CONTROLLER,
+        "-o",
+        "jsonpath={.spec.template.spec.containers[0].args}",
+    ])?;
+    Ok(if args.contains("ssl:") { Access::Tls } else { Access::Plain })
+}
+
+/// The controller's manifest with the argument that `optional/admission.yaml` asks for: what is tested here has all halves.
+fn with_admission(manifest: &str) -> Result<String> {
+    let args = "          args:\n";
+    ensure!(
+        manifest.matches(args).count() == 1,
+        "the controller's manifest has no arguments, or several lists"
+    );
+    Ok(manifest.replace(args, &format!("{args}            - --admission-port=10663\n")))
+}
+
+/// The manifests in the order in which they are applied.
+fn manifests(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = fs::read_dir(dir)
+        .with_context(|| format!("reading {}", dir.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    found.sort();
+    ensure!(!found.is_empty(), "{} has no manifests", dir.display());
+    Ok(found)
+}
+
+/// What the manifests leave open, for the sandbox.
+fn variables(image: &str, access: Access) -> BTreeMap<&'static str, String> {
+    let (api, port) = control_plane::server();
+    let remotes = |database: Database| match access {
+        Access::Plain => database.remotes(),
+        Access::Tls => database.tls_remotes(),
+    };
+    BTreeMap::from([
+        ("TOMBOLO_IMAGE", image.to_owned()),
+        ("OVN_NB_ADDR", remotes(Database::Nb)),
+        ("OVN_SB_ADDR", remotes(Database::Sb)),
+        ("KUBERNETES_API_HOST", api.to_string()),
+        ("KUBERNETES_API_PORT", port.to_string()),
+    ])
+}
+
+/// A manifest of `deploy/optional`, filled in for the sandbox, with the image that is deployed.
+///
+/// # Errors
+/// When nothing is deployed, or the manifest can't be read.
+pub fn optional(name: &str) -> Result<String> {
+    let path = workspace().join("deploy/optional").join(name);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    fill(&text, &variables(&deployed_image()?, deployed_access()?))
+        .with_context(|| format!("filling in {}", path.display()))
+}
+
+/// Where a manifest of `deploy` is.
+#[must_use]
+pub fn manifest(name: &str) -> PathBuf {
+    workspace().join("deploy").join(name)
+}
+
+/// Where the CustomResourceDefinitions are.
+#[must_use]
+pub fn crds() -> PathBuf {
+    workspace().join("deploy/crds")
+}
+
+/// Replaces `${NAME}` as envsubst(1) does, outside comments; a name without a value is an error.
+fn fill(text: &str, variables: &BTreeMap<&str, String>) -> Result<String> {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, tail) = after.split_once('}').ok_or_else(|| anyhow!("unclosed ${{ in: {line}"))?;
+            out.push_str(before);
+            out.push_str(variables.get(name).ok_or_else(|| anyhow!("no value for ${{{name}}}"))?);
+            rest = tail;
+        }
+        out.push_str(rest);
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+/// Waits until both workloads are rolled out and every node is Ready.
+///
+/// # Errors
+/// As [`deploy`].
+pub fn wait(phase: &Phase) -> Result<()> {
+    let result = WORKLOADS.iter().try_for_each(|workload| wait_workload(phase, workload)).and_then(|()| {
+        phase.doing("waiting for the nodes to be Ready");
+        exec::wait_ok("the nodes to be Ready", READY, || {
+            kubectl(["wait", "--for=condition=Ready", "node", "--all", "--timeout=10s"])
+        })
+        .map(drop)
+    });
+    if result.is_err() {
+        describe(phase);
+    }
+    result
+}
+
+fn wait_workload(phase: &Phase, workload: &str) -> Result<()> {
+    phase.doing(format_args!("waiting for {workload}"));
+    let timeout = format!("--timeout={}s", ROLLOUT.as_secs());
+    let mut status = kubernetes::kubectl_command();
+    status.args(["-n", NAMESPACE, "rollout", "status", workload, &timeout]);
+    // kubectl has its own deadline; ours is for a kubectl that hangs.
+    exec::check(&mut status, ROLLOUT + exec::SHORT, Some(phase.log())).with_context(|| {
+        format!("{workload} did not become ready; `kubectl -n {NAMESPACE} describe {workload}`")
+    })?;
+    if *workload == *AGENT {
+        // A rollout of no pods is complete, too: the DaemonSet's controller may not have seen the nodes yet.
+        exec::wait_ok("an agent on each host", ROLLOUT, || {
+            let path = "jsonpath={.status.numberReady}";
+            let ready = kubectl(["-n", NAMESPACE, "get", workload, "-o", path])?;
+            ensure!(
+                ready.trim() == hosts::COUNT.to_string(),
+                "{} of {} are ready",
+                ready.trim(),
+                hosts::COUNT
+            );
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes what explains a failed rollout to the phase's log.
+fn describe(phase: &Phase) {
+    for args in [
+        vec!["get", "nodes,pods", "-A", "-o", "wide"],
+        vec!["-n", NAMESPACE, "describe", "pods"],
+        vec!["-n", NAMESPACE, "logs", "--prefix", "--tail=40", "--all-containers", "-l", "app=kube-ovn-cni"],
+        vec![
+            "-n",
+            NAMESPACE,
+            "logs",
+            "--prefix",
+            "--tail=40",
+            "--all-containers",
+            "-l",
+            "app=kube-ovn-controller",
+        ],
+    ] {
+        // The failure that led here is what counts.
+        let _ = exec::run(kubernetes::kubectl_command().args(args), exec::SHORT, Some(phase.log()));
+    }
+}
+
+/// Restarts a workload the orderly way (`kubectl rollout restart`) and waits for it.
+///
+/// # Errors
+/// As [`deploy`].
+pub fn restart(phase: &Phase, workload: &str) -> Result<()> {
+    kubectl(["-n", NAMESPACE, "rollout", "restart", workload])?;
+    wait_workload(phase, workload)
+}
+
+/// The name of the pod whose controller leads.
+///
+/// # Errors
+/// When there is no Lease, or nobody holds it.
+pub fn leader() -> Result<String> {
+    let path = "jsonpath={.spec.holderIdentity}";
+    let holder = kubectl(["-n", NAMESPACE, "get", "lease", LEASE, "-o", path])?;
+    ensure!(!holder.is_empty(), "nobody holds the Lease {LEASE}");
+    Ok(holder)
+}
+
+/// One of our pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OurPod {
+    /// Its name.
+    pub name: String,
+    /// Its label `app`: `kube-ovn-controller` or `kube-ovn-cni`.
+    pub app: String,
+    /// The host that it runs on.
+    pub host: String,
+    /// How often its containers were restarted.
+    pub restarts: u64,
+}
+
+/// Our pods as they are now, by name.
+///
+/// # Errors
+/// When the API server can't be asked.
+pub fn pods() -> Result<Vec<OurPod>> {
+    let selector = "app in (kube-ovn-controller, kube-ovn-cni)";
+    let list: Value =
+        serde_json::from_str(&kubectl(["-n", NAMESPACE, "get", "pods", "-l", selector, "-o", "json"])?)
+            .context("reading the list of our pods")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut pods: Vec<OurPod> = list["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|pod| OurPod {
+            name: text(&pod["metadata"]["name"]),
+            app: text(&pod["metadata"]["labels"]["app"]),
+            host: text(&pod["spec"]["nodeName"]),
+            restarts: pod["status"]["containerStatuses"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|status| status["restartCount"].as_u64())
+                .sum(),
+        })
+        .collect();
+    pods.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(pods)
+}
+
+/// A running process of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OurProcess {
+    /// The host that it runs on.
+    pub host: String,
+    /// `kube-ovn-controller`, `kube-ovn-daemon` …
+    pub program: String,
+    /// Its pid on the host.
+    pub pid: u32,
+    /// Resident memory in KiB (`VmRSS`).
+    pub rss_kib: u64,
+    /// The part of it that is not files' pages, in KiB (`RssAnon`).
+    pub anonymous_kib: u64,
+}
+
+/// The processes of ours on all hosts, with their memory.
+///
+/// # Errors
+/// When a host can't be looked at.
+pub fn processes() -> Result<Vec<OurProcess>> {
+    let mut found = Vec::new();
+    for host in hosts::all() {
+        // The link shows the path inside the container.
+        let script = "for p in /proc/[0-9]*; do exe=$(readlink $p/exe) || continue\n\
+                      case $exe in /kube-ovn/*) echo \"${p#/proc/} ${exe##*/}\" \
+                      $(grep -E '^(VmRSS|RssAnon):' $p/status | tr -dc '0-9A-Za-z:\\n');; esac; done; true";
+        for line in host.script(script)?.lines() {
+            found.extend(process_line(&host, line));
+        }
+    }
+    Ok(found)
+}
+
+/// `PID PROGRAM VmRSS:1234kB RssAnon:567kB`; nothing for a process that ended meanwhile.
+fn process_line(host: &Host, line: &str) -> Option<OurProcess> {
+    let mut words = line.split_whitespace();
+    let (pid, program) = (words.next()?.parse().ok()?, words.next()?.to_owned());
+    let (mut rss_kib, mut anonymous_kib) = (None, None);
+    for word in words {
+        let (key, value) = word.split_once(':')?;
+        let value = value.trim_end_matches("kB").parse().ok();
+        match key {
+            "VmRSS" => rss_kib = value,
+            "RssAnon" => anonymous_kib = value,
+            _ => {}
+        }
+    }
+    Some(OurProcess {
+        host: host.name.clone(),
+        program,
+        pid,
+        rss_kib: rss_kib?,
+        anonymous_kib: anonymous_kib?,
+    })
+}
+
+/// Kills our processes of this program on one host, as a crash would; Kubernetes restarts them. Returns how many.
+///
+/// # Errors
+/// When the host can't be looked at.
+pub fn kill(host: &Host, program: &str, signal: &str) -> Result<usize> {
+    let victims: Vec<OurProcess> =
+        processes()?.into_iter().filter(|p| p.host == host.name && p.program == program).collect();
+    for victim in &victims {
+        host.exec(["kill", &format!("-{signal}"), &victim.pid.to_string()])?;
+    }
+    Ok(victims.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_are_filled_in_and_unknown_names_refused() {
+        let variables = BTreeMap::from([("A", "1".to_owned()), ("B", "2".to_owned())]);
+        let text = "# ${COMMENT}\nx: ${A}-${B}\ny: $HOME\n";
+        assert_eq!(fill(text, &variables).unwrap(), "x: 1-2\ny: $HOME\n");
+        assert!(fill("x: ${C}", &variables).is_err());
+        assert!(fill("x: ${A", &variables).is_err());
+    }
+
+    #[test]
+    fn the_manifests_need_just_the_variables_that_the_sandbox_has() {
+        let variables = variables("example.test/tombolo:1", Access::Plain);
+        let deploy = workspace().join("deploy");
+        let mut paths = manifests(&deploy).unwrap();
+        paths.extend(manifests(&deploy.join("optional")).unwrap());
+        let all: String =
+            paths.iter().map(|path| fill(&fs::read_to_string(path).unwrap(), &variables).unwrap()).collect();
+        assert!(all.contains("image: example.test/tombolo:1\n"));
+        assert!(all.contains("--ovn-nb-addr=tcp:172.30.0.1:6641,tcp:172.30.0.2:6641,tcp:172.30.0.3:6641\n"));
+    }
+
+    #[test]
+    fn memory_of_a_process_is_read() {
+        let host = hosts::host(2);
+        let process = process_line(&host, "17 kube-ovn-daemon VmRSS:12345kB RssAnon:678kB").unwrap();
+        assert_eq!((process.pid, process.rss_kib, process.anonymous_kib), (17, 12345, 678));
+        assert_eq!(process_line(&host, "18 kube-ovn-daemon"), None);
+    }
+}

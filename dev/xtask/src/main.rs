@@ -1,0 +1,118 @@
+//! The project's own commands. Decides how a command line is read; each module does its work.
+
+mod bench;
+mod check_layers;
+mod count;
+mod r#gen;
+mod image;
+mod links;
+mod sandbox_cmd;
+mod test;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use tombolo_sandbox::progress;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  demo [--full] [--measure]  the whole scenario on this machine, to the last ping; --full also uninstalls
+  measure                    times and memory of our programs in the sandbox that is up, as a table and as JSON
+  bench provision [--pods N,…] [--nodes N,…]
+                             how fast pods get their network on a real API server and NB, beside a bare client: JSON
+  bench faults               controllers killed, the NB and the API server taken away, 1,000 routers: a table
+  test [--fast]              all tests, unit to sandbox; --fast: those without Kubernetes and the sandbox, what it leaves out counted
+  sandbox up                 hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)
+  sandbox down               takes all of it down
+  sandbox tls                moves the deployed controllers to OVN's TLS ports
+  sandbox status             what runs
+  sandbox shell [HOST] [-- COMMAND…]
+                             a shell (or a command) inside a host
+  sandbox prove              the scenario by hand: ovn-nbctl and a plugged namespace in place of our programs
+  image                      our container images
+  gen [--check]              generated sources; --check: fails when they differ
+  check-layers               the crates' dependencies against the architecture
+  check-links                the links in the project's pages
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = dispatch(&args);
+    progress::finish_interruption();
+    match result {
+        Ok(code) => code,
+        Err(error) if error.downcast_ref::<progress::PhaseFailed>().is_some() => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<ExitCode> {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["sandbox", rest @ ..] => sandbox_cmd::run(rest),
+        ["demo", options @ ..] => demo(options).map(|()| ExitCode::SUCCESS),
+        ["bench", rest @ ..] => bench::run(rest),
+        ["measure"] => measure().map(|()| ExitCode::SUCCESS),
+        ["test"] => tests(test::Tier::Full),
+        ["test", "--fast"] => tests(test::Tier::Fast),
+        ["image"] => image::run(&[]).map(|()| ExitCode::SUCCESS),
+        ["gen"] => gen_tables(false).map(|()| ExitCode::SUCCESS),
+        ["gen", "--check"] => gen_tables(true).map(|()| ExitCode::SUCCESS),
+        ["check-layers"] => check_layers::run().map(|()| ExitCode::SUCCESS),
+        ["check-links"] => links::run(root()?).map(|()| ExitCode::SUCCESS),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => bail!("no such command: {}\n\n{USAGE}", words.join(" ")),
+    }
+}
+
+/// Writes the generated sources, or with `check` compares them.
+fn gen_tables(check: bool) -> Result<()> {
+    r#gen::run(check)
+}
+
+/// The root of the workspace.
+fn root() -> Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("xtask lies in dev/xtask")
+}
+
+fn demo(words: &[&str]) -> Result<()> {
+    let mut options = tombolo_sandbox::demo::Options::default();
+    for word in words {
+        match *word {
+            "--full" => options.full = true,
+            "--measure" => options.measure = true,
+            other => bail!("demo [--full] [--measure]: what is {other:?}?"),
+        }
+    }
+    tombolo_sandbox::demo::run(options)
+}
+
+/// Times and memory of our programs in the sandbox that is up.
+fn measure() -> Result<()> {
+    let _lock = tombolo_sandbox::lock()?;
+    progress::on_interrupt(|| Ok(()))?;
+    tombolo_sandbox::measure::run(tombolo_sandbox::measure::PODS)?.show();
+    Ok(())
+}
+
+/// The scenario as a step of the tests.
+fn demo_for_test() -> Result<()> {
+    demo(&["--full"])
+}
+
+/// Takes the sandbox down as a step of the tests.
+fn sandbox_down() -> Result<()> {
+    tombolo_sandbox::down()
+}
+
+fn tests(tier: test::Tier) -> Result<ExitCode> {
+    Ok(if test::run(tier) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
