@@ -11,20 +11,6 @@ pub const READY: &str = "Ready";
 pub const VALIDATED: &str = "Validated";
 /// Type: an error occurred (Kube-OVN's third standard condition).
 pub const ERROR: &str = "Error";
-/// Type: an action awaits an operator, for example the delete brake.
-pub const ATTENTION: &str = "tombolo.io/Attention";
-
-/// Kube-OVN's reason of `Validated=True` on a Subnet.
-pub const REASON_VALIDATED: &str = "ValidateLogicalSwitchSuccess";
-/// Kube-OVN's reason of `Validated=False` on a Subnet, where no better one is known.
-pub const REASON_NOT_VALIDATED: &str = "ValidateLogicalSwitchFailed";
-/// Kube-OVN's reason of `Ready=True` on a Subnet.
-pub const REASON_READY: &str = "ReconcileLogicalSwitchSuccess";
-
-/// Kube-OVN's reason of the Event on a pod whose address can't be had.
-pub const EVENT_ACQUIRE_FAILED: &str = "AcquireAddressFailed";
-/// Kube-OVN's reason of the Event on a pod whose subnet is full.
-pub const EVENT_NO_ADDRESS: &str = "NoAvailableAddress";
 
 /// State of a condition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use serde_json::json;
 use tombolo_api::annotations::{EPOCH, IP_RESERVED_LABEL, NODE_NAME_LABEL, POD_UID, SUBNET_LABEL};
 use tombolo_api::{Ip, IpSpec};
+use tombolo_names::Reason;
 use tombolo_net::{Addresses, ReserveError, SubnetPoolError};
 use tombolo_plan::world::Dirty;
 use tombolo_plan::{AddressRequest, Intent, Kind, Owner, Plan, Problem};
@@ -58,13 +59,13 @@ impl Engine {
                 self.waiters.wait(owner, request, &no.tried);
                 let full =
                     no.tried.iter().all(|(_, e)| matches!(e, SubnetPoolError::NoAvailableAddress { .. }));
-                let reason = if full { "NoAvailableAddress" } else { "AcquireAddressFailed" };
+                let reason = if full { Reason::NoAvailableAddress } else { Reason::AcquireAddressFailed };
                 let told = |(subnet, error): &(String, SubnetPoolError)| {
                     let first = kube_ovns_word(error);
                     format!("{first}Subnet {subnet}: {error}")
                 };
                 let message = no.tried.iter().map(told).collect::<Vec<_>>().join("; ");
-                Err(Problem { reason: reason.to_owned(), message })
+                Err(Problem { reason, message })
             }
         }
     }

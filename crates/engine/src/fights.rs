@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::hash::Hasher as _;
 
+use tombolo_names::Reason;
 use tombolo_ovsdb::Replica;
 use tombolo_plan::{Owner, Problem, Rows};
 
@@ -148,7 +149,7 @@ impl Fights {
 /// What the user is told of a fight.
 pub fn problem() -> Problem {
     Problem {
-        reason: "Fought".to_owned(),
+        reason: Reason::Fought,
         message: format!(
             "somebody changes or deletes our rows in OVN's northbound database as often as they are restored; they are \
              now restored with pauses of up to {} minutes. Find out who does it and end it there",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tombolo_api::views::{NamespaceView, NodeView, PodView};
 use tombolo_api::{Ip, Subnet, Vpc};
+use tombolo_names::Reason;
 use tombolo_ovsdb::{ChangeSet, Replica, Txn, TxnError, TxnReply};
 
 /// Milliseconds on a monotonic clock of the program's choosing. Only differences matter.
@@ -162,7 +163,7 @@ pub struct Notice {
     /// `Warning` rather than `Normal`.
     pub warning: bool,
     /// CamelCase reason.
-    pub reason: String,
+    pub reason: Reason,
     /// What is wrong and what the user can do.
     pub message: String,
 }

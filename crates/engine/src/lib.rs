@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use tombolo_api::text;
 use tombolo_diff::brake::Brake;
+use tombolo_names::Reason;
 use tombolo_ovsdb::{Replica, Retry, TxnError, TxnErrorKind, TxnReply, Uuid};
 use tombolo_plan::nb::Ownership;
 use tombolo_plan::world::Dirty;
@@ -534,7 +535,7 @@ impl Engine {
     fn quarantine(&mut self, now: Millis, owner: &Owner, why: &str) {
         self.stats.quarantined += 1;
         let problem = Problem {
-            reason: "RefusedByOVN".to_owned(),
+            reason: Reason::RefusedByOvn,
             message: format!("OVN's northbound database refuses the rows of {owner}: {why}"),
         };
         self.tell(owner, std::slice::from_ref(&problem));

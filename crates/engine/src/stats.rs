@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tombolo_names::Reason;
+
 /// Whether the process is fit to serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -37,7 +39,7 @@ pub struct Stats {
     /// Times an owner's rows were restored after somebody had changed or deleted them.
     pub restored: u64,
     /// Problems told to users, by reason.
-    pub problems: BTreeMap<String, u64>,
+    pub problems: BTreeMap<Reason, u64>,
     /// Objects that could not be decoded.
     pub malformed: u64,
     /// Gauge: rows of this cluster with an owner nobody knows.

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
 use tombolo_diff::{Group, Refusal, diff};
+use tombolo_names::Reason;
 use tombolo_ovsdb::{Op, Txn};
 use tombolo_plan::world::Dirty;
 use tombolo_plan::{Intent, Kind, Owner, Plan, Problem, Rows, plan};
 
 use crate::io::{Effect, Millis, Notice, Object, Verb, Write, WriteError};
-use crate::vain::{CRD_TOO_OLD, Sifted};
+use crate::vain::Sifted;
 use crate::watch::object_of;
 use crate::{Busy, Commit, Engine, Lead, ObjectKey, PAUSE, PendingWrite, REFUSED_PAUSE, TURN, fence, fights};
 
@@ -221,12 +222,12 @@ impl Engine {
             Err(Refusal::InUse { .. }) => return false,
             Err(refusal) => {
                 let reason = match refusal {
-                    Refusal::NameTaken { .. } => "NameTaken",
-                    Refusal::NotOurs { .. } => "RowNotOurs",
-                    Refusal::HangsOnForeign { .. } => "HangsOnForeignRow",
-                    _ => "HoldsForeignRows",
+                    Refusal::NameTaken { .. } => Reason::NameTaken,
+                    Refusal::NotOurs { .. } => Reason::RowNotOurs,
+                    Refusal::HangsOnForeign { .. } => Reason::HangsOnForeignRow,
+                    _ => Reason::HoldsForeignRows,
                 };
-                let problem = Problem { reason: reason.to_owned(), message: refusal.to_string() };
+                let problem = Problem { reason, message: refusal.to_string() };
                 self.report_refusal(now, owner, &problem);
                 problems.push(problem);
                 if let Refusal::NameTaken { uuid, .. } = refusal {
@@ -316,7 +317,7 @@ impl Engine {
                     name: vpc,
                     uid,
                     warning: true,
-                    reason: "DeletionsHeld".to_owned(),
+                    reason: Reason::DeletionsHeld,
                     message:
                         "more rows are to be deleted than any event explains; check that nothing is missing \
                               from the cluster's objects, then run `kubectl ko brake release`"
@@ -437,7 +438,7 @@ impl Engine {
                         "{what}: {error}, again and again; it is tried further with pauses. If another object has the \
                          name, delete it or rename this one"
                     );
-                    state.refused = Some(Problem { reason: "WriteNotDone".to_owned(), message });
+                    state.refused = Some(Problem { reason: Reason::WriteNotDone, message });
                 }
                 self.work.back_off(owner, now, PAUSE);
             }
@@ -449,8 +450,7 @@ impl Engine {
             }
             WriteError::Refused(_) => {
                 self.log(true, format!("{what}: {error}"));
-                let problem =
-                    Problem { reason: "WriteRefused".to_owned(), message: format!("{what}: {error}") };
+                let problem = Problem { reason: Reason::WriteRefused, message: format!("{what}: {error}") };
                 self.tell(owner, std::slice::from_ref(&problem));
                 self.work.state(owner).refused = Some(problem);
                 self.work.back_off(owner, now, REFUSED_PAUSE);
@@ -476,9 +476,9 @@ impl Engine {
         }
         self.said.insert(owner.clone(), numbers);
         for problem in new {
-            *self.stats.problems.entry(problem.reason.clone()).or_default() += 1;
+            *self.stats.problems.entry(problem.reason).or_default() += 1;
             // An old CRD is one fault, however many objects there are.
-            let old_crd = (problem.reason == CRD_TOO_OLD).then(|| object_of(owner)).flatten();
+            let old_crd = (problem.reason == Reason::CrdTooOld).then(|| object_of(owner)).flatten();
             if old_crd.is_none_or(|(kind, ..)| self.old_crds.insert(kind)) {
                 self.log(true, format!("{}: {}: {}", shown(owner), problem.reason, problem.message));
             }
@@ -506,7 +506,7 @@ impl Engine {
             return;
         }
         if let Some(uid) = self.held_meta(kind, &name).and_then(|meta| meta.uid.clone()) {
-            let (reason, message) = (problem.reason.clone(), problem.message.clone());
+            let (reason, message) = (problem.reason, problem.message.clone());
             self.notify(Notice { kind, namespace, name, uid, warning: true, reason, message });
         }
     }

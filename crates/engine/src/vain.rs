@@ -11,13 +11,12 @@ use std::hash::{Hash, Hasher};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value};
+use tombolo_names::Reason;
 use tombolo_plan::{Intent, Kind, Owner, Problem, Verb};
 
 use crate::ObjectKey;
 use crate::io::Millis;
 
-/// Reason: the API server prunes what this version writes.
-pub const CRD_TOO_OLD: &str = "CRDTooOld";
 /// The first pause; each further one is twice as long.
 const FIRST: Millis = 30_000;
 /// The longest pause.
@@ -296,7 +295,7 @@ impl Entry {
                 "{object} is being deleted, and the finalizer {all} holds it; it goes, and what it holds becomes free, \
                  when whoever put the finalizer there takes it away"
             );
-            return Some(Problem { reason: "HeldByFinalizer".to_owned(), message });
+            return Some(Problem { reason: Reason::HeldByFinalizer, message });
         }
         if self.dead.is_empty() {
             return None;
@@ -305,11 +304,11 @@ impl Entry {
             self.dead.keys().map(|path| path.trim_start_matches('/').replace('/', ".")).collect();
         let (reason, why) = match kind {
             Kind::Vpc | Kind::Subnet | Kind::Ip => (
-                CRD_TOO_OLD,
+                Reason::CrdTooOld,
                 "the CRD is older than this controller; apply deploy/crds/ (or an admission plugin undoes the write)",
             ),
             _ => (
-                "WriteWithoutEffect",
+                Reason::WriteWithoutEffect,
                 "an admission plugin undoes the write; find it, or ask whoever runs it",
             ),
         };
@@ -317,7 +316,7 @@ impl Entry {
             "the API server takes what is written to {object} and doesn't keep {}: {why}. All else is served",
             paths.join(", ")
         );
-        Some(Problem { reason: reason.to_owned(), message })
+        Some(Problem { reason, message })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use tombolo_names::Reason;
 use tombolo_plan::world::Dirty;
 use tombolo_plan::{Kind, Owner, OwnerKind, Problem, World};
 
@@ -112,7 +113,7 @@ impl Engine {
                 self.sources.seen(kind, &key);
                 let message = format!("this object can't be read and is left as it is: {error}");
                 match owner_of(kind, &key) {
-                    Some(owner) => self.tell(&owner, &[Problem { reason: "Malformed".to_owned(), message }]),
+                    Some(owner) => self.tell(&owner, &[Problem { reason: Reason::Malformed, message }]),
                     None => self.log(true, format!("{kind:?} {key}: {message}")),
                 }
             }

@@ -210,6 +210,8 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
+    use tombolo_names::Reason;
+
     use super::*;
 
     #[test]
@@ -243,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_goes_through_ends_the_row_of_failures() {
-        let problem = Problem { reason: "R".to_owned(), message: String::new() };
+        let problem = Problem { reason: Reason::WriteNotDone, message: String::new() };
         let mut state = State { failures: 3, refused: Some(problem), ..State::default() };
         assert!(!state.is_idle());
         state.succeeded();

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use tombolo_api::annotations::{IP_ADDRESS, IP_FAMILY, STATIC_IN_EXCLUDED};
 use tombolo_api::validate::{IpPool, PodRequest};
+use tombolo_names::Reason;
 use tombolo_net::Family;
 
 use crate::desired::{AddressWait, Problem};
@@ -46,7 +47,7 @@ impl Asking<'_> {
             ([], None) => Vec::new(),
             ([], Some(IpPool::Named(pool))) => {
                 let text = format!("IPPool {pool}: this version doesn't serve IPPools");
-                return Err(refused("NotSupportedYet", text));
+                return Err(refused(Reason::NotSupportedYet, text));
             }
             ([], Some(IpPool::Addresses(entries))) => match ordinal {
                 None => self.of_pool(&subnets, entries)?,
@@ -56,7 +57,7 @@ impl Asking<'_> {
                             "ip_pool has {} entries, and the pod is number {ordinal} of its StatefulSet, counted from 0",
                             entries.len()
                         );
-                        return Err(refused("NoAvailableAddress", text));
+                        return Err(refused(Reason::NoAvailableAddress, text));
                     };
                     self.of_pool(&subnets, std::slice::from_ref(entry))?
                 }
@@ -66,7 +67,7 @@ impl Asking<'_> {
                 if let Some(why) = self.static_unfit(&subnets, addresses) {
                     // The Subnet may grow, or let it have the address.
                     let until_changed = subnets.first().cloned();
-                    return Err(Refused { until_changed, ..refused("AcquireAddressFailed", why) });
+                    return Err(Refused { until_changed, ..refused(Reason::AcquireAddressFailed, why) });
                 }
                 addresses.to_vec()
             }
@@ -85,7 +86,7 @@ impl Asking<'_> {
                 "{IP_FAMILY} asks for {family}, and {} has none; take it away, or name another Subnet",
                 without.join(", ")
             );
-            return Err(refused("AcquireAddressFailed", text));
+            return Err(refused(Reason::AcquireAddressFailed, text));
         }
         Ok(with)
     }
@@ -113,7 +114,7 @@ impl Asking<'_> {
             why.push(format!("{} entries in all", entries.len()));
         }
         let text = format!("no address of ip_pool can be had: {}", why.join("; "));
-        let problem = Problem { reason: "NoAvailableAddress".to_owned(), message: text };
+        let problem = Problem { reason: Reason::NoAvailableAddress, message: text };
         let until_freed =
             (!taken.is_empty()).then(|| AddressWait { subnets: subnets.to_vec(), addresses: taken });
         Err(Refused { problem, until_changed, until_freed })
@@ -189,10 +190,6 @@ impl Asking<'_> {
     }
 }
 
-fn refused(reason: &str, message: String) -> Refused {
-    Refused {
-        problem: Problem { reason: reason.to_owned(), message },
-        until_changed: None,
-        until_freed: None,
-    }
+fn refused(reason: Reason, message: String) -> Refused {
+    Refused { problem: Problem { reason, message }, until_changed: None, until_freed: None }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use tombolo_names::Reason;
 use tombolo_ovsdb::Datum;
 use uuid::Uuid;
 
@@ -171,8 +172,8 @@ pub struct AddressWait {
 /// Something the user must be told (invariant 10): a condition and an Event on the object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// CamelCase reason.
-    pub reason: String,
+    /// Its class.
+    pub reason: Reason,
     /// What is wrong and what the user can do.
     pub message: String,
 }
@@ -203,7 +204,7 @@ pub struct Plan {
 
 impl Plan {
     /// Adds a problem.
-    pub fn problem(&mut self, reason: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem { reason: reason.into(), message: message.into() });
+    pub fn problem(&mut self, reason: Reason, message: impl Into<String>) {
+        self.problems.push(Problem { reason, message: message.into() });
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use tombolo_api::annotations::{CIDR, EXCLUDE_IPS, LOGICAL_SWITCH};
 use tombolo_api::{ConditionStatus, condition};
+use tombolo_names::Reason;
 
 use crate::desired::{Kind, Plan, Problem};
 use crate::owner::Owner;
@@ -12,9 +13,6 @@ use crate::subnet;
 use crate::tenancy;
 use crate::world::{SubnetEntry, World};
 use crate::write;
-
-/// The reason when a namespace of a Vpc has no Subnet there.
-const NO_SUBNET: &str = "NoSubnetInVpc";
 
 /// Where new pods of a namespace go.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -41,15 +39,14 @@ pub(crate) enum Verdict {
 
 /// Whether a Subnet serves a new pod of a namespace.
 pub(crate) fn verdict(world: &World, name: &str, namespace: &str) -> Verdict {
-    let refused =
-        |reason: &str, message: String| Verdict::Refused(Problem { reason: reason.to_owned(), message });
+    let refused = |reason: Reason, message: String| Verdict::Refused(Problem { reason, message });
     let Some(entry) = world.subnets.get(name) else {
         // The default Subnet is ours to make: a pod that is older than it just waits.
         if name == world.config.default_subnet {
             return Verdict::Coming;
         }
         return refused(
-            "SubnetNotFound",
+            Reason::SubnetNotFound,
             format!("there is no Subnet {name}; create it, or name another one"),
         );
     };
@@ -58,13 +55,13 @@ pub(crate) fn verdict(world: &World, name: &str, namespace: &str) -> Verdict {
     }
     if entry.is_terminating() {
         let text = format!("Subnet {name} is being deleted and gives no more addresses; name another one");
-        return refused("SubnetNotReady", text);
+        return refused(Reason::SubnetNotReady, text);
     }
     if subnet::is_established(world, name) && world.established(name).is_some() {
         return Verdict::Served;
     }
     match refusal(entry) {
-        Some(why) => refused("SubnetNotReady", format!("Subnet {name} isn't served: {why}")),
+        Some(why) => refused(Reason::SubnetNotReady, format!("Subnet {name} isn't served: {why}")),
         None => Verdict::Coming,
     }
 }
@@ -120,7 +117,7 @@ pub(crate) fn choose(world: &World, namespace: &str) -> Choice {
         choice.waits_for = all.first().map(|name| Owner::subnet(name));
         if all.is_empty() {
             choice.refused.push(Problem {
-                reason: NO_SUBNET.to_owned(),
+                reason: Reason::NoSubnetInVpc,
                 message: format!(
                     "a Vpc has namespace {namespace} in its spec.namespaces, but no Subnet names the namespace; add it to \
                      spec.namespaces of one"
@@ -165,7 +162,8 @@ pub fn plan(world: &World, name: &str) -> Plan {
     };
     let choice = choose(world, name);
     // That its Subnet is yet to be made is nothing to warn of before there are pods.
-    plan.problems.extend(choice.refused.into_iter().filter(|problem| problem.reason != NO_SUBNET));
+    plan.problems
+        .extend(choice.refused.into_iter().filter(|problem| problem.reason != Reason::NoSubnetInVpc));
     plan.problems.extend(choice.unselected);
     plan.problems.extend(stray_defaults(world, name));
     // While no Subnet serves new pods, the namespace keeps those that it was told of; what they are may have changed.
@@ -198,7 +196,7 @@ fn stray_defaults(world: &World, namespace: &str) -> Vec<Problem> {
         let wanted = world.vpcs.get(vpc)?.spec.default_subnet.as_str();
         let entry: &SubnetEntry = world.subnets.get(wanted)?;
         (entry.spec.vpc != vpc).then(|| Problem {
-            reason: "DefaultSubnetOfAnotherVpc".to_owned(),
+            reason: Reason::DefaultSubnetOfAnotherVpc,
             message: format!(
                 "spec.defaultSubnet of Vpc {vpc} is {wanted}, which is a Subnet of Vpc {}; it isn't used for namespace \
                  {namespace}",

@@ -9,6 +9,7 @@ use tombolo_api::Ip;
 use tombolo_api::annotations::{
     ALLOCATED, CIDR, GATEWAY, IP_ADDRESS, LOGICAL_SWITCH, MAC_ADDRESS, PORT_NAME, TRUE,
 };
+use tombolo_names::Reason;
 use tombolo_net::{Family, parse_addr_pair};
 use tombolo_ovsdb::{Datum, Uuid};
 
@@ -107,7 +108,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         return plan;
     };
     if let Some(why) = world.contested(&port_name(name)) {
-        plan.problem("AcquireAddressFailed", why.to_owned());
+        plan.problem(Reason::AcquireAddressFailed, why.to_owned());
         // An address that no port bears yet is given up for another one (invariant 5).
         let port = world.config.cluster.row_uuid(table::SWITCH_PORT, &owner, "port");
         if world.nb.row(table::SWITCH_PORT, &port).is_none() && !reservation::is_kept(ip) {

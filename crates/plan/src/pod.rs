@@ -11,6 +11,7 @@ use tombolo_api::defaults::DISTRIBUTED;
 use tombolo_api::validate::{self, Place};
 use tombolo_api::views::PodView;
 use tombolo_api::{Ip, SubnetSpec};
+use tombolo_names::Reason;
 use tombolo_net::{Family, Mac, parse_addr_pair};
 use tombolo_ovsdb::Uuid;
 
@@ -77,7 +78,7 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
                             "the address of an earlier pod of this name is still held: the finalizer {held} keeps the \
                              IP object {ip_name}; the pod is served when whoever put it there takes it away"
                         );
-                        plan.problem(tombolo_api::condition::EVENT_ACQUIRE_FAILED, text);
+                        plan.problem(Reason::AcquireAddressFailed, text);
                     }
                 }
                 true => {
@@ -100,7 +101,7 @@ pub(crate) fn name_taken(ip_name: &str, holder: &Owner) -> Plan {
         _ => format!("that of {holder}"),
     };
     plan.problem(
-        "NameTaken",
+        Reason::NameTaken,
         format!("the IP object {ip_name}, whose name is that of the port here, is {whose}; delete that, or use another name"),
     );
     plan.waits_for = Some(holder.clone());
@@ -114,7 +115,7 @@ pub(crate) fn other_bears(world: &World, owner: &Owner, ip: &Ip, plan: &mut Plan
         let bearers = nb::bearers(&world.nb, &world.config.cluster, &ip.spec.subnet, address);
         if let Some(other) = bearers.into_iter().find(|bearer| bearer != owner) {
             plan.problem(
-                "AcquireAddressFailed",
+                Reason::AcquireAddressFailed,
                 format!("the address {address} is still on the port of {other}"),
             );
             plan.waits_for = Some(other);
@@ -144,7 +145,7 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
              {NAME_LENGTH}; choose shorter ones",
             ip_name.len()
         );
-        plan.problem("InvalidName", what);
+        plan.problem(Reason::InvalidName, what);
         return plan;
     }
     let none = BTreeMap::new();
@@ -153,7 +154,7 @@ fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: String) -> Plan
         Ok(wanted) => wanted,
         Err(problems) => {
             for problem in problems {
-                plan.problem(problem.reason.as_str(), problem.message);
+                plan.problem(problem.reason, problem.message);
             }
             return plan;
         }
@@ -207,7 +208,7 @@ pub(crate) fn limits(world: &World, pod: &PodView, subnet: &str) -> Vec<validate
 pub(crate) fn is_refused(limits: &[validate::Problem], plan: &mut Plan) -> bool {
     let refused = validate::refused(limits);
     for problem in limits.iter().filter(|_| refused) {
-        plan.problem(problem.reason.as_str(), problem.message.clone());
+        plan.problem(problem.reason, problem.message.clone());
     }
     refused
 }
@@ -240,12 +241,12 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
         }
     };
     if !world.subnets.contains_key(subnet) {
-        plan.problem("SubnetNotFound", format!("the Subnet {subnet} of the pod's address is gone"));
+        plan.problem(Reason::SubnetNotFound, format!("the Subnet {subnet} of the pod's address is gone"));
         give_up(&mut plan);
         return plan;
     }
     if let Some(why) = world.contested(&ip.metadata.name.clone().unwrap_or_default()) {
-        plan.problem("AcquireAddressFailed", format!("AddressConflict: {why}"));
+        plan.problem(Reason::AcquireAddressFailed, format!("AddressConflict: {why}"));
         give_up(&mut plan);
         return plan;
     }

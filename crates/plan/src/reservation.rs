@@ -8,6 +8,7 @@ use tombolo_api::annotations::{EPOCH, IP_RESERVED_LABEL, POD_UID};
 use tombolo_api::validate::{self, PodRequest};
 use tombolo_api::views::PodView;
 use tombolo_api::{Ip, IpSpec};
+use tombolo_names::Reason;
 use tombolo_net::{Family, Mac, parse_addr_pair};
 
 use crate::desired::{Intent, Kind, Plan};
@@ -74,9 +75,9 @@ pub fn plan(world: &World, name: &str) -> Plan {
     let subnet = spec.subnet.as_str();
     if !world.subnets.contains_key(subnet) {
         let what = format!("there is no Subnet {}, so nothing is reserved", validate::quoted(subnet));
-        plan.problem("SubnetNotFound", what);
+        plan.problem(Reason::SubnetNotFound, what);
     } else if let Some(why) = world.contested(name) {
-        plan.problem("AddressConflict", format!("nothing is reserved in Subnet {subnet}: {why}"));
+        plan.problem(Reason::AddressConflict, format!("nothing is reserved in Subnet {subnet}: {why}"));
     }
     let pod = port_name(&spec.namespace, &spec.pod_name);
     if !spec.pod_name.is_empty()
@@ -91,7 +92,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
                 validate::quoted(&pod)
             ),
         };
-        plan.problem("InvalidName", what);
+        plan.problem(Reason::InvalidName, what);
     }
     plan
 }
@@ -119,7 +120,7 @@ pub(crate) fn take(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, plan: &
         }
         if let Some(what) = contradiction(pod, ip) {
             plan.problem(
-                "AcquireAddressFailed",
+                Reason::AcquireAddressFailed,
                 format!("IP object {name} is this pod's, but {what}; change one of them"),
             );
             return;
@@ -131,7 +132,7 @@ pub(crate) fn take(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, plan: &
     }
     let Some(has) = world.pool(&ip.spec.subnet).and_then(|pool| pool.of_owner(name)) else {
         plan.problem(
-            "SubnetNotFound",
+            Reason::SubnetNotFound,
             format!("the Subnet {} of IP object {name} isn't there", ip.spec.subnet),
         );
         plan.waits_for = Some(Owner::subnet(&ip.spec.subnet));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tombolo_api::defaults::{Defaults, subnet_defaults};
 use tombolo_api::validate::{self, Place, SubnetContext};
 use tombolo_api::{Condition, IpCount, Subnet, SubnetSpec, SubnetStatus, condition};
+use tombolo_names::Reason;
 use tombolo_net::{Cidr, DualCidr, Family, IfAddr, Mac};
 use tombolo_neutron as neutron;
 use tombolo_ovsdb::Uuid;
@@ -96,7 +97,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     place(world, name, entry, refused, &mut plan);
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     for problem in problems {
-        plan.problem(problem.reason.as_str(), problem.message);
+        plan.problem(problem.reason, problem.message);
     }
     plan.problems.extend(vpc_neutron::troubles(world, name));
     if plan.waits_for.is_none() {
@@ -156,7 +157,7 @@ fn terminating(world: &World, name: &str, entry: &SubnetEntry) -> Plan {
             users.len()
         );
         // The way of things, not a fault: told by the condition, not by a warning.
-        let problem = Problem { reason: "InUse".to_owned(), message };
+        let problem = Problem { reason: Reason::InUse, message };
         plan.after.extend(report(world, name, entry, std::slice::from_ref(&problem), false));
         return plan;
     }
@@ -209,7 +210,7 @@ fn problems_alone(
         };
         found.push(validate::Problem::refuse(
             "spec.vpc",
-            validate::Reason::VpcNotReady,
+            Reason::VpcNotReady,
             format!("the router of Vpc {} is {why}; set spec.vpc to another one", spec.vpc),
         ));
     } else {
@@ -477,16 +478,14 @@ fn report(
     let first = problems.first();
     let ready = match first {
         Some(problem) if refused || vpc_neutron::is_trouble(problem) || !is_established(world, name) => {
-            Condition::new(condition::READY, false, problem.reason.as_str(), &*text)
+            Condition::new(condition::READY, false, problem.reason, &*text)
         }
-        Some(problem) => Condition::new(condition::READY, true, problem.reason.as_str(), &*text),
-        None => Condition::new(condition::READY, true, condition::REASON_READY, ""),
+        Some(problem) => Condition::new(condition::READY, true, problem.reason, &*text),
+        None => Condition::new(condition::READY, true, Reason::ReconcileLogicalSwitchSuccess, ""),
     };
     let validated = match first {
-        Some(problem) if refused => {
-            Condition::new(condition::VALIDATED, false, problem.reason.as_str(), &*text)
-        }
-        _ => Condition::new(condition::VALIDATED, true, condition::REASON_VALIDATED, ""),
+        Some(problem) if refused => Condition::new(condition::VALIDATED, false, problem.reason, &*text),
+        _ => Condition::new(condition::VALIDATED, true, Reason::ValidateLogicalSwitchSuccess, ""),
     };
     for mut new in [ready, validated] {
         new.observed_generation = object.metadata.generation;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use tombolo_api::validate::{self, Allowed, Grants};
 use tombolo_api::views::PodView;
 use tombolo_api::{Ip, SubnetSpec, annotations as keys};
+use tombolo_names::Reason;
 use tombolo_net::{Family, Mac, parse_addr_pair};
 
 use crate::desired::Problem;
@@ -30,10 +31,10 @@ fn established<'a>(world: &'a World, subnet: &str) -> Option<&'a Established> {
 
 /// Why no (further) pod of a namespace may be on a Subnet; `None` if it may, or if nothing of the Subnet stands.
 pub(crate) fn denied(world: &World, subnet: &str, namespace: &str) -> Option<Problem> {
-    let problem = |reason: &str, message: String| Some(Problem { reason: reason.to_owned(), message });
+    let problem = |reason: Reason, message: String| Some(Problem { reason, message });
     if subnet == world.config.join_subnet {
         let text = format!("Subnet {subnet} is the nodes' own, and no pod can be on it; name another one");
-        return problem("SubnetIsForNodes", text);
+        return problem(Reason::SubnetIsForNodes, text);
     }
     let spec = &established(world, subnet)?.spec;
     let vpc = spec.vpc.as_str();
@@ -48,14 +49,14 @@ pub(crate) fn denied(world: &World, subnet: &str, namespace: &str) -> Option<Pro
             "Subnet {subnet} is on Vpc {vpc}, which doesn't have namespace {namespace} in its spec.namespaces: no pod of \
              the namespace is let in until it is there"
         );
-        return problem("NamespaceNotInVpc", text);
+        return problem(Reason::NamespaceNotInVpc, text);
     }
     if !has(world, spec, namespace) {
         let text = format!(
             "Subnet {subnet} of Vpc {vpc} neither has namespace {namespace} in its spec.namespaces nor selects it: no pod \
              of the namespace is let in until it does"
         );
-        return problem("NamespaceNotInSubnet", text);
+        return problem(Reason::NamespaceNotInSubnet, text);
     }
     None
 }

@@ -7,34 +7,27 @@ use std::collections::BTreeMap;
 
 use tombolo_api::views::{NodeView, PodView, ServiceView};
 use tombolo_api::{annotations, validate};
+use tombolo_names::Reason;
 
 use crate::desired::Problem;
 use crate::pod::limits;
 use crate::world::World;
 
-/// A NetworkPolicy, which nothing enforces.
-pub const NETWORK_POLICY: &str = "NetworkPolicyNotEnforced";
-/// A Service that asks for more than kube-proxy gives.
-pub const SERVICE: &str = "ServiceNotServed";
-/// A Service for pods to which no node has a route.
-pub const SERVICE_UNREACHABLE: &str = "ServiceCannotReachPods";
-/// Probes by which the kubelet dials a pod to which its node has no route.
-pub const PROBES: &str = "ProbesNotServed";
-/// A port of the host for such a pod.
-pub const HOST_PORTS: &str = "HostPortNotServed";
-
-/// Annotations of a pod or Node that it goes without.
-pub const ANNOTATIONS: &str = "AnnotationNotServed";
-
 /// Reasons of what holds for as long as the object is as it is: one Event for an object and a reason is enough,
 /// whoever leads.
-pub const REASONS: [&str; 6] =
-    [NETWORK_POLICY, SERVICE, SERVICE_UNREACHABLE, PROBES, HOST_PORTS, ANNOTATIONS];
+pub const REASONS: [Reason; 6] = [
+    Reason::NetworkPolicyNotEnforced,
+    Reason::ServiceCannotReachPods,
+    Reason::ServiceNotServed,
+    Reason::ProbesNotServed,
+    Reason::HostPortNotServed,
+    Reason::AnnotationNotServed,
+];
 
 const READ: &str = "see \"Behind a Neutron router\" in docs/understand/differences.md";
 
-fn problem(reason: &str, message: String) -> Problem {
-    Problem { reason: reason.to_owned(), message }
+fn problem(reason: Reason, message: String) -> Problem {
+    Problem { reason, message }
 }
 
 /// What a Node's annotations ask for and doesn't happen.
@@ -45,7 +38,7 @@ pub fn node(node: &NodeView) -> Option<Problem> {
 
 /// All that an object goes without, in one Event: its reason is said once.
 fn dropped(limits: &[validate::Problem]) -> Option<Problem> {
-    validate::summary(limits).map(|(_, text)| problem(ANNOTATIONS, text))
+    validate::summary(limits).map(|(_, text)| problem(Reason::AnnotationNotServed, text))
 }
 
 /// What a served pod asks for and doesn't get on this Subnet. Its annotations may have been written since it was let in.
@@ -58,7 +51,7 @@ pub(crate) fn pod(world: &World, pod: &PodView, subnet: &str, vpc: &str) -> Vec<
     let place = format!("Subnet {subnet} behind Neutron's router {vpc}");
     if needs.probes {
         all.push(problem(
-            PROBES,
+            Reason::ProbesNotServed,
             format!(
                 "a node has no route to pods on {place}: the kubelet's probes by httpGet, tcpSocket and grpc fail there, \
                  so the pod never gets ready or is started over and over; use probes by exec, {READ}"
@@ -67,7 +60,7 @@ pub(crate) fn pod(world: &World, pod: &PodView, subnet: &str, vpc: &str) -> Vec<
     }
     if needs.host_ports {
         all.push(problem(
-            HOST_PORTS,
+            Reason::HostPortNotServed,
             format!("a node has no route to pods on {place}: hostPort leads nowhere there, {READ}"),
         ));
     }
@@ -88,7 +81,7 @@ pub fn unreachable(world: &World, subnets: &str) -> Option<String> {
 #[must_use]
 pub fn network_policy() -> Problem {
     problem(
-        NETWORK_POLICY,
+        Reason::NetworkPolicyNotEnforced,
         "no NetworkPolicy is enforced in this version: what this one forbids passes all the same; see \"Status\" in the \
          README (--enable-np=false on kube-ovn-controller says that another program enforces it)"
             .to_owned(),
@@ -114,7 +107,7 @@ pub fn service(service: &ServiceView, default_vpc: &str, behind: Option<&str>) -
         .collect();
     if !dropped.is_empty() {
         all.push(problem(
-            SERVICE,
+            Reason::ServiceNotServed,
             format!(
                 "{} has no effect: Services are kube-proxy's in this version; see \"Status\" in the README",
                 dropped.join(", ")
@@ -129,7 +122,7 @@ pub fn service(service: &ServiceView, default_vpc: &str, behind: Option<&str>) -
 #[must_use]
 pub fn service_unreachable(place: &str) -> Problem {
     problem(
-        SERVICE_UNREACHABLE,
+        Reason::ServiceCannotReachPods,
         format!(
             "pods of this namespace are on {place}, to which nodes have no route: neither the Service's address nor a \
              NodePort leads to them; reach them by their own addresses (a headless Service tells them), {READ}"
@@ -149,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    fn reasons(annotations: serde_json::Value, spec: serde_json::Value, behind: Option<&str>) -> Vec<String> {
+    fn reasons(annotations: serde_json::Value, spec: serde_json::Value, behind: Option<&str>) -> Vec<Reason> {
         let object = json!({ "metadata": { "name": "s", "annotations": annotations }, "spec": spec });
         let service: ServiceView = serde_json::from_value(object).unwrap();
         super::service(&service, "ovn-cluster", behind).into_iter().map(|p| p.reason).collect()
@@ -163,9 +156,13 @@ mod tests {
         assert!(reasons(json!({ "ovn.kubernetes.io/vpc": "ovn-cluster" }), plain.clone(), None).is_empty());
         assert!(reasons(json!({ "metallb.io/pool": "a" }), plain.clone(), None).is_empty());
         for key in ["ovn.kubernetes.io/vpc", "ovn.kubernetes.io/switch_lb_vip", "ovn.kubernetes.io/bgp"] {
-            assert_eq!(reasons(json!({ key: "x" }), plain.clone(), None), [SERVICE], "{key}");
+            assert_eq!(
+                reasons(json!({ key: "x" }), plain.clone(), None),
+                [Reason::ServiceNotServed],
+                "{key}"
+            );
         }
-        assert_eq!(reasons(json!({}), plain, net2), [SERVICE_UNREACHABLE]);
+        assert_eq!(reasons(json!({}), plain, net2), [Reason::ServiceCannotReachPods]);
         for other in [
             json!({ "clusterIP": "None", "selector": { "app": "a" } }),
             json!({ "clusterIP": "10.96.0.9" }),

@@ -8,6 +8,7 @@ use tombolo_api::{
     Condition, JoinNetwork, NeutronNetworkStatus, NeutronRouterStatus, NodeNetwork, NodeNetworks, Vpc,
     VpcSpec, VpcStatus, condition, validate,
 };
+use tombolo_names::Reason;
 use tombolo_neutron::{self as neutron, Router};
 use tombolo_ovsdb::Uuid;
 
@@ -50,11 +51,11 @@ fn not_shown(world: &World, name: &str) -> Plan {
     }
     if !validate::is_object_name(name) {
         plan.problem(
-            "RouterNameUnusable",
+            Reason::RouterNameUnusable,
             "the router's name can't be the name of a Vpc, so it is not shown; Neutron names routers neutron-<uuid>",
         );
     } else if named.len() > 1 {
-        plan.problem("RouterNameAmbiguous", AMBIGUOUS);
+        plan.problem(Reason::RouterNameAmbiguous, AMBIGUOUS);
     }
     plan
 }
@@ -93,11 +94,11 @@ fn validated(vpc: &Vpc, place: validate::Place, plan: &mut Plan) -> Condition {
     let annotations = vpc.metadata.annotations.as_ref();
     problems.extend(validate::annotation_limits(&validate::UNSERVED_ON_VPCS, annotations));
     let mut condition = match validate::summary(&problems) {
-        None => Condition::new(condition::VALIDATED, true, "ValidateVpcSuccess", ""),
-        Some((reason, text)) => Condition::new(condition::VALIDATED, false, reason.as_str(), text),
+        None => Condition::new(condition::VALIDATED, true, Reason::ValidateVpcSuccess, ""),
+        Some((reason, text)) => Condition::new(condition::VALIDATED, false, reason, text),
     };
     for problem in problems {
-        plan.problem(problem.reason.as_str(), problem.message);
+        plan.problem(problem.reason, problem.message);
     }
     condition.observed_generation = vpc.metadata.generation;
     condition
@@ -138,8 +139,8 @@ fn health(world: &World, name: &str, router: &Router, plan: &mut Plan) -> Condit
     let troubles = vpc_neutron::troubles_of_vpc(world, name);
     let text = troubles.iter().map(|trouble| trouble.message.as_str()).collect::<Vec<_>>().join("; ");
     let ready = match troubles.first() {
-        None => Condition::new(condition::READY, true, "RouterFound", ""),
-        Some(first) => Condition::new(condition::READY, router.enabled, first.reason.as_str(), text),
+        None => Condition::new(condition::READY, true, Reason::RouterFound, ""),
+        Some(first) => Condition::new(condition::READY, router.enabled, first.reason, text),
     };
     plan.problems.extend(troubles);
     ready
@@ -174,9 +175,6 @@ fn neutron_status(world: &World, router: &Router) -> NeutronRouterStatus {
     }
 }
 
-/// The reason of the condition from which the retention counts.
-const ROUTER_NOT_FOUND: &str = "RouterNotFound";
-
 /// A Vpc of a router that isn't there (any more). What the user wrote on it is kept for a while.
 fn without_router(world: &World, vpc: &Vpc) -> Plan {
     let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
@@ -194,16 +192,16 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
     let old = vpc.status.clone().unwrap_or_default();
     let (reason, message) = match neutron::routers_named(&world.nb, name) {
         0 => (
-            ROUTER_NOT_FOUND,
+            Reason::RouterNotFound,
             "there is no such router in OVN (any more); re-home the Subnets to another Vpc by spec.vpc, or delete this \
              Vpc. If OpenStack still has the router, `neutron-ovn-db-sync-util --ovn-neutron_sync_mode=repair` brings \
              it back",
         ),
         1 => (
-            "RouterNotShown",
+            Reason::RouterNotShown,
             "the router of this name is not Neutron's, or --external-vpc-selector or --enable-external-vpc leaves it out",
         ),
-        _ => ("RouterNameAmbiguous", AMBIGUOUS),
+        _ => (Reason::RouterNameAmbiguous, AMBIGUOUS),
     };
     let mut status = VpcStatus { standby: false, subnets: Vec::new(), neutron: old.neutron.clone(), ..old };
     condition::set(
@@ -211,7 +209,7 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
         Condition::new(condition::READY, false, reason, message),
         &world.now,
     );
-    if reason == ROUTER_NOT_FOUND {
+    if reason == Reason::RouterNotFound {
         // From when the reason was this one: a router that is only hidden costs nobody anything.
         let since = condition::get(&status.conditions, condition::READY)
             .and_then(|ready| ready.last_update_time.as_deref())
@@ -242,13 +240,13 @@ fn custom(world: &World, vpc: &Vpc) -> Plan {
     }
     let (reason, message) = if vpc_neutron::is_hidden(world, name) {
         (
-            "RouterNotShown",
+            Reason::RouterNotShown,
             "--external-vpc-selector or --enable-external-vpc keeps this router of Neutron's from the cluster; no \
              Subnet is served on it",
         )
     } else {
         (
-            "NotSupportedYet",
+            Reason::NotSupportedYet,
             "this version serves the default Vpc and routers of OpenStack Neutron; a Vpc with a router of its own is \
              not served",
         )
@@ -302,7 +300,7 @@ fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) 
         vpc,
         &mut plan,
         status,
-        vec![Condition::new(condition::READY, true, "RouterFound", ""), checked],
+        vec![Condition::new(condition::READY, true, Reason::RouterFound, ""), checked],
     );
     plan
 }
@@ -338,8 +336,7 @@ pub(crate) fn refused(world: &World, name: &str, problem: &Problem) -> Option<In
     let vpc = world.vpcs.get(name)?;
     let mut status = vpc.status.clone().unwrap_or_default();
     status.standby = false;
-    let mut ready =
-        Condition::new(condition::READY, false, problem.reason.as_str(), problem.message.as_str());
+    let mut ready = Condition::new(condition::READY, false, problem.reason, problem.message.as_str());
     ready.observed_generation = vpc.metadata.generation;
     condition::set(&mut status.conditions, ready, &world.now);
     write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status)

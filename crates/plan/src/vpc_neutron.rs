@@ -5,16 +5,13 @@
 //! bear its name.
 
 use tombolo_api::validate;
+use tombolo_names::Reason;
 use tombolo_neutron::{self as neutron, Router};
 use tombolo_ovsdb::{Row, Uuid};
 
 use crate::desired::Problem;
 use crate::world::{Net, World};
 
-/// The reason of condition and Event when a router is switched off in OpenStack.
-pub const ROUTER_DISABLED: &str = "RouterDisabled";
-/// The reason when a route of Neutron's router leads a part of a Subnet elsewhere.
-pub const ROUTE_CONFLICT: &str = "RouteConflict";
 /// So many routes are named; a message has its limits.
 const NAMED: usize = 3;
 
@@ -71,12 +68,12 @@ pub(crate) fn troubles_of_vpc(world: &World, vpc: &str) -> Vec<Problem> {
 
 /// Whether a problem is one of these: what it is about doesn't work, whatever else is right.
 pub(crate) fn is_trouble(problem: &Problem) -> bool {
-    [ROUTER_DISABLED, ROUTE_CONFLICT].contains(&problem.reason.as_str())
+    matches!(problem.reason, Reason::RouterDisabled | Reason::RouteConflict)
 }
 
 fn disabled(row: &Row) -> Option<Problem> {
     (!neutron::is_enabled(row)).then(|| Problem {
-        reason: ROUTER_DISABLED.to_owned(),
+        reason: Reason::RouterDisabled,
         message: format!(
             "router {:?} is switched off in OpenStack (admin_state_up is false): nothing passes it; `openstack \
              router set --enable {}` switches it on",
@@ -101,7 +98,7 @@ fn diverted(routes: &[neutron::Route], net: &Net) -> Option<Problem> {
         named.push(format!("and {} more", all.len() - NAMED));
     }
     Some(Problem {
-        reason: ROUTE_CONFLICT.to_owned(),
+        reason: Reason::RouteConflict,
         message: format!(
             "Neutron's router has a route inside {} ({}): packets to these addresses don't reach the pods; remove the \
              route from the router in OpenStack, or move the Subnet to another network",

@@ -284,8 +284,8 @@ fn states_of_other_annotations_are_what_the_code_says() {
     for (name, row) in table("Annotations of Services") {
         let service = json!({ "metadata": { "name": "s", "annotations": { key(&name): "x" } }, "spec": {} });
         let said = unserved::service(&serde_json::from_value(service).unwrap(), "ovn-cluster", None);
-        let reasons: Vec<&str> = said.iter().map(|problem| problem.reason.as_str()).collect();
-        assert_eq!(reasons, [unserved::SERVICE], "{name}");
+        let reasons: Vec<_> = said.iter().map(|problem| problem.reason).collect();
+        assert_eq!(reasons, [tombolo_names::Reason::ServiceNotServed], "{name}");
         assert_eq!((row.cell("state"), row.goes_without()), ("planned", true), "{name}");
     }
     // Of a NetworkPolicy all is said whatever its annotations are.

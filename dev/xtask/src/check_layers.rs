@@ -1,8 +1,9 @@
 //! `cargo xtask check-layers`: the crates' dependencies against ARCHITECTURE.md.
 //!
-//! Decides three things: an arrow between our crates points downward; the pure crates (with their default
+//! Decides four things: an arrow between our crates points downward; the pure crates (with their default
 //! features) pull in nothing that does IO; and the programs write to OVSDB through our client alone, which signs
-//! (the guard of foreign rows judges by signatures). Tests may use anything, so dev-dependencies aren't looked at.
+//! (the guard of foreign rows judges by signatures); and
+//! reasons come from the one list of them. Tests may use anything, so dev-dependencies aren't looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,10 +11,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use tombolo_names::Reason;
 
 /// Our crates from the bottom up: each may depend on crates of lower rows only.
 const LAYERS: &[&[&str]] = &[
-    &["net", "ovsdb", "observe"],
+    &["names", "net", "ovsdb", "observe"],
     &["api", "ovn", "cni", "linux"],
     &["neutron"],
     &["plan"],
@@ -29,7 +31,7 @@ const LAYERS: &[&[&str]] = &[
 const PROGRAMS: usize = 6;
 
 /// Crates that decide and do no IO.
-const PURE: &[&str] = &["net", "api", "ovsdb", "ovn", "neutron", "plan", "diff", "engine", "cni"];
+const PURE: &[&str] = &["names", "net", "api", "ovsdb", "ovn", "neutron", "plan", "diff", "engine", "cni"];
 /// What these must not pull in.
 const IO: &[&str] =
     &["tokio", "mio", "socket2", "hyper", "kube-client", "kube-runtime", "nix", "rtnetlink", "rustls"];
@@ -38,6 +40,9 @@ const IO: &[&str] =
 const SLIM: &[&str] = &["cni-plugin", "kubectl-ko"];
 /// What these must not pull in.
 const HEAVY: &[&str] = &["tokio", "hyper", "kube-client", "kube-runtime", "rtnetlink"];
+
+/// Crates that say why something isn't served.
+const REASONERS: &[&str] = &["api", "plan", "engine", "controller", "agent", "kubectl-ko"];
 
 /// Crates whose writes the guard of foreign rows judges.
 const WRITERS: &[&str] = &["controller", "agent", "cni-plugin", "engine"];
@@ -66,6 +71,7 @@ pub fn run() -> Result<()> {
             }
         }
     }
+    violations.extend(typed_again()?);
     let mut files = 0;
     for name in WRITERS {
         for path in sources(name)? {
@@ -86,6 +92,26 @@ pub fn run() -> Result<()> {
         eprintln!("{violation}");
     }
     bail!("{} violations of the layers (ARCHITECTURE.md, \"Crates\")", violations.len())
+}
+
+/// Reasons that a crate types as text in place of `tombolo_names::Reason`, where the docs are made from.
+fn typed_again() -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for name in REASONERS {
+        for path in sources(name)? {
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let typed = Reason::all().filter(|reason| product.contains(&format!("\"{reason}\"")));
+            found.extend(typed.map(|reason| {
+                format!(
+                    "{}: the reason \"{reason}\" is typed as text: use tombolo_names::Reason",
+                    path.display()
+                )
+            }));
+        }
+    }
+    Ok(found)
 }
 
 /// The source files of a crate, without its tests.

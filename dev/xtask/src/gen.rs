@@ -1,4 +1,4 @@
-//! `cargo xtask gen`: writes the typed tables of `crates/ovn` from the pinned schemas.
+//! `cargo xtask gen`: writes the typed tables of `crates/ovn` from the pinned schemas, the page of reasons, and the CRDs.
 //!
 //! Decides the Rust type of each column and the names; what a table is made of is `crates/ovn/src/table.rs`.
 //! With `--check` nothing is written and drift is an error, so that tables and schemas can't part.
@@ -23,32 +23,52 @@ const MODULES: [Module; 3] = [
     Module { schema: "schemas/ovs-3.1/vswitch.ovsschema", file: "crates/ovn/src/vswitch.rs" },
 ];
 
+/// The page of all reasons.
+const REASONS: &str = "docs/operate/reasons.md";
+
 /// Writes the generated files, or, with `check`, fails if they differ from what would be written.
 pub fn run(check: bool) -> Result<()> {
     let root = crate::root()?;
-    let mut drifted = Vec::new();
+    let mut made = vec![(REASONS, tombolo_names::reason::page())];
     for module in MODULES {
         let path = root.join(module.schema);
         let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         let schema: Value =
             serde_json::from_str(&text).with_context(|| format!("parsing {}", path.display()))?;
-        let source = rustfmt(root, &generate(&schema, module.schema)?)?;
-        let target: PathBuf = root.join(module.file);
-        let current = std::fs::read_to_string(&target).unwrap_or_default();
-        if current == source {
+        made.push((module.file, rustfmt(root, &generate(&schema, module.schema)?)?));
+    }
+    let mut drifted = Vec::new();
+    for (file, text) in made {
+        let target: PathBuf = root.join(file);
+        if std::fs::read_to_string(&target).unwrap_or_default() == text {
             continue;
         }
         if check {
-            drifted.push(module.file);
+            drifted.push(file);
         } else {
-            std::fs::write(&target, source).with_context(|| format!("writing {}", target.display()))?;
-            println!("wrote {}", module.file);
+            std::fs::write(&target, text).with_context(|| format!("writing {}", target.display()))?;
+            println!("wrote {file}");
         }
     }
-    if drifted.is_empty() {
-        return Ok(());
+    if !drifted.is_empty() {
+        bail!(
+            "{} differ from what they are made of; run `cargo xtask gen` and commit the result",
+            drifted.join(", ")
+        );
     }
-    bail!("{} differ from their schemas; run `cargo xtask gen` and commit the result", drifted.join(", "))
+    crds(root, check)
+}
+
+/// The CustomResourceDefinitions, by the program of the crate that has their types: xtask is to stay small.
+fn crds(root: &Path, check: bool) -> Result<()> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--package", "tombolo-api", "--bin", "gen-crds", "--"]);
+    let status =
+        command.args(check.then_some("--check")).current_dir(root).status().context("starting cargo")?;
+    if !status.success() {
+        bail!("deploy/crds differ from their types; run `cargo xtask gen` and commit the result");
+    }
+    Ok(())
 }
 
 fn rustfmt(root: &Path, source: &str) -> Result<String> {

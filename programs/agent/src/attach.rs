@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tombolo_cni::agent::{IpReply, Request, Response};
 use tombolo_cni::{CniError, Code, Dns, Route};
 use tombolo_linux::{Netns, Veth, set_sysctl};
+use tombolo_names::Reason;
 use tombolo_net::Family;
 
 use crate::host::Host;
@@ -194,7 +195,7 @@ impl Attacher {
                 namespace: pod.namespace.clone(),
                 name: pod.name.clone(),
                 uid: uid.to_owned(),
-                reason: "MtuBounded",
+                reason: Reason::MtuBounded,
                 message: format!(
                     "the network of subnet {} has an MTU of {wish} bytes, the tunnels of this node carry {bound}: \
                      the pod's interface has {mtu}",

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tombolo_linux::NftMonitor;
+use tombolo_names::Reason;
 
 use crate::forward::{self, Verdict};
 use crate::host::Host;
@@ -15,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::nat::{TABLE, ruleset};
 use crate::nft;
 use crate::node_task::Accepted;
-use crate::troubles::{Trouble, Troubles, reason};
+use crate::troubles::{Trouble, Troubles};
 
 /// How long what no event tells may be otherwise.
 const AGAIN: Duration = Duration::from_secs(8);
@@ -73,7 +74,7 @@ impl Firewall {
                                 .to_owned(),
                             false => format!("masquerading for pods: {e:#}"),
                         };
-                        troubles.insert(Trouble { reason: reason::NAT, message });
+                        troubles.insert(Trouble { reason: Reason::MasqueradingFailed, message });
                         wait = pause;
                         pause = (pause * 2).min(RETRY.1);
                     }
@@ -149,7 +150,7 @@ impl Firewall {
                     }
                 }
                 Verdict::Drops(message) => {
-                    troubles.insert(Trouble { reason: reason::FORWARD, message });
+                    troubles.insert(Trouble { reason: Reason::ForwardingDropped, message });
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use tombolo_names::Reason;
 use tombolo_observe::Observer;
 use tombolo_observe::prometheus_client::encoding::EncodeLabelSet;
 use tombolo_observe::prometheus_client::metrics::counter::Counter;
@@ -33,7 +34,7 @@ struct What {
 
 /// Label of what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
+struct ReasonLabels {
     reason: &'static str,
 }
 
@@ -56,7 +57,7 @@ struct Inner {
     leftovers: Counter,
     restored: Counter,
     host_restored: Family<What, Counter>,
-    problems: Family<Reason, Gauge>,
+    problems: Family<ReasonLabels, Gauge>,
 }
 
 fn histogram() -> Histogram {
@@ -160,7 +161,10 @@ impl Metrics {
         self.inner.host_restored.get_or_create(&What { what }).inc();
     }
 
-    pub(crate) fn set_problems(&self, reason: &'static str, count: usize) {
-        self.inner.problems.get_or_create(&Reason { reason }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    pub(crate) fn set_problems(&self, reason: Reason, count: usize) {
+        self.inner
+            .problems
+            .get_or_create(&ReasonLabels { reason: reason.as_str() })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }

@@ -14,6 +14,7 @@ use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tombolo_linux::{Event, Link, LinkChange, Monitor, Route};
+use tombolo_names::Reason;
 use tombolo_net::IfAddr;
 use tombolo_ovsdb::{Replica, Snapshot};
 
@@ -27,7 +28,7 @@ use crate::ports::{self, ids};
 use crate::surroundings::{Role, Surroundings};
 use crate::sysctls;
 use crate::told::Inputs;
-use crate::troubles::{Trouble, Troubles, reason};
+use crate::troubles::{Trouble, Troubles};
 
 /// What of the controller's words is in force on this node: what would cut it off is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -329,7 +330,7 @@ impl NodeTask {
         self.routes(&port, link.index, subnets.as_ref(), kept, troubles).await?;
         *whole = true;
         if let Some(missing) = inputs.missing {
-            troubles.insert(Trouble { reason: reason::NOT_TOLD, message: missing });
+            troubles.insert(Trouble { reason: Reason::NodeNetworksMissing, message: missing });
         }
 
         let installed = |replica: &Replica| {
@@ -363,7 +364,7 @@ impl NodeTask {
             self.host.netlink.delete_route(route).await?;
             tracing::warn!("deleted the {route}: {why}");
             let message = format!("a route to {} was taken away: {why}", route.dst);
-            troubles.insert(Trouble { reason: reason::REFUSED, message });
+            troubles.insert(Trouble { reason: Reason::NetworkRefused, message });
         }
         Ok(())
     }
@@ -469,7 +470,7 @@ impl NodeTask {
                         "this node has another route to {}: pods there can't be reached from it; see `ip route show {}`",
                         route.dst, route.dst
                     );
-                    troubles.insert(Trouble { reason: reason::ROUTE_TAKEN, message });
+                    troubles.insert(Trouble { reason: Reason::RouteTaken, message });
                 }
                 Err(e) => return Err(e.into()),
             }
@@ -493,7 +494,7 @@ impl NodeTask {
                     "--mtu={asked} is more than a tunnel of this node carries: {carried} is used. Raise the MTU of the tunnels' \
                      interface on all nodes, or lower --mtu"
                 );
-                troubles.insert(Trouble { reason: reason::MTU, message });
+                troubles.insert(Trouble { reason: Reason::NodeMtuBounded, message });
                 Ok(carried)
             }
             // Asked for, and nothing to hold it against.
@@ -556,7 +557,7 @@ fn accept(inputs: &Inputs, around: &Surroundings, troubles: &mut BTreeSet<Troubl
                 "the network {network} of the Subnet {name} is not configured on this node: {why}. Give the Subnet another \
                  network, or move what is there"
             );
-            troubles.insert(Trouble { reason: reason::REFUSED, message });
+            troubles.insert(Trouble { reason: Reason::NetworkRefused, message });
             false
         });
     }

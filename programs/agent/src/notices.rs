@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::mpsc;
+use tombolo_names::Reason;
 
 const COMPONENT: &str = "kube-ovn-cni";
 /// How many may wait for the API server; more are in the log only.
@@ -26,8 +27,8 @@ pub struct Notice {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// Reason of the Event, in CamelCase.
-    pub reason: &'static str,
+    /// Reason of the Event.
+    pub reason: Reason,
     /// In words.
     pub message: String,
 }
@@ -54,8 +55,12 @@ impl Notice {
     /// The Event. Its name makes it one for each pod and reason, whoever says it how often.
     fn event(&self, node: &str, now: Timestamp) -> Event {
         let short: String = self.name.chars().take(180).collect();
-        let name =
-            format!("{}.{}.{}", short.trim_end_matches(['.', '-']), self.reason.to_lowercase(), self.uid);
+        let name = format!(
+            "{}.{}.{}",
+            short.trim_end_matches(['.', '-']),
+            self.reason.as_str().to_lowercase(),
+            self.uid
+        );
         Event {
             metadata: ObjectMeta {
                 name: Some(name),
@@ -71,7 +76,7 @@ impl Notice {
                 ..ObjectReference::default()
             },
             type_: Some("Warning".to_owned()),
-            reason: Some(self.reason.to_owned()),
+            reason: Some(self.reason.into()),
             message: Some(self.message.clone()),
             source: Some(EventSource { component: Some(COMPONENT.to_owned()), host: Some(node.to_owned()) }),
             first_timestamp: Some(Time(now)),
@@ -119,7 +124,7 @@ mod tests {
             namespace: "net2".into(),
             name: format!("{}-", "a".repeat(252)),
             uid: "f1d2".into(),
-            reason: "MtuBounded",
+            reason: Reason::MtuBounded,
             message: "m".into(),
         };
         let event = notice.event("node1", Timestamp::UNIX_EPOCH);

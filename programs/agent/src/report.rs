@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tombolo_api::annotations as keys;
+use tombolo_names::Reason;
 
 use crate::attach::NodeState;
 use crate::kube_io::{Condition, Written};
@@ -19,11 +20,6 @@ use crate::troubles::{Trouble, Troubles};
 
 /// Our condition of a Node: `True` while something is wrong that doesn't keep pods from being attached.
 pub const DEGRADED: &str = "tombolo.io/NetworkDegraded";
-/// Its reason when nothing is.
-const FINE: &str = "AsItShouldBe";
-/// Kube-OVN's reasons of the condition NetworkUnavailable.
-const REACHABLE: &str = "JoinSubnetGatewayReachable";
-const UNREACHABLE: &str = "JoinSubnetGatewayUnreachable";
 /// How long the node's network must be away before the node says so: ovs-vswitchd's restart takes a second or two
 /// and is no reason to move pods elsewhere.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(10);
@@ -79,7 +75,11 @@ pub async fn report(client: Client, node: &str, mut from: Sources) {
             NodeState::Ready { .. } => {
                 away_since = None;
                 was_ready = true;
-                Some(condition("False", REACHABLE, "the join subnet's gateway answers on ovn0"))
+                Some(condition(
+                    "False",
+                    Reason::JoinSubnetGatewayReachable,
+                    "the join subnet's gateway answers on ovn0",
+                ))
             }
             NodeState::NotReady { why, .. } => {
                 let until = *away_since.get_or_insert_with(Instant::now) + UNREACHABLE_AFTER;
@@ -87,7 +87,7 @@ pub async fn report(client: Client, node: &str, mut from: Sources) {
                     later(until);
                     None
                 } else {
-                    Some(condition("True", UNREACHABLE, why))
+                    Some(condition("True", Reason::JoinSubnetGatewayUnreachable, why))
                 }
             }
         };
@@ -171,14 +171,14 @@ async fn once<T: PartialEq>(
     failed
 }
 
-fn condition(status: &str, reason: &str, message: &str) -> Condition {
-    Condition { status: status.to_owned(), reason: reason.to_owned(), message: shorten(message) }
+fn condition(status: &str, reason: Reason, message: &str) -> Condition {
+    Condition { status: status.to_owned(), reason: reason.into(), message: shorten(message) }
 }
 
 /// All troubles in one condition.
 fn degraded(all: &BTreeSet<Trouble>) -> Condition {
     let Some(first) = all.first() else {
-        return condition("False", FINE, "the node's part of the network is as it should be");
+        return condition("False", Reason::AsItShouldBe, "the node's part of the network is as it should be");
     };
     let messages: Vec<&str> = all.iter().map(|t| t.message.as_str()).collect();
     condition("True", first.reason, &messages.join("; "))
@@ -244,7 +244,7 @@ fn event(node: &str, uid: &str, trouble: &Trouble) -> Event {
     stem.truncate(253 - suffix.len() - 1);
     let mut event = Event {
         type_: Some("Warning".to_owned()),
-        reason: Some(trouble.reason.to_owned()),
+        reason: Some(trouble.reason.into()),
         message: Some(shorten(&trouble.message)),
         count: Some(1),
         first_timestamp: Some(at.clone()),
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     fn trouble(message: &str) -> Trouble {
-        Trouble { reason: "NetworkRefused", message: message.to_owned() }
+        Trouble { reason: Reason::NetworkRefused, message: message.to_owned() }
     }
 
     #[test]

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use tombolo_linux::{Link, LinkAddress, Result, Route, get_sysctl, set_sysctl};
+use tombolo_names::Reason;
 
 use crate::host::Host;
 use crate::node::OVN0;
-use crate::troubles::{Trouble, reason};
+use crate::troubles::Trouble;
 
 /// rtnetlink(7), `RTPROT_RA`.
 const BY_ADVERTISEMENT: u8 = 9;
@@ -51,7 +52,7 @@ pub async fn keep(host: &Host, wish: Wish) -> Result<Found> {
 fn keep_here(wish: &Wish) -> Found {
     let mut found = Found::default();
     let need = |what: &'static str, key: &str, value: &str, why: &str, found: &mut Found| {
-        let trouble = |message: String| Trouble { reason: reason::SYSCTL, message };
+        let trouble = |message: String| Trouble { reason: Reason::SysctlRefused, message };
         match get_sysctl(key) {
             Ok(Some(now)) if now == value => true,
             Ok(None) => false,
@@ -96,7 +97,7 @@ fn keep_here(wish: &Wish) -> Found {
             if found.troubles.is_empty() {
                 let message =
                     format!("the kernel has no IPv6 (no sysctl {key}), which the join subnet needs");
-                found.troubles.insert(Trouble { reason: reason::SYSCTL, message });
+                found.troubles.insert(Trouble { reason: Reason::SysctlRefused, message });
             }
         }
     }

@@ -6,34 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tombolo_names::Reason;
 
 use crate::metrics::Metrics;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Trouble {
-    /// In a word, for Events and the metric.
-    pub reason: &'static str,
+    /// Its class, for Events and the metric.
+    pub reason: Reason,
     /// What, why, and what the user can do.
     pub message: String,
-}
-
-/// Reasons.
-pub mod reason {
-    /// A network that would cut the node off is not configured.
-    pub const REFUSED: &str = "NetworkRefused";
-    /// Somebody else's route leads elsewhere.
-    pub const ROUTE_TAKEN: &str = "RouteTaken";
-    /// What the controller told can't be used or is missing.
-    pub const NOT_TOLD: &str = "NodeNetworksMissing";
-    /// The MTU that was asked for is more than tunnels carry.
-    pub const MTU: &str = "MTUBounded";
-    /// A kernel parameter can't be set.
-    pub const SYSCTL: &str = "SysctlRefused";
-    /// Somebody else's firewall drops what is forwarded.
-    pub const FORWARD: &str = "ForwardingDropped";
-    /// Masquerading isn't in place.
-    pub const NAT: &str = "MasqueradingFailed";
 }
 
 type BySource = BTreeMap<&'static str, BTreeSet<Trouble>>;
@@ -59,10 +42,10 @@ impl Troubles {
                 return false;
             }
             for trouble in now.difference(&before) {
-                tracing::warn!(reason = trouble.reason, "{}", trouble.message);
+                tracing::warn!(reason = %trouble.reason, "{}", trouble.message);
             }
             for trouble in before.difference(&now) {
-                tracing::info!(reason = trouble.reason, "not any more: {}", trouble.message);
+                tracing::info!(reason = %trouble.reason, "not any more: {}", trouble.message);
             }
             for reason in before.iter().chain(&now).map(|t| t.reason).collect::<BTreeSet<_>>() {
                 let count = all.values().flatten().filter(|t| t.reason == reason).count();
@@ -92,7 +75,7 @@ mod tests {
     use super::*;
 
     fn trouble(message: &str) -> Trouble {
-        Trouble { reason: reason::REFUSED, message: message.to_owned() }
+        Trouble { reason: Reason::NetworkRefused, message: message.to_owned() }
     }
 
     #[test]

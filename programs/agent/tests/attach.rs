@@ -244,7 +244,7 @@ async fn no_pods_mtu_is_above_what_the_tunnel_carries() {
         assert_eq!(inside.link("eth0").await.unwrap().unwrap().mtu, got);
     }
     let said = agent.noticed.try_recv().unwrap();
-    assert_eq!((said.name.as_str(), said.reason), ("ubuntu", "MtuBounded"));
+    assert_eq!((said.name.as_str(), said.reason.as_str()), ("ubuntu", "MtuBounded"));
     assert!(said.message.contains("9000") && said.message.contains("1400"), "{}", said.message);
     assert!(agent.noticed.try_recv().is_err(), "a wish that is granted is no news");
 

@@ -20,8 +20,9 @@ use tombolo_agent::nft;
 use tombolo_agent::node::{NodePort, NodeSubnet, PROTOCOL};
 use tombolo_agent::node_task::{Accepted, MtuOptions, NodeTask};
 use tombolo_agent::told::Inputs;
-use tombolo_agent::troubles::{Troubles, reason};
+use tombolo_agent::troubles::Troubles;
 use tombolo_linux::{LinkChange, Netlink, Netns, Route, Veth, get_sysctl, set_sysctl};
+use tombolo_names::Reason;
 use tombolo_needs::needs;
 use tombolo_observe::Observer;
 
@@ -94,7 +95,7 @@ impl Node {
     }
 
     /// Waits for a trouble that says all of this.
-    async fn trouble(&self, reason: &str, words: &[&str]) {
+    async fn trouble(&self, reason: Reason, words: &[&str]) {
         let mut all = self.troubles.watch();
         let said = all.wait_for(|all| {
             let says = |m: &str| words.iter().all(|w| m.contains(w));
@@ -320,7 +321,7 @@ async fn what_would_cut_the_node_off_is_never_configured() {
     netlink.add_route(&route("10.16.0.0/16", Some("192.0.2.77"), uplink, PROTOCOL)).await.unwrap();
     let agent = bed.agent().await;
     let mut node = start(&bed, &agent);
-    node.trouble(reason::REFUSED, &["192.0.2.0/25", "192.0.2.0/24, the network of uplink"]).await;
+    node.trouble(Reason::NetworkRefused, &["192.0.2.0/25", "192.0.2.0/24, the network of uplink"]).await;
     assert_eq!(routes(&bed).await, ["10.16.0.0/16 via 192.0.2.77"], "the good one stays (invariant 4)");
 
     node.inputs.send_modify(|i| {
@@ -347,7 +348,8 @@ async fn what_would_cut_the_node_off_is_never_configured() {
         ("198.51.100.0/24", "a node of the cluster"),
         ("10.100.0.0/16", "Service range"),
     ] {
-        node.trouble(reason::REFUSED, &[&format!("network {network} of the Subnet {network}"), why]).await;
+        node.trouble(Reason::NetworkRefused, &[&format!("network {network} of the Subnet {network}"), why])
+            .await;
     }
     let table = async || nft_list(&bed, &["list", "table", "inet", "tombolo"]).await;
     soon("the table", async || table().await.contains("10.17.0.0/16")).await;
@@ -365,7 +367,7 @@ async fn what_would_cut_the_node_off_is_never_configured() {
     let late = netlink.link("late").await.unwrap().unwrap().index;
     netlink.add_address(late, "10.17.4.1/24".parse().unwrap()).await.unwrap();
     soon("the route goes", async || routes(&bed).await == good[..1]).await;
-    node.trouble(reason::REFUSED, &["10.17.0.0/16", "10.17.4.0/24, the network of late"]).await;
+    node.trouble(Reason::NetworkRefused, &["10.17.0.0/16", "10.17.4.0/24, the network of late"]).await;
     netlink.delete_link("late").await.unwrap();
     soon("the route comes back", async || routes(&bed).await == good).await;
 
@@ -459,12 +461,15 @@ async fn what_others_take_from_the_host_is_restored_and_counted() {
     )
     .await
     .unwrap();
-    node.trouble(reason::FORWARD, &["table ip c16, chain f", "nft insert rule ip c16 f iifname ovn0 accept"])
-        .await;
+    node.trouble(
+        Reason::ForwardingDropped,
+        &["table ip c16, chain f", "nft insert rule ip c16 f iifname ovn0 accept"],
+    )
+    .await;
     let mend = "insert rule ip c16 f iifname ovn0 accept\ninsert rule ip c16 f oifname ovn0 accept";
     nft::apply(&bed.host, mend.to_owned()).await.unwrap();
     soon("not any more", async || {
-        !node.troubles.watch().borrow().values().flatten().any(|t| t.reason == reason::FORWARD)
+        !node.troubles.watch().borrow().values().flatten().any(|t| t.reason == Reason::ForwardingDropped)
     })
     .await;
 }
@@ -483,7 +488,7 @@ async fn an_mtu_that_no_tunnel_carries_is_bounded_and_said() {
         i.subnets = subnets(&["10.16.0.0/16"]);
     });
     node.ready().await; // 1400: 1500 less the tunnel's header
-    node.trouble(reason::MTU, &["--mtu=9000", "1400 is used"]).await;
+    node.trouble(Reason::NodeMtuBounded, &["--mtu=9000", "1400 is used"]).await;
     assert_eq!(bed.host.netlink.link("ovn0").await.unwrap().unwrap().mtu, 1400);
 }
 

@@ -68,7 +68,7 @@ impl Waiting {
     fn push(&mut self, notice: Notice) {
         let lane = namespace(&notice).to_owned();
         if self.0.len_of(&lane) >= OF_ONE || self.0.len() >= OF_ALL {
-            debug!(reason = notice.reason, name = notice.name, "too many Events at once: one is dropped");
+            debug!(reason = %notice.reason, name = notice.name, "too many Events at once: one is dropped");
             return;
         }
         self.0.push(&lane, notice);
@@ -76,7 +76,7 @@ impl Waiting {
 }
 
 async fn post(client: Client, reporter: String, notice: Notice, number: u64) {
-    if unserved::REASONS.contains(&notice.reason.as_str()) {
+    if unserved::REASONS.contains(&notice.reason) {
         return once(&client, &reporter, &notice).await;
     }
     let namespace = namespace(&notice);
@@ -89,12 +89,12 @@ async fn post(client: Client, reporter: String, notice: Notice, number: u64) {
             return;
         }
     };
-    let (reason, name, message) = (&notice.reason, &notice.name, &notice.message);
+    let (reason, name, message) = (notice.reason, &notice.name, &notice.message);
     match tokio::time::timeout(DEADLINE, client.request_text(request)).await {
         Ok(Ok(_)) => {}
         // In a namespace that is going away nothing can be created: nobody would look there either.
-        Ok(Err(error)) => info!(error = %chain(&error), reason, name, message, "an Event was not posted"),
-        Err(_) => info!(reason, name, message, "an Event was not posted in time"),
+        Ok(Err(error)) => info!(error = %chain(&error), %reason, name, message, "an Event was not posted"),
+        Err(_) => info!(%reason, name, message, "an Event was not posted in time"),
     }
 }
 
@@ -176,7 +176,7 @@ fn standing(involved: &Involved<'_>, problem: &Problem, reporter: &str, now: Tim
         "metadata": { "name": name, "namespace": home(involved.namespace) },
         "involvedObject": object,
         "type": "Warning",
-        "reason": problem.reason,
+        "reason": problem.reason.as_str(),
         "message": one_line(&problem.message, LONGEST),
         "source": { "component": "kube-ovn-controller" },
         "reportingComponent": "kube-ovn-controller",
@@ -192,11 +192,11 @@ async fn once(client: &Client, reporter: &str, notice: &Notice) {
     let (api_version, kind) = kind(notice.kind);
     let (namespace, name, uid) = (&notice.namespace, &notice.name, &notice.uid);
     let involved = Involved { api_version, kind, namespace, name, uid };
-    let problem = Problem { reason: notice.reason.clone(), message: notice.message.clone() };
+    let problem = Problem { reason: notice.reason, message: notice.message.clone() };
     match post_once(client, reporter, &involved, &problem).await {
         Posted::Yes | Posted::Before => {}
         Posted::Refused(error) | Posted::Later(error) => {
-            info!(error, reason = notice.reason, name, message = notice.message, "an Event was not posted");
+            info!(error, reason = %notice.reason, name, message = notice.message, "an Event was not posted");
         }
     }
 }
@@ -245,7 +245,7 @@ fn event(notice: &Notice, reporter: &str, now: Timestamp, number: u64) -> Value 
         "metadata": { "name": format!("{stem}.{suffix}"), "namespace": namespace(notice) },
         "involvedObject": involved,
         "type": if notice.warning { "Warning" } else { "Normal" },
-        "reason": notice.reason,
+        "reason": notice.reason.as_str(),
         "message": one_line(&notice.message, LONGEST),
         "source": { "component": "kube-ovn-controller" },
         "reportingComponent": "kube-ovn-controller",
@@ -258,6 +258,8 @@ fn event(notice: &Notice, reporter: &str, now: Timestamp, number: u64) -> Value 
 
 #[cfg(test)]
 mod tests {
+    use tombolo_names::Reason;
+
     use super::*;
 
     fn notice() -> Notice {
@@ -267,7 +269,7 @@ mod tests {
             name: "net2".into(),
             uid: "u".into(),
             warning: true,
-            reason: "Overlap".into(),
+            reason: Reason::CidrConflict,
             message: "m".into(),
         }
     }
@@ -282,7 +284,7 @@ mod tests {
         );
         assert_eq!(event["firstTimestamp"], "1970-01-01T00:00:00Z");
         assert_eq!(event["type"], "Warning");
-        let problem = Problem { reason: "NotServed".to_owned(), message: "m".to_owned() };
+        let problem = Problem { reason: Reason::ServiceNotServed, message: "m".to_owned() };
         let of = |namespace, kind| {
             let involved = Involved { api_version: "v1", kind, namespace, name: "n", uid: "u" };
             standing(&involved, &problem, "me", Timestamp::UNIX_EPOCH)

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use tombolo_api::Subnet;
 use tombolo_engine::{Health, Object, Stats, WriteError};
+use tombolo_names::Reason;
 use tombolo_observe::Observer;
 use tombolo_ovsdb::{TxnError, TxnReply};
 
@@ -44,7 +45,7 @@ struct AdmissionLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UnservedLabels {
     kind: &'static str,
-    reason: String,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -147,8 +148,11 @@ impl Collector for EngineCollector {
         let failed =
             stats.failed_commits.iter().map(|(kind, n)| (vec![("code", (*kind).to_owned())], *n)).collect();
         family(&mut encoder, "failed_commits", "Transactions that failed, by kind of error", failed)?;
-        let problems =
-            stats.problems.iter().map(|(reason, n)| (vec![("reason", reason.clone())], *n)).collect();
+        let problems = stats
+            .problems
+            .iter()
+            .map(|(reason, n)| (vec![("reason", reason.as_str().to_owned())], *n))
+            .collect();
         family(&mut encoder, "problems", "Problems told to users, by reason", problems)?;
         let writes = stats
             .writes
@@ -283,8 +287,8 @@ impl Metrics {
     }
 
     /// A user was told that something isn't served.
-    pub fn unserved(&self, kind: &'static str, reason: &str) {
-        self.unserved.get_or_create(&UnservedLabels { kind, reason: reason.to_owned() }).inc();
+    pub fn unserved(&self, kind: &'static str, reason: Reason) {
+        self.unserved.get_or_create(&UnservedLabels { kind, reason: reason.as_str() }).inc();
     }
 
     /// A Subnet was looked at before it was stored.

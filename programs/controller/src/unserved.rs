@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tombolo_api::views::{NetworkPolicyView, ServiceView};
+use tombolo_names::Reason;
 use tombolo_plan::{Problem, unserved};
 use tracing::{debug, warn};
 
@@ -63,7 +64,7 @@ struct Known {
     leads_to_pods: bool,
     problems: Vec<Problem>,
     /// Reasons that were said.
-    said: BTreeSet<String>,
+    said: BTreeSet<Reason>,
 }
 
 /// How it is done.
@@ -296,7 +297,7 @@ impl Teller {
             let involved = Involved { api_version, kind, namespace: &key.1, name: &key.2, uid: &uid };
             match events::post_once(&self.client, &self.settings.reporter, &involved, &problem).await {
                 Posted::Yes => {
-                    self.metrics.unserved(kind, &problem.reason);
+                    self.metrics.unserved(kind, problem.reason);
                     warn!("{kind} {}/{}: {}: {}", key.1, key.2, problem.reason, problem.message);
                 }
                 Posted::Before => {}

@@ -1,6 +1,7 @@
 //! What users want survives: routers that vanish, databases that are restored empty, Subnets that move.
 
 use serde_json::json;
+use tombolo_names::Reason;
 use tombolo_ovsdb::{Op, Txn};
 use tombolo_plan::Kind;
 use tombolo_plan::nb::table;
@@ -357,7 +358,7 @@ fn an_overlap_that_neutron_makes_later_is_counted() {
     openstack(&mut sim);
     sim.settle();
     net2(&mut sim);
-    let count = |sim: &Sim| sim.engine(0).stats().problems.get("CidrConflict").copied().unwrap_or(0);
+    let count = |sim: &Sim| sim.engine(0).stats().problems.get(&Reason::CidrConflict).copied().unwrap_or(0);
     assert_eq!(count(&sim), 0);
     let at = sim.now;
     Neutron(&mut sim).network("late", "late", 1442);

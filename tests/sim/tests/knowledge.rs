@@ -5,6 +5,7 @@ use serde_json::json;
 use tombolo_engine::{
     Effect, Engine, Event, Leadership, NbEvent, Object, Verb, WatchEvent, Write, WriteError,
 };
+use tombolo_names::Reason;
 use tombolo_ovsdb::txn::OpIndex;
 use tombolo_ovsdb::{TxnError, TxnErrorKind, TxnReply};
 use tombolo_plan::Kind;
@@ -162,7 +163,7 @@ fn a_refusal_is_forgotten_once_the_write_goes_through() {
     let effects = bed.engine.poll(1);
     assert_eq!(bed.make(1, effects, Some(&refused)), 1);
     let effects = bed.engine.poll(1);
-    assert_eq!(bed.engine.stats().problems.get("WriteRefused"), Some(&1));
+    assert_eq!(bed.engine.stats().problems.get(&Reason::WriteRefused), Some(&1));
     bed.make(1, effects, Some(&refused));
     let effects = bed.engine.poll(30_000);
     assert_eq!(bed.make(30_000, effects, None), 0, "too early");
@@ -179,13 +180,13 @@ fn who_loses_a_race_again_and_again_is_told() {
     let (mut now, mut failures) = (1, 0);
     for _ in 0..100 {
         let effects = bed.engine.poll(now);
-        let told = bed.engine.stats().problems.contains_key("WriteNotDone");
+        let told = bed.engine.stats().problems.contains_key(&Reason::WriteNotDone);
         assert!(!told || failures > 6, "after {failures} failures");
         failures += bed.make(now, effects, Some(&WriteError::AlreadyExists));
         now = bed.engine.next_wakeup().map_or(now + 1_000, |at| at.max(now));
     }
     assert!(failures > 6, "{failures} failures");
-    assert!(bed.engine.stats().problems.contains_key("WriteNotDone"));
+    assert!(bed.engine.stats().problems.contains_key(&Reason::WriteNotDone));
 }
 
 #[test]

@@ -38,9 +38,7 @@ fn run(dir: &Path, check: bool) -> Result<(), String> {
             continue;
         }
         if check {
-            return Err(format!(
-                "deploy/crds/{name} is not what the types say; run `cargo run -p tombolo-api --bin gen-crds`"
-            ));
+            return Err(format!("deploy/crds/{name} is not what the types say; run `cargo xtask gen`"));
         }
         std::fs::write(&path, want).map_err(|e| format!("write {}: {e}", path.display()))?;
         println!("wrote deploy/crds/{name}");

@@ -16,6 +16,8 @@ pub use limits::{
     Place, UNSERVED_ON_NODES, UNSERVED_ON_SUBNETS, UNSERVED_ON_VPCS, VETH_PAIR, annotation_limits,
     pod_limits, subnet_limits, vpc_limits,
 };
+pub use tombolo_names::Reason;
+
 pub use pod::{IpPool, POOL_ENTRIES, PodRequest, is_object_name, pod, quoted};
 pub use subnet::{SubnetContext, overlaps, subnet, subnet_in_vpc};
 pub use subnet_annotations::{Allowed, Grants, subnet_annotations};
@@ -41,73 +43,6 @@ pub enum Severity {
     Ignored,
     /// The object doesn't take effect until this is changed.
     Refuse,
-}
-
-/// Classes of problems. [`Reason::as_str`] gives the word in conditions and Events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
-    /// `cidrBlock` is missing or no CIDR.
-    InvalidCidr,
-    /// The gateway isn't an address that a gateway of this network can have.
-    InvalidGateway,
-    /// An element of `excludeIps` is no address or range.
-    InvalidExcludeIps,
-    /// Any other field with a value out of its range.
-    InvalidValue,
-    /// An annotation that can't be parsed.
-    InvalidAnnotation,
-    /// A name that clashes with those of another kind of object, or of Neutron.
-    InvalidName,
-    /// Two fields that exclude each other.
-    ConflictingFields,
-    /// A network whose addresses can't be given to pods (loopback, multicast …).
-    ForbiddenRange,
-    /// An address outside of the subnet.
-    AddressOutsideSubnet,
-    /// The network overlaps another one on the same router, or an address of the cluster.
-    CidrConflict,
-    /// The field can't change while addresses are in use.
-    InUse,
-    /// There is no Vpc of that name.
-    UnknownVpc,
-    /// The Vpc has no router yet.
-    VpcNotReady,
-    /// A namespace isn't in the Vpc's `spec.namespaces`.
-    NamespaceNotInVpc,
-    /// Neutron's router can't have it, whatever is done (facts of Neutron's driver).
-    NotPossibleOnNeutronRouter,
-    /// This version doesn't do it.
-    NotSupportedYet,
-}
-
-impl Reason {
-    /// The word in conditions and Events.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidCidr => "InvalidCidr",
-            Self::InvalidGateway => "InvalidGateway",
-            Self::InvalidExcludeIps => "InvalidExcludeIps",
-            Self::InvalidValue => "InvalidValue",
-            Self::InvalidAnnotation => "InvalidAnnotation",
-            Self::InvalidName => "InvalidName",
-            Self::ConflictingFields => "ConflictingFields",
-            Self::ForbiddenRange => "ForbiddenRange",
-            Self::AddressOutsideSubnet => "AddressOutsideSubnet",
-            Self::CidrConflict => "CidrConflict",
-            Self::InUse => "InUse",
-            Self::UnknownVpc => "UnknownVpc",
-            Self::VpcNotReady => "VpcNotReady",
-            Self::NamespaceNotInVpc => "NamespaceNotInVpc",
-            Self::NotPossibleOnNeutronRouter => "NotPossibleOnNeutronRouter",
-            Self::NotSupportedYet => "NotSupportedYet",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 impl fmt::Display for Problem {
