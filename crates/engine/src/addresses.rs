@@ -14,11 +14,11 @@ use crate::io::{Millis, Verb};
 impl Engine {
     /// A reservation whose owner no longer asks for it is free again.
     pub(crate) fn forget_reservation(&mut self, now: Millis, owner: &Owner, plan: &Plan) {
-        let Some((subnet, ip)) = self.work.state(owner).reserved.clone() else { return };
+        let Some((subnet, ip)) = self.reign.work.state(owner).reserved.clone() else { return };
         if self.world.ips.contains_key(&ip) {
-            self.work.state(owner).reserved = None;
+            self.reign.work.state(owner).reserved = None;
         } else if plan.address.is_none() {
-            self.work.state(owner).reserved = None;
+            self.reign.work.state(owner).reserved = None;
             let mut dirty = Dirty::default();
             self.world.release(owner, &subnet, &ip, &mut dirty);
             self.take_in(now, dirty);
@@ -35,7 +35,7 @@ impl Engine {
         match self.world.allocate(request) {
             Ok((subnet, addresses)) => {
                 let new = (subnet.clone(), request.ip_name.clone());
-                let before = self.work.state(owner).reserved.replace(new.clone());
+                let before = self.reign.work.state(owner).reserved.replace(new.clone());
                 if let Some((subnet, ip)) = before.filter(|before| *before != new) {
                     // The first attempt wasn't persisted, and by now another subnet is the right one.
                     let mut dirty = Dirty::default();
@@ -56,7 +56,7 @@ impl Engine {
                 Ok(subnet)
             }
             Err(no) => {
-                self.waiters.wait(owner, request, &no.tried);
+                self.reign.waiters.wait(owner, request, &no.tried);
                 let full =
                     no.tried.iter().all(|(_, e)| matches!(e, SubnetPoolError::NoAvailableAddress { .. }));
                 let reason = if full { Reason::NoAvailableAddress } else { Reason::AcquireAddressFailed };

@@ -6,10 +6,13 @@
 //! `tombolo-plan`, the operations by `tombolo-diff`.
 
 mod addresses;
+mod commit;
 pub mod fence;
 mod fights;
 pub mod io;
 mod queue;
+mod reign;
+mod report;
 mod sources;
 mod stats;
 mod step;
@@ -17,28 +20,24 @@ mod vain;
 mod waiters;
 mod watch;
 mod work;
+mod writes;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tombolo_api::text;
-use tombolo_diff::brake::Brake;
-use tombolo_names::Reason;
-use tombolo_ovsdb::{Replica, Retry, TxnError, TxnErrorKind, TxnReply, Uuid};
+use tombolo_ovsdb::Replica;
 use tombolo_plan::nb::Ownership;
 use tombolo_plan::world::Dirty;
-use tombolo_plan::{Config, Intent, Kind, Owner, Problem, World};
+use tombolo_plan::{Config, Owner, World};
 
 pub use io::{
     Effect, Event, Leadership, Millis, NbEvent, Notice, Object, Verb, WatchEvent, Write, WriteError,
 };
 pub use stats::{Health, Stats};
 
-use fights::Fights;
-use queue::Queue;
+use commit::Commit;
+use reign::Reign;
 use sources::Sources;
-use vain::Vain;
-use waiters::Waiters;
-use work::Work;
+use writes::{Busy, ObjectKey, PendingWrite};
 
 /// How long the replica may be stale before the lease is given up (invariant 6).
 const STALE_LIMIT: Millis = 10_000;
@@ -64,35 +63,6 @@ enum Lead {
     Leading(u64),
 }
 
-/// The transaction under way.
-#[derive(Clone, Debug)]
-enum Commit {
-    /// Takes the epoch.
-    Epoch { id: u64 },
-    /// Rows of these owners.
-    Rows { id: u64, owners: Vec<Owner> },
-}
-
-#[derive(Clone, Debug)]
-struct PendingWrite {
-    owner: Owner,
-    intent: Intent,
-    /// Which leadership of this process it belongs to.
-    term: u64,
-}
-
-/// Kind, namespace and name of an object.
-type ObjectKey = (Kind, String, String);
-
-/// What is to be known of an object while it is being written.
-#[derive(Clone, Debug, Default)]
-struct Busy {
-    /// Who else wants to write it.
-    waiting: BTreeSet<Owner>,
-    /// Uids of objects of this name that went since: an answer that is still on its way must not bring them back.
-    gone: BTreeSet<String>,
-}
-
 /// The state machine.
 #[derive(Debug)]
 pub struct Engine {
@@ -107,34 +77,11 @@ pub struct Engine {
     lead: Lead,
     /// Counts the leaderships of this process.
     term: u64,
-    work: Work,
+    reign: Reign,
     writes: HashMap<u64, PendingWrite>,
     /// Objects that are being written.
     busy_objects: BTreeMap<ObjectKey, Busy>,
     commit: Option<Commit>,
-    /// Owners with rows to write that wait until the transaction under way is done.
-    after_commit: Queue,
-    /// Those who found no address.
-    waiters: Waiters,
-    /// Writes that had no effect.
-    vain: Vain,
-    /// Since when a turn has been over with work left.
-    more_since: Option<Millis>,
-    /// After a batch failed: the parts to be tried one by one.
-    parts: VecDeque<BTreeSet<Owner>>,
-    brake: Brake,
-    held: BTreeSet<Owner>,
-    /// Owners whose objects no watch has shown, and the API server says that they aren't there.
-    absent: BTreeSet<Owner>,
-    /// Rows of others, and owners of ours that want their names.
-    taken: BTreeMap<Uuid, BTreeSet<Owner>>,
-    /// For which of them each owner waits.
-    wants_name_of: HashMap<Owner, Uuid>,
-    fights: Fights,
-    /// What was said of each owner, as numbers: the texts may be long.
-    said: HashMap<Owner, BTreeSet<u64>>,
-    /// Kinds whose CRD was said to be old.
-    old_crds: BTreeSet<Kind>,
     next_id: u64,
     out: Vec<Effect>,
     stats: Stats,
@@ -155,23 +102,10 @@ impl Engine {
             own_rows: 0,
             lead: Lead::Lost,
             term: 0,
-            work: Work::default(),
+            reign: Reign::default(),
             writes: HashMap::new(),
             busy_objects: BTreeMap::new(),
             commit: None,
-            after_commit: Queue::default(),
-            waiters: Waiters::default(),
-            vain: Vain::default(),
-            more_since: None,
-            parts: VecDeque::new(),
-            brake: Brake::default(),
-            held: BTreeSet::new(),
-            absent: BTreeSet::new(),
-            taken: BTreeMap::new(),
-            wants_name_of: HashMap::new(),
-            fights: Fights::default(),
-            said: HashMap::new(),
-            old_crds: BTreeSet::new(),
             next_id: 0,
             out: Vec::new(),
             stats: Stats::default(),
@@ -197,8 +131,8 @@ impl Engine {
             synced: self.sources.can_plan(),
             nb_fresh: self.nb_known && self.nb_fresh,
             leading: matches!(self.lead, Lead::Leading(_)),
-            dirty: self.work.pending() + self.after_commit.len(),
-            brake_holding: self.brake.holding(),
+            dirty: self.reign.work.pending() + self.reign.after_commit.len(),
+            brake_holding: self.reign.brake.holding(),
         }
     }
 
@@ -211,10 +145,14 @@ impl Engine {
         };
         let timer = match self.lead {
             // The turn was over before the work was: at once.
-            Lead::Leading(_) if self.more_since.is_some() && self.is_informed() => self.more_since,
+            Lead::Leading(_) if self.reign.more_since.is_some() && self.is_informed() => {
+                self.reign.more_since
+            }
             // What else keeps the epoch from being taken ends with an event.
             Lead::Held(from) if self.is_informed() && self.commit.is_none() => Some(from),
-            _ if self.is_active() => self.work.next_timer().into_iter().chain(self.fights.next_end()).min(),
+            _ if self.is_active() => {
+                self.reign.work.next_timer().into_iter().chain(self.reign.fights.next_end()).min()
+            }
             _ => None,
         };
         stale.into_iter().chain(timer).min()
@@ -246,22 +184,22 @@ impl Engine {
             return;
         }
         for owner in dirty.now {
-            self.work.add(owner);
+            self.reign.work.add(owner);
         }
         for owner in dirty.soon {
-            self.work.add_at(owner, now + REPORT_DELAY);
+            self.reign.work.add_at(owner, now + REPORT_DELAY);
         }
         for owner in dirty.paced {
-            self.work.add_paced(owner, now, REPORT_DELAY);
+            self.reign.work.add_paced(owner, now, REPORT_DELAY);
         }
         for subnet in dirty.grown {
-            for owner in self.waiters.grown(&subnet) {
-                self.work.add(owner);
+            for owner in self.reign.waiters.grown(&subnet) {
+                self.reign.work.add(owner);
             }
         }
         for (subnet, addresses) in dirty.freed {
-            for owner in self.waiters.freed(&subnet, &addresses) {
-                self.work.add(owner);
+            for owner in self.reign.waiters.freed(&subnet, &addresses) {
+                self.reign.work.add(owner);
             }
         }
     }
@@ -270,7 +208,7 @@ impl Engine {
     /// handed over.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        self.more_since.is_some()
+        self.reign.more_since.is_some()
     }
 
     /// What is to be done now.
@@ -284,19 +222,19 @@ impl Engine {
         if may_take && self.is_informed() && self.commit.is_none() {
             self.take_epoch();
         }
-        self.more_since = None;
+        self.reign.more_since = None;
         if self.is_active() {
-            self.fights.expire(now);
-            self.stats.fought = self.fights.count() as u64;
-            self.work.tick(now);
+            self.reign.fights.expire(now);
+            self.stats.fought = self.reign.fights.count() as u64;
+            self.reign.work.tick(now);
             self.run(now);
-            self.stats.vain_writes = self.vain.writes;
-            self.stats.unchanged = self.vain.count() as u64;
-            self.stats.waiting_for_address = self.waiters.len() as u64;
-            let waits = !self.parts.is_empty() || !self.after_commit.is_empty();
+            self.stats.vain_writes += std::mem::take(&mut self.reign.vain.writes);
+            self.stats.unchanged = self.reign.vain.count() as u64;
+            self.stats.waiting_for_address = self.reign.waiters.len() as u64;
+            let waits = !self.reign.parts.is_empty() || !self.reign.after_commit.is_empty();
             let under_way = self.commit.is_some() || !self.writes.is_empty();
-            if self.work.is_at_rest() && !under_way && !waits {
-                self.brake.rest();
+            if self.reign.work.is_at_rest() && !under_way && !waits {
+                self.reign.brake.rest();
             }
         }
         std::mem::take(&mut self.out)
@@ -316,16 +254,6 @@ impl Engine {
         self.next_id
     }
 
-    fn log(&mut self, warning: bool, message: impl Into<String>) {
-        let message = text::one_line(&message.into(), text::LONGEST_LINE).into_owned();
-        self.out.push(Effect::Log { warning, message });
-    }
-
-    fn notify(&mut self, mut notice: Notice) {
-        notice.message = text::one_line(&notice.message, text::LONGEST_EVENT).into_owned();
-        self.out.push(Effect::Notify(notice));
-    }
-
     fn resign(&mut self, reason: &str) {
         self.lose();
         self.out.push(Effect::Resign { reason: reason.to_owned() });
@@ -333,23 +261,12 @@ impl Engine {
 
     fn lose(&mut self) {
         self.lead = Lead::Lost;
+        let mut reign = std::mem::take(&mut self.reign);
         // What was chosen and not persisted is free again; if its write goes through after all, the watch says so.
-        for (owner, subnet, ip) in self.work.clear() {
+        for (owner, subnet, ip) in reign.work.clear() {
             self.world.release(&owner, &subnet, &ip, &mut Dirty::default());
         }
-        self.parts.clear();
-        self.after_commit = Queue::default();
-        self.waiters = Waiters::default();
-        self.vain.forget();
-        self.more_since = None;
-        self.held.clear();
-        self.absent.clear();
-        self.taken.clear();
-        self.wants_name_of.clear();
-        self.fights = Fights::default();
-        self.said.clear();
-        self.old_crds.clear();
-        self.brake = Brake::default();
+        self.stats.vain_writes += reign.vain.writes;
         // What only a leader knows is no longer true of this process.
         self.stats.forget_gauges();
         // Writes and a commit under way still end, and are then of no owner's concern. Their objects stay busy:
@@ -357,20 +274,11 @@ impl Engine {
         self.term += 1;
     }
 
-    fn take_epoch(&mut self) {
-        let (txn, epoch) = fence::take(&self.world.nb, &self.world.config.cluster, self.world.epoch);
-        let id = self.id();
-        self.lead = Lead::Taking(epoch);
-        self.commit = Some(Commit::Epoch { id });
-        self.out.push(Effect::Commit { id, txn });
-    }
-
     fn lead_with(&mut self, epoch: u64) {
         self.lead = Lead::Leading(epoch);
         self.world.epoch = epoch;
         self.world.adopt_ports();
-        self.brake = Brake::default();
-        self.brake.release(self.release_mark().as_deref());
+        self.reign.brake.release(self.release_mark().as_deref());
         let mut owners: BTreeSet<Owner> = self.world.owners().collect();
         owners.extend(tombolo_diff::owners(&self.world.nb, &self.world.config.cluster));
         let routers = self.world.nb.rows(tombolo_neutron::table::ROUTER);
@@ -392,7 +300,7 @@ impl Engine {
         let mut owners: Vec<Owner> = owners.into_iter().collect();
         owners.sort_by_cached_key(|owner| (owner.kind, self.age(owner), owner.name.clone()));
         for owner in owners {
-            self.work.add(owner);
+            self.reign.work.add(owner);
         }
     }
 
@@ -440,8 +348,8 @@ impl Engine {
                 let name = |row: &Option<std::sync::Arc<tombolo_ovsdb::Row>>| {
                     row.as_ref().and_then(|row| row.str("name").map(str::to_owned))
                 };
-                if !self.taken.is_empty() && name(&change.old) != name(&change.new) {
-                    dirty.extend(self.taken.remove(&uuid).into_iter().flatten());
+                if !self.reign.taken.is_empty() && name(&change.old) != name(&change.new) {
+                    dirty.extend(self.reign.taken.remove(&uuid).into_iter().flatten());
                 }
                 let (before, after) = (owner(&change.old), owner(&change.new));
                 match (before == Ownership::Foreign, after == Ownership::Foreign) {
@@ -451,96 +359,10 @@ impl Engine {
                 }
                 // Whoever waits for a row to hang its own on can go on.
                 if let (true, Ownership::Ours(owner)) = (before == Ownership::Foreign, after) {
-                    self.work.unblock(&owner);
+                    self.reign.work.unblock(&owner);
                 }
             }
         }
         self.world.apply_nb(replica, changes, dirty);
-    }
-
-    fn commit_done(&mut self, now: Millis, id: u64, result: Result<TxnReply, TxnError>) {
-        let Some(commit) = self.commit.take_if(|commit| match commit {
-            Commit::Epoch { id: ours } | Commit::Rows { id: ours, .. } => *ours == id,
-        }) else {
-            return;
-        };
-        match commit {
-            Commit::Epoch { .. } => match (&self.lead, result) {
-                (Lead::Taking(epoch), Ok(_)) => self.lead_with(*epoch),
-                (Lead::Taking(_), Err(error)) => {
-                    // Somebody else took one, or the database is away: from the replica as it is, again.
-                    self.lead = Lead::Held(now + PAUSE);
-                    self.log(true, format!("taking the epoch failed and is tried again: {error}"));
-                }
-                _ => {}
-            },
-            Commit::Rows { owners, .. } => {
-                for owner in &owners {
-                    self.work.state(owner).committing = false;
-                }
-                if matches!(self.lead, Lead::Leading(_)) {
-                    self.rows_done(now, owners, result);
-                }
-            }
-        }
-    }
-
-    fn rows_done(&mut self, now: Millis, owners: Vec<Owner>, result: Result<TxnReply, TxnError>) {
-        let error = match result {
-            Ok(_) => {
-                self.stats.commits += 1;
-                self.stats.committed_owners += owners.len() as u64;
-                for owner in &owners {
-                    self.stats.restored += u64::from(self.fights.done(owner, now));
-                    self.work.state(owner).succeeded();
-                    self.work.add(owner.clone());
-                    self.work.settle(owner);
-                }
-                return;
-            }
-            Err(error) => error,
-        };
-        self.stats.failed_commit(error.kind.as_str());
-        owners.iter().for_each(|owner| self.fights.failed(owner));
-        let fenced = error.kind == TxnErrorKind::GuardFailed
-            && matches!(error.at, Some(tombolo_ovsdb::txn::OpIndex::Guard(0)));
-        if fenced {
-            self.resign(&format!("the database refused our epoch: {error}"));
-            return;
-        }
-        match error.retry() {
-            Retry::Split if owners.len() > 1 => {
-                // One object must not stop the others: halves, until the culprit stands alone.
-                let (left, right) = owners.split_at(owners.len() / 2);
-                for part in [right, left] {
-                    self.parts.push_front(part.iter().cloned().collect());
-                }
-            }
-            Retry::Split => {
-                for owner in &owners {
-                    self.quarantine(now, owner, &error.to_string());
-                }
-            }
-            Retry::Replan | Retry::WhenConnected => {
-                for owner in &owners {
-                    self.work.back_off(owner, now, PAUSE);
-                }
-            }
-        }
-        for owner in &owners {
-            self.work.settle(owner);
-        }
-    }
-
-    fn quarantine(&mut self, now: Millis, owner: &Owner, why: &str) {
-        self.stats.quarantined += 1;
-        let problem = Problem {
-            reason: Reason::RefusedByOvn,
-            message: format!("OVN's northbound database refuses the rows of {owner}: {why}"),
-        };
-        self.tell(owner, std::slice::from_ref(&problem));
-        self.report_refusal(now, owner, &problem);
-        self.work.state(owner).refused = Some(problem);
-        self.work.back_off(owner, now, 1_000);
     }
 }

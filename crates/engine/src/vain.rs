@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use tombolo_names::Reason;
 use tombolo_plan::{Intent, Kind, Owner, Problem, Verb};
 
-use crate::ObjectKey;
 use crate::io::Millis;
+use crate::writes::ObjectKey;
 
 /// The first pause; each further one is twice as long.
 const FIRST: Millis = 30_000;
@@ -62,7 +62,7 @@ pub struct Vain {
     entries: BTreeMap<ObjectKey, Entry>,
     of: HashMap<Owner, BTreeSet<ObjectKey>>,
     asked: BTreeSet<ObjectKey>,
-    /// How many writes had no effect, since the start.
+    /// How many writes had no effect, since they were last counted.
     pub writes: u64,
 }
 
@@ -155,11 +155,6 @@ fn strip(fields: &mut Map<String, Value>, path: &str, dead: &Leaves) -> bool {
 }
 
 impl Vain {
-    /// Whoever leads next begins from the world.
-    pub fn forget(&mut self) {
-        *self = Vain { writes: self.writes, ..Vain::default() };
-    }
-
     /// A write was done, and this is the object's version in the answer.
     pub fn answered(&mut self, owner: &Owner, intent: &Intent, version: Option<&String>) {
         if intent.verb == Verb::Read {

@@ -104,7 +104,7 @@ impl Engine {
                     self.take_out(kind, &key, dirty);
                 }
                 // As after a change of its schema: what had no effect may have one now.
-                dirty.extend(self.vain.listed_anew(kind));
+                dirty.extend(self.reign.vain.listed_anew(kind));
             }
             WatchEvent::Malformed { kind, namespace, name, error } => {
                 self.stats.malformed += 1;
@@ -153,7 +153,7 @@ impl Engine {
         }
         if let Some(owner) = owner_of(object.kind(), &key) {
             self.world.seen_deleted.remove(&owner);
-            self.absent.remove(&owner);
+            self.reign.absent.remove(&owner);
         }
         match object {
             Object::Vpc(vpc) => {
@@ -204,9 +204,10 @@ impl Engine {
     }
 
     fn read_release(&mut self, vpc: &str, dirty: &mut Dirty) {
-        if vpc == self.world.config.cluster_router && self.brake.release(self.release_mark().as_deref()) {
-            self.log(false, format!("the delete brake is released for {} objects", self.held.len()));
-            dirty.extend(std::mem::take(&mut self.held));
+        if vpc == self.world.config.cluster_router && self.reign.brake.release(self.release_mark().as_deref())
+        {
+            self.log(false, format!("the delete brake is released for {} objects", self.reign.held.len()));
+            dirty.extend(std::mem::take(&mut self.reign.held));
             self.stats.held = 0;
         }
     }
