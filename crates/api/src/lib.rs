@@ -8,7 +8,6 @@
 //! Field names, columns and short names are Kube-OVN's. Fields that this version doesn't act upon are
 //! in the schema all the same, so that nothing a user wrote is pruned.
 
-pub mod annotations;
 pub mod condition;
 mod count;
 pub mod crds;
@@ -31,13 +30,14 @@ pub use subnet::{
     Acl, NatOutgoingPolicyMatch, NatOutgoingPolicyRule, NatOutgoingPolicyRuleStatus, Subnet, SubnetSpec,
     SubnetStatus, U2oFeatures,
 };
+pub use tombolo_names::annotations;
 pub use vpc::{
     BfdPort, BfdPortStatus, JoinNetwork, NeutronNetworkStatus, NeutronRouterStatus, NodeNetwork,
     NodeNetworks, PolicyRoute, StaticRoute, Vpc, VpcDynamicRouting, VpcPeering, VpcSpec, VpcStatus,
 };
 
 /// API group of all custom resources.
-pub const GROUP: &str = "kubeovn.io";
+pub use tombolo_names::workloads::GROUP;
 /// Their version.
 pub const VERSION: &str = "v1";
 

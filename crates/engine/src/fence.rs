@@ -8,7 +8,7 @@ use tombolo_plan::nb::table;
 use tombolo_plan::{ClusterId, Owner};
 
 /// `external_ids` key with the epoch.
-pub const EPOCH_KEY: &str = "tombolo.io/epoch";
+pub use tombolo_names::rows::EPOCH as EPOCH_KEY;
 
 fn uuid(cluster: &ClusterId) -> Uuid {
     cluster.row_uuid(table::ADDRESS_SET, &Owner::cluster(), "epoch")

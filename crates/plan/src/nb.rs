@@ -196,7 +196,8 @@ pub fn others_columns(table: &str) -> &'static [&'static str] {
 pub fn is_own_key(table: &str, column: &str, key: &str) -> bool {
     match (table, column) {
         (_, "external_ids") => {
-            key.starts_with("tombolo.io/") || matches!(key, "ls" | "lr" | "pod" | "node" | "subnet")
+            key.starts_with(tombolo_names::rows::PREFIX)
+                || matches!(key, "ls" | "lr" | "pod" | "node" | "subnet")
         }
         (table::SWITCH_PORT, "options") => matches!(key, "requested-chassis" | "iface-id-ver"),
         _ => false,

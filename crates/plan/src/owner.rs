@@ -9,17 +9,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// `external_ids` key that holds the cluster id. A row with another cluster's id is foreign.
-pub const CLUSTER_KEY: &str = "tombolo.io/cluster";
-/// `external_ids` key that holds `<kind>/<name>` of the owner.
-pub const OWNER_KEY: &str = "tombolo.io/owner";
-/// `external_ids` key that holds the uuid of the row that refers to a row which is in no root table: its
-/// switch or router. Taking such a row away means taking the reference away, there.
-pub const PARENT_KEY: &str = "tombolo.io/parent";
-/// `external_ids` key by which Kube-OVN's tools know a row.
-pub const VENDOR_KEY: &str = "vendor";
-/// Its value. It alone proves nothing: a Kube-OVN beside us writes it too.
-pub const VENDOR: &str = "kube-ovn";
+pub use tombolo_names::rows::{
+    CLUSTER as CLUSTER_KEY, OWNER as OWNER_KEY, PARENT as PARENT_KEY, VENDOR, VENDOR_KEY,
+};
 
 /// Namespace of all row uuids, so that they clash with nobody's UUIDv5 of the same words.
 const ROWS: Uuid = Uuid::from_u128(0x6f1d_7e0a_6c0b_4b53_9d0e_7a1c_2b5f_e901);

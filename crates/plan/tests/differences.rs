@@ -13,7 +13,7 @@ use tombolo_plan::unserved;
 
 const PAGE: &str = include_str!("../../../docs/understand/differences.md");
 const NAMES: &str = include_str!("kube-ovn-names.txt");
-const CONSTANTS: &str = include_str!("../../api/src/annotations.rs");
+const CONSTANTS: &str = include_str!("../../names/src/annotations.rs");
 
 const PREFIX: &str = "ovn.kubernetes.io/";
 /// The mark of a row whose object is served all the same.

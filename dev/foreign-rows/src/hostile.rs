@@ -2,6 +2,7 @@
 //! characters, ports that are their own peers. Out of a seed, so that a failure can be had again.
 
 use serde_json::{Value, json};
+use tombolo_names::rows;
 
 /// A row to insert, by a transaction of its own: a server may refuse it.
 #[derive(Clone, Debug)]
@@ -140,10 +141,10 @@ impl Generator {
             "ls",
             "lr",
             "pod",
-            "tombolo.io/owner",
-            "tombolo.io/parent",
-            "tombolo.io/cluster",
-            "tombolo.io/epoch",
+            rows::OWNER,
+            rows::PARENT,
+            rows::CLUSTER,
+            rows::EPOCH,
             "",
         ];
         for _ in 0..self.random.below(6) {
@@ -153,13 +154,13 @@ impl Generator {
         match self.random.below(6) {
             // A version of ours that isn't born yet: an orphan.
             0 => {
-                pairs.insert("tombolo.io/cluster".to_owned(), self.cluster.clone());
-                pairs.insert("tombolo.io/owner".to_owned(), "thing/of-the-future".to_owned());
+                pairs.insert(rows::CLUSTER.to_owned(), self.cluster.clone());
+                pairs.insert(rows::OWNER.to_owned(), "thing/of-the-future".to_owned());
             }
             // The right owner of another cluster.
             1 => {
-                pairs.insert("tombolo.io/cluster".to_owned(), "another".to_owned());
-                pairs.insert("tombolo.io/owner".to_owned(), "subnet/ovn-default".to_owned());
+                pairs.insert(rows::CLUSTER.to_owned(), "another".to_owned());
+                pairs.insert(rows::OWNER.to_owned(), "subnet/ovn-default".to_owned());
             }
             2 => {
                 pairs.insert("vendor".to_owned(), "kube-ovn".to_owned());

@@ -12,10 +12,11 @@ use crate::guard::Database;
 use crate::rows::{Rows, Touch};
 
 /// What the comments of the controller's transactions begin with.
-const CONTROLLER: &str = "tombolo-controller";
+const CONTROLLER: &str = tombolo_names::workloads::CONTROLLER_SIGNATURE;
 /// What the comments of our programs' transactions begin with. The last is the client's own, of a program that gave it no
 /// name: forgetting to sign hides nothing.
-pub const SIGNATURES: [&str; 3] = [CONTROLLER, "tombolo-agent", tombolo_ovsdb::txn::UNNAMED];
+pub const SIGNATURES: [&str; 3] =
+    [CONTROLLER, tombolo_names::workloads::AGENT_SIGNATURE, tombolo_ovsdb::txn::UNNAMED];
 
 /// The columns of its own interfaces that the agent writes.
 const OF_INTERFACE: [&str; 3] = ["external_ids", "mac", "mtu_request"];
@@ -79,7 +80,7 @@ pub fn unsigned(case: &Case) -> Vec<String> {
         touch.after.as_ref().is_some_and(|row| match case.database {
             Database::Northbound => is_ours(case.cluster, row),
             Database::Southbound => false,
-            Database::Vswitch => row.key("external_ids", "tombolo.io/container-id").is_some(),
+            Database::Vswitch => row.key("external_ids", tombolo_names::rows::CONTAINER).is_some(),
         })
     };
     let said = |touch: &Touch| format!("{}: a row of ours, and no signature", Shown(touch));

@@ -31,7 +31,7 @@ pub const CONTROLLER: &str = "deployment/kube-ovn-controller";
 /// The agent's DaemonSet.
 pub const AGENT: &str = "daemonset/kube-ovn-cni";
 /// The Lease that the leading controller holds.
-pub const LEASE: &str = "tombolo-controller";
+pub use tombolo_names::workloads::LEASE;
 
 const ROLLOUT: Duration = Duration::from_secs(120);
 const READY: Duration = Duration::from_secs(120);
@@ -139,7 +139,7 @@ pub fn over_tls(phase: &Phase) -> Result<()> {
 }
 
 /// The Secret with the keys for TLS, Kube-OVN's name.
-const TLS_SECRET: &str = "kube-ovn-tls";
+use tombolo_names::workloads::TLS_SECRET;
 
 fn deployed_image() -> Result<String> {
     let image = "jsonpath={.spec.template.spec.containers[0].image}";

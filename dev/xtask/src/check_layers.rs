@@ -54,14 +54,7 @@ const NO_WAY: &str = "let labels = OvsLabels {";
 
 /// Fails with one line for each violation.
 pub fn run() -> Result<()> {
-    let metadata = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--no-deps"])
-        .output()
-        .context("starting cargo metadata")?;
-    if !metadata.status.success() {
-        bail!("cargo metadata: {}", String::from_utf8_lossy(&metadata.stderr).trim());
-    }
-    let arrows = arrows(&serde_json::from_slice(&metadata.stdout).context("reading cargo metadata")?);
+    let arrows = arrows(&metadata()?);
     let mut violations = upward(&arrows);
     for (crates, banned, why) in [(PURE, IO, "pure: no IO"), (SLIM, HEAVY, "slim")] {
         for name in crates {
@@ -92,6 +85,18 @@ pub fn run() -> Result<()> {
         eprintln!("{violation}");
     }
     bail!("{} violations of the layers (ARCHITECTURE.md, \"Crates\")", violations.len())
+}
+
+/// The workspace's packages and what they depend on.
+pub fn metadata() -> Result<Value> {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps"])
+        .output()
+        .context("starting cargo metadata")?;
+    if !metadata.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&metadata.stderr).trim());
+    }
+    serde_json::from_slice(&metadata.stdout).context("reading cargo metadata")
 }
 
 /// Reasons that a crate types as text in place of `tombolo_names::Reason`, where the docs are made from.

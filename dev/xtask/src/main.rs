@@ -8,6 +8,7 @@ mod image;
 mod links;
 mod sandbox_cmd;
 mod test;
+mod unused;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ cargo xtask COMMAND
   gen [--check]              generated sources; --check: fails when they differ
   check-layers               the crates' dependencies against the architecture
   check-links                the links in the project's pages
+  check-unused               dependencies that nothing uses
 ";
 
 fn main() -> ExitCode {
@@ -64,6 +66,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ["gen"] => gen_tables(false).map(|()| ExitCode::SUCCESS),
         ["gen", "--check"] => gen_tables(true).map(|()| ExitCode::SUCCESS),
         ["check-layers"] => check_layers::run().map(|()| ExitCode::SUCCESS),
+        ["check-unused"] => unused::run().map(|()| ExitCode::SUCCESS),
         ["check-links"] => links::run(root()?).map(|()| ExitCode::SUCCESS),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -51,6 +51,7 @@ pub fn run(tier: Tier) -> bool {
     };
     steps.run("formatting", || check("cargo", &["fmt", "--all", "--check"]));
     steps.run("layers", || Ok(Count::one(report(crate::check_layers::run()))));
+    steps.run("unused dependencies", || Ok(Count::one(report(crate::unused::run()))));
     steps.run("links", || Ok(Count::one(report(crate::root().and_then(crate::links::run)))));
     steps.run("generated tables", || Ok(Count::one(report(crate::gen_tables(true)))));
     steps.run("lints", || {

@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tombolo_names::Reason;
 
-const COMPONENT: &str = "kube-ovn-cni";
+const COMPONENT: &str = tombolo_names::workloads::AGENT;
 /// How many may wait for the API server; more are in the log only.
 const WAITING: usize = 256;
 /// How many are remembered as said.

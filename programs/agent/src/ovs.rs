@@ -18,7 +18,7 @@ use tombolo_ovsdb::{
 use crate::ports::{self, PlanError};
 
 /// Begins the comment of each transaction, so that the database's log says whose it was.
-const SIGNATURE: &str = "tombolo-agent";
+const SIGNATURE: &str = tombolo_names::workloads::AGENT_SIGNATURE;
 /// How long one transaction may take.
 const TRANSACTION: Duration = Duration::from_secs(10);
 /// How many writes share a transaction at most: a node has some hundred pods, and ovs-vswitchd takes them as one

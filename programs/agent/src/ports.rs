@@ -35,11 +35,11 @@ pub mod ids {
     /// Kube-OVN: its addresses, `v4,v6`.
     pub const IP: &str = "ip";
     /// Ours: the runtime's id of the sandbox, whole.
-    pub const CONTAINER: &str = "tombolo.io/container-id";
+    pub use tombolo_names::rows::CONTAINER;
     /// Ours: name of the interface inside.
-    pub const IFNAME: &str = "tombolo.io/ifname";
+    pub use tombolo_names::rows::IFNAME;
     /// Ours: MAC address inside.
-    pub const MAC: &str = "tombolo.io/mac";
+    pub use tombolo_names::rows::MAC;
 }
 
 const BY_NAME: &str = "name";

@@ -19,7 +19,7 @@ use crate::kube_io::{Condition, Written};
 use crate::troubles::{Trouble, Troubles};
 
 /// Our condition of a Node: `True` while something is wrong that doesn't keep pods from being attached.
-pub const DEGRADED: &str = "tombolo.io/NetworkDegraded";
+pub use tombolo_names::workloads::NETWORK_DEGRADED as DEGRADED;
 /// How long the node's network must be away before the node says so: ovs-vswitchd's restart takes a second or two
 /// and is no reason to move pods elsewhere.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(10);
@@ -249,7 +249,7 @@ fn event(node: &str, uid: &str, trouble: &Trouble) -> Event {
         count: Some(1),
         first_timestamp: Some(at.clone()),
         last_timestamp: Some(at),
-        reporting_component: Some("kube-ovn-cni".to_owned()),
+        reporting_component: Some(tombolo_names::workloads::AGENT.to_owned()),
         reporting_instance: Some(node.to_owned()),
         ..Event::default()
     };
@@ -260,7 +260,7 @@ fn event(node: &str, uid: &str, trouble: &Trouble) -> Event {
     event.involved_object.name = Some(node.to_owned());
     event.involved_object.uid = Some(uid.to_owned());
     event.source = Some(k8s_openapi::api::core::v1::EventSource {
-        component: Some("kube-ovn-cni".to_owned()),
+        component: Some(tombolo_names::workloads::AGENT.to_owned()),
         host: Some(node.to_owned()),
     });
     event

@@ -68,7 +68,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
     let tasks = TaskTracker::new();
-    let observer = Observer::new("kube-ovn-cni", env!("CARGO_PKG_VERSION"));
+    let observer = Observer::new(tombolo_names::workloads::AGENT, env!("CARGO_PKG_VERSION"));
     let metrics = Metrics::new(&observer, &node);
     let health = observer.health().clone();
     {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tombolo_api::text::one_line;
 use tombolo_engine::Notice;
 use tombolo_engine::io::Kind;
+use tombolo_names::workloads::CONTROLLER;
 use tombolo_plan::{Problem, unserved};
 use tracing::{debug, info};
 
@@ -178,8 +179,8 @@ fn standing(involved: &Involved<'_>, problem: &Problem, reporter: &str, now: Tim
         "type": "Warning",
         "reason": problem.reason.as_str(),
         "message": one_line(&problem.message, LONGEST),
-        "source": { "component": "kube-ovn-controller" },
-        "reportingComponent": "kube-ovn-controller",
+        "source": { "component": CONTROLLER },
+        "reportingComponent": CONTROLLER,
         "reportingInstance": reporter,
         "firstTimestamp": time,
         "lastTimestamp": time,
@@ -247,8 +248,8 @@ fn event(notice: &Notice, reporter: &str, now: Timestamp, number: u64) -> Value 
         "type": if notice.warning { "Warning" } else { "Normal" },
         "reason": notice.reason.as_str(),
         "message": one_line(&notice.message, LONGEST),
-        "source": { "component": "kube-ovn-controller" },
-        "reportingComponent": "kube-ovn-controller",
+        "source": { "component": CONTROLLER },
+        "reportingComponent": CONTROLLER,
         "reportingInstance": reporter,
         "firstTimestamp": time,
         "lastTimestamp": time,
@@ -290,7 +291,7 @@ mod tests {
             standing(&involved, &problem, "me", Timestamp::UNIX_EPOCH)
         };
         let event = of("", "Node");
-        assert_eq!(event["metadata"], json!({ "name": "n.notserved.u", "namespace": "default" }));
+        assert_eq!(event["metadata"], json!({ "name": "n.servicenotserved.u", "namespace": "default" }));
         assert_eq!(
             event["involvedObject"],
             json!({ "apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u" })

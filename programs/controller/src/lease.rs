@@ -10,10 +10,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::Lease;
 
-/// Name of our Lease.
-pub const LEASE: &str = "tombolo-controller";
-/// Name of the Lease of Kube-OVN's controller.
-pub const KUBE_OVN_LEASE: &str = "kube-ovn-controller";
+pub use tombolo_names::workloads::{KUBE_OVN_LEASE, LEASE};
 
 /// What matters of a Lease for the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]

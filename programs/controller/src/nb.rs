@@ -25,7 +25,7 @@ use crate::settings::words;
 /// The database.
 pub const DATABASE: &str = "OVN_Northbound";
 /// Begins the comment of each transaction, so that the database's log says whose it was.
-const SIGNATURE: &str = "tombolo-controller";
+const SIGNATURE: &str = tombolo_names::workloads::CONTROLLER_SIGNATURE;
 /// How often the warning is repeated.
 const REMIND: Duration = Duration::from_secs(60);
 

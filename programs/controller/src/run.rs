@@ -44,7 +44,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
     // Read early, so that a wrong value is an error at once and not when the API server answers.
     settings::config(&flags, flags.acting.cluster_id.as_deref().unwrap_or("not-known-yet"))?;
 
-    let observer = Observer::new("kube-ovn-controller", env!("CARGO_PKG_VERSION"));
+    let observer = Observer::new(tombolo_names::workloads::CONTROLLER, env!("CARGO_PKG_VERSION"));
     observer.health().fail(Probe::Ready, "kubernetes", "not synced yet");
     observer.health().fail(Probe::Ready, "ovn-nb", "not connected yet");
     let metrics = Metrics::new(&observer);

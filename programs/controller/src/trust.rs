@@ -24,7 +24,7 @@ use crate::errors::chain;
 use crate::watch::backoff;
 
 /// Name of the configuration and of the Service, Kube-OVN's.
-pub const NAME: &str = "kube-ovn-webhook";
+pub use tombolo_names::workloads::WEBHOOK as NAME;
 /// The webhook's path, before the secret.
 const PATH: &str = "/subnets";
 /// So many replicas' certificates stay: of two, and of some whose pods are gone. The oldest go first.

@@ -31,7 +31,7 @@ const AT_ONCE: usize = 32;
 /// Deadline of one write.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Name of our writes in `metadata.managedFields`.
-const MANAGER: &str = "kube-ovn-controller";
+const MANAGER: &str = tombolo_names::workloads::CONTROLLER;
 
 /// Executes what comes on `writes`, while `leading` says so, until `stop` is cancelled and what is under way has ended, or until the
 /// channel closes. Every write is answered by one [`Event::WriteDone`].

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
 use crate::{ipam, node, vpc};
+use tombolo_names::annotations::BRAKE_RELEASE;
 
 /// Kube-OVN's network, from the command line
 #[derive(Parser, Debug)]
@@ -125,7 +126,7 @@ fn release(kubectl: &Kubectl, vpc: Option<String>) -> Result<ExitCode> {
     let vpc = vpc.map_or_else(|| vpc::default(kubectl), Ok)?;
     // The controller looks for a value it hasn't seen; the time of day is one, and tells a reader when.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let annotation = format!("tombolo.io/brake-release={}.{:03}", now.as_secs(), now.subsec_millis());
+    let annotation = format!("{BRAKE_RELEASE}={}.{:03}", now.as_secs(), now.subsec_millis());
     kubectl.run(&["annotate", "--overwrite", "vpcs.kubeovn.io", &vpc, &annotation])
 }
 

@@ -16,7 +16,7 @@ use crate::kubectl::{Kubectl, NAMESPACE, code, ready_pod};
 use crate::tls::Tls;
 
 /// The controller's Deployment.
-pub const CONTROLLER: &str = "kube-ovn-controller";
+pub use tombolo_names::workloads::CONTROLLER;
 /// How long to wait for the databases to have a leader.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two attempts; an election of OVN's takes about a second.
@@ -147,7 +147,7 @@ fn words(container: &Value) -> impl Iterator<Item = &str> {
 
 /// The value of a flag of the controller's Deployment; `None` if it has none, or there is no Deployment.
 pub fn controller_flag(kubectl: &Kubectl, flag: &str) -> Result<Option<String>> {
-    let found = kubectl.try_json(&["get", "deployment", "-n", NAMESPACE, "kube-ovn-controller"])?;
+    let found = kubectl.try_json(&["get", "deployment", "-n", NAMESPACE, CONTROLLER])?;
     Ok(found.ok().and_then(|deployment| flag_of(&deployment, flag)))
 }
 

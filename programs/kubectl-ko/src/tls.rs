@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::kubectl::{Kubectl, NAMESPACE};
 
 /// The Secret's name in our manifests and Kube-OVN's.
-const SECRET: &str = "kube-ovn-tls";
+const SECRET: &str = tombolo_names::workloads::TLS_SECRET;
 /// Where it is mounted.
 const MOUNT: &str = "/var/run/tls";
 /// Its keys, and the options of OVN's tools that take them.

@@ -64,7 +64,7 @@ impl Mutant {
             Mutant::NoContentGuard | Mutant::ForeignAsOurs => &["invariant 1: "],
             Mutant::NoBrake | Mutant::LostAsDeleted | Mutant::SaysGone => &["invariant 4: "],
             // Absence is asked for before anything is deleted, so what is left of a list that ends early is work undone.
-            Mutant::EarlySyncMark => &["invariant 4: ", AUDIT],
+            Mutant::EarlySyncMark => &["invariant 4: ", "work undone: ", AUDIT],
             Mutant::SaysCommitted => &["invariant 9: ", AUDIT],
             Mutant::StaleAsFresh => &["invariant 6: "],
         }

@@ -16,8 +16,7 @@ use crate::nb::{self, table};
 use crate::owner::{Owner, OwnerKind};
 use crate::subnet::switch_uuid;
 
-/// `external_ids` key of a Subnet's switch: the accepted spec with all defaults, as JSON.
-pub const SPEC_KEY: &str = "tombolo.io/spec";
+pub use tombolo_names::rows::SPEC as SPEC_KEY;
 
 /// A Subnet as it is in effect.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,11 +7,8 @@ use std::net::IpAddr;
 use serde_json::Value;
 use tombolo_net::{Cidr, IfAddr};
 
-const ALLOCATED: &str = "ovn.kubernetes.io/allocated";
-const IP_ADDRESS: &str = "ovn.kubernetes.io/ip_address";
-const MAC_ADDRESS: &str = "ovn.kubernetes.io/mac_address";
-const OWNER: &str = "tombolo.io/owner";
-const CLUSTER: &str = "tombolo.io/cluster";
+use tombolo_names::annotations::{ALLOCATED, IP_ADDRESS, MAC_ADDRESS};
+use tombolo_names::rows::{CLUSTER, OWNER};
 
 /// Lists of `kubectl get … -o json`, and tables of `ovn-nbctl --format=json --data=json list …`.
 pub struct Lists {

@@ -124,5 +124,6 @@ pub(super) fn play(sim: &mut Sim, rng: &mut Rng) {
     sim.advance(70_000);
     sim.converge();
     outcome::check_outcome(sim);
-    assert_eq!(ports(sim), stood + 6);
+    let (now, all) = (ports(sim), stood + 6);
+    assert!(now == all, "work undone: {now} ports where {all} pods are");
 }

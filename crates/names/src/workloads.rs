@@ -1,0 +1,22 @@
+//! What runs, and what it is called in Kubernetes: Kube-OVN's names, so that its users and their tools find it.
+
+/// Group of Kube-OVN's objects.
+pub const GROUP: &str = "kubeovn.io";
+/// The controller: Deployment, `app` label, ServiceAccount, component in Events.
+pub const CONTROLLER: &str = "kube-ovn-controller";
+/// The agent: DaemonSet, `app` label, component in Events.
+pub const AGENT: &str = "kube-ovn-cni";
+/// Our controller's Lease.
+pub const LEASE: &str = "tombolo-controller";
+/// The Lease of Kube-OVN's own controller. While its holder lives, ours doesn't lead.
+pub const KUBE_OVN_LEASE: &str = "kube-ovn-controller";
+/// The Secret with certificates and key for OVN's databases.
+pub const TLS_SECRET: &str = "kube-ovn-tls";
+/// The webhook's configuration.
+pub const WEBHOOK: &str = "kube-ovn-webhook";
+/// By what name the controller signs its transactions.
+pub const CONTROLLER_SIGNATURE: &str = "tombolo-controller";
+/// By what name the agent signs its transactions.
+pub const AGENT_SIGNATURE: &str = "tombolo-agent";
+/// The agent's condition on its Node.
+pub const NETWORK_DEGRADED: &str = "tombolo.io/NetworkDegraded";
