@@ -4,10 +4,6 @@
 //! The engine decides; the program executes. Nothing here reads a clock, a socket or a random number, so
 //! a simulation can drive the same code with virtual time.
 
-use std::sync::Arc;
-
-use tombolo_api::views::{NamespaceView, NodeView, PodView};
-use tombolo_api::{Ip, Subnet, Vpc};
 use tombolo_names::Reason;
 use tombolo_ovsdb::{ChangeSet, Replica, Txn, TxnError, TxnReply};
 
@@ -16,17 +12,7 @@ pub type Millis = u64;
 
 pub use tombolo_plan::{Kind, Verb};
 
-/// An object as a watch or the reply to a write delivered it.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // the variants say it
-pub enum Object {
-    Vpc(Arc<Vpc>),
-    Subnet(Arc<Subnet>),
-    Ip(Arc<Ip>),
-    Pod(Arc<PodView>),
-    Node(Arc<NodeView>),
-    Namespace(Arc<NamespaceView>),
-}
+pub use tombolo_plan::Object;
 
 /// What a Kubernetes watch says.
 #[derive(Clone, Debug)]

@@ -40,10 +40,7 @@ impl Engine {
     pub(crate) fn sift(&mut self, now: Millis, owner: &Owner, intents: Vec<Intent>) -> Vec<Intent> {
         let mut left = Vec::new();
         for intent in intents {
-            let key = match intent.kind {
-                Kind::Pod => format!("{}/{}", intent.namespace, intent.name),
-                _ => intent.name.clone(),
-            };
+            let key = intent.kind.key(&intent.namespace, &intent.name);
             let held = self.held_meta(intent.kind, &key).cloned();
             match self.reign.vain.sift(owner, intent, held.as_ref(), now) {
                 Sifted::Write(intent) => {
@@ -88,14 +85,7 @@ impl Engine {
             Verb::Delete => "delete",
             Verb::Read => "get",
         };
-        let kind = match intent.kind {
-            Kind::Vpc => "vpc",
-            Kind::Subnet => "subnet",
-            Kind::Ip => "ip",
-            Kind::Pod => "pod",
-            Kind::Node => "node",
-            Kind::Namespace => "namespace",
-        };
+        let kind = intent.kind.facts().word;
         *self.stats.writes.entry((kind, verb)).or_default() += 1;
         self.reign.work.state(owner).writes += 1;
         self.writes
@@ -120,10 +110,7 @@ impl Engine {
         let object_key = (intent.kind, intent.namespace.clone(), intent.name.clone());
         let busy = self.busy_objects.remove(&object_key).unwrap_or_default();
         dirty.extend(busy.waiting);
-        let key = match intent.kind {
-            Kind::Pod => format!("{}/{}", intent.namespace, intent.name),
-            _ => intent.name.clone(),
-        };
+        let key = intent.kind.key(&intent.namespace, &intent.name);
         match result {
             Ok(Some(object)) => {
                 if leads {

@@ -7,6 +7,7 @@ use tombolo_names::Reason;
 use tombolo_ovsdb::Datum;
 use uuid::Uuid;
 
+pub use crate::kind::Kind;
 use crate::owner::Owner;
 
 /// What is managed of a column. What isn't named here is never compared and never written.
@@ -77,28 +78,6 @@ impl Rows {
     pub fn none() -> Self {
         Rows::default()
     }
-}
-
-/// The kinds of Kubernetes objects that are watched and written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// `kubeovn.io/v1` Vpc, cluster-scoped.
-    Vpc,
-    /// `kubeovn.io/v1` Subnet, cluster-scoped.
-    Subnet,
-    /// `kubeovn.io/v1` IP, cluster-scoped.
-    Ip,
-    /// Core Pod.
-    Pod,
-    /// Core Node, cluster-scoped.
-    Node,
-    /// Core Namespace, cluster-scoped.
-    Namespace,
-}
-
-impl Kind {
-    /// All kinds, in the order in which they are best listed.
-    pub const ALL: [Kind; 6] = [Kind::Vpc, Kind::Subnet, Kind::Ip, Kind::Node, Kind::Namespace, Kind::Pod];
 }
 
 /// What is done to an object.

@@ -8,6 +8,7 @@ pub mod admission;
 mod asking;
 pub mod config;
 pub mod desired;
+pub mod kind;
 pub mod nb;
 pub mod owner;
 pub mod world;
@@ -30,6 +31,7 @@ mod write;
 
 pub use config::{Config, Selector};
 pub use desired::{AddressRequest, AddressWait, Intent, Kind, Plan, Problem, Rows, Verb};
+pub use kind::Object;
 pub use owner::{ClusterId, Owner, OwnerKind};
 pub use world::World;
 

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tombolo_api::text::one_line;
 use tombolo_engine::Notice;
-use tombolo_engine::io::Kind;
 use tombolo_names::workloads::CONTROLLER;
+use tombolo_plan::kind::Facts;
 use tombolo_plan::{Problem, unserved};
 use tracing::{debug, info};
 
@@ -190,7 +190,7 @@ fn standing(involved: &Involved<'_>, problem: &Problem, reporter: &str, now: Tim
 
 /// A notice of the engine's that is to be there once.
 async fn once(client: &Client, reporter: &str, notice: &Notice) {
-    let (api_version, kind) = kind(notice.kind);
+    let Facts { api_version, kind, .. } = notice.kind.facts();
     let (namespace, name, uid) = (&notice.namespace, &notice.name, &notice.uid);
     let involved = Involved { api_version, kind, namespace, name, uid };
     let problem = Problem { reason: notice.reason, message: notice.message.clone() };
@@ -212,20 +212,8 @@ fn home(namespace: &str) -> &str {
     if namespace.is_empty() { "default" } else { namespace }
 }
 
-/// Group with version, and kind, as Kubernetes names them.
-fn kind(kind: Kind) -> (&'static str, &'static str) {
-    match kind {
-        Kind::Vpc => ("kubeovn.io/v1", "Vpc"),
-        Kind::Subnet => ("kubeovn.io/v1", "Subnet"),
-        Kind::Ip => ("kubeovn.io/v1", "IP"),
-        Kind::Pod => ("v1", "Pod"),
-        Kind::Node => ("v1", "Node"),
-        Kind::Namespace => ("v1", "Namespace"),
-    }
-}
-
 fn event(notice: &Notice, reporter: &str, now: Timestamp, number: u64) -> Value {
-    let (api_version, kind) = kind(notice.kind);
+    let Facts { api_version, kind, .. } = notice.kind.facts();
     let mut involved = json!({
         "apiVersion": api_version,
         "kind": kind,
@@ -260,6 +248,8 @@ fn event(notice: &Notice, reporter: &str, now: Timestamp, number: u64) -> Value 
 #[cfg(test)]
 mod tests {
     use tombolo_names::Reason;
+
+    use tombolo_engine::io::Kind;
 
     use super::*;
 

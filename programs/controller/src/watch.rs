@@ -58,7 +58,7 @@ impl Default for ApiServer {
     }
 }
 
-/// Starts the six watches. Their events go to `to`, in order within a kind, until `stop` is cancelled.
+/// Starts a watch for each kind. Their events go to `to`, in order within a kind, until `stop` is cancelled.
 pub fn start(
     client: &Client,
     api_server: &ApiServer,
@@ -69,12 +69,18 @@ pub fn start(
     // Our own kinds are guarded: an object of a CRD can hold what doesn't fit our type, and must not end the
     // watch for all others. Core objects are held to their types by the API server.
     let watches = Watches { client, api_server, to, tasks, stop };
-    watches.start(Kind::Vpc, |o: DeserializeGuard<Vpc>| guarded(o, Object::Vpc));
-    watches.start(Kind::Subnet, |o: DeserializeGuard<Subnet>| guarded(o, Object::Subnet));
-    watches.start(Kind::Ip, |o: DeserializeGuard<Ip>| guarded(o, Object::Ip));
-    watches.start(Kind::Node, |o: NodeView| Ok(Object::Node(Arc::new(o))));
-    watches.start(Kind::Namespace, |o: NamespaceView| Ok(Object::Namespace(Arc::new(o))));
-    watches.start(Kind::Pod, |o: PodView| Ok(Object::Pod(Arc::new(o))));
+    macro_rules! start {
+        ($($variant:ident: $type:ty, $word:literal, $api:literal, $kind:literal, $plural:literal, $scope:ident, $care:ident, $owner:expr, $store:ident $apply:ident;)*) => {
+            $(start!(@ $care $variant $type);)*
+        };
+        (@ careful $variant:ident $type:ty) => {
+            watches.start(Kind::$variant, |o: DeserializeGuard<$type>| guarded(o, Object::$variant));
+        };
+        (@ plain $variant:ident $type:ty) => {
+            watches.start(Kind::$variant, |o: $type| Ok(Object::$variant(Arc::new(o))));
+        };
+    }
+    tombolo_plan::for_each_kind!(start);
 }
 
 /// An object, or why it isn't one.
@@ -182,12 +188,7 @@ fn deleted(kind: Kind, decoded: Decoded) -> WatchEvent {
 /// An object of ours with this metadata and nothing else.
 fn bare(kind: Kind, meta: &ObjectMeta) -> Option<Object> {
     let value = serde_json::json!({ "metadata": meta, "spec": {} });
-    match kind {
-        Kind::Vpc => serde_json::from_value(value).ok().map(|o| Object::Vpc(Arc::new(o))),
-        Kind::Subnet => serde_json::from_value(value).ok().map(|o| Object::Subnet(Arc::new(o))),
-        Kind::Ip => serde_json::from_value(value).ok().map(|o| Object::Ip(Arc::new(o))),
-        Kind::Pod | Kind::Node | Kind::Namespace => None,
-    }
+    if kind.facts().careful { Object::from_value(kind, value).ok() } else { None }
 }
 
 fn complain<K: Resource<DynamicType = ()>>(

@@ -3,19 +3,16 @@
 //! Decides how a write becomes a request, which of those that wait goes first, and what an error means for the
 //! engine. Doesn't retry: whether the same write still makes sense is the engine's business.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
 use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
-use kube::{Client, Resource};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tombolo_api::views::{NamespaceView, NodeView, PodView};
-use tombolo_api::{Ip, Subnet, Vpc};
 use tombolo_engine::io::Kind;
 use tombolo_engine::{Event, Object, Verb, Write, WriteError};
 use tracing::debug;
@@ -141,21 +138,10 @@ fn method(verb: &Verb) -> &'static str {
 }
 
 /// The path of the collection that holds objects of `kind`.
-fn collection(kind: Kind, namespace: &str) -> String {
-    match kind {
-        Kind::Vpc => Vpc::url_path(&(), None),
-        Kind::Subnet => Subnet::url_path(&(), None),
-        Kind::Ip => Ip::url_path(&(), None),
-        Kind::Pod => PodView::url_path(&(), Some(namespace)),
-        Kind::Node => NodeView::url_path(&(), None),
-        Kind::Namespace => NamespaceView::url_path(&(), None),
-    }
-}
-
 async fn execute(client: &Client, write: Write) -> Result<Option<Object>, WriteError> {
     let Write { id, kind, namespace, name, uid, verb } = write;
     debug!(id, ?kind, %namespace, %name, verb = method(&verb), "writing");
-    let paths = Request::new(collection(kind, &namespace));
+    let paths = Request::new(kind.path(&namespace));
     let is_create = matches!(verb, Verb::Create(_));
     let is_delete = matches!(verb, Verb::Delete);
     let request = match verb {
@@ -187,7 +173,7 @@ async fn execute(client: &Client, write: Write) -> Result<Option<Object>, WriteE
     }
     // The write was done; an answer that doesn't fit our type means that somebody else's fields don't. The
     // watch reports such an object, so here it only counts as "not known".
-    decode(kind, &answer)
+    Object::decode(kind, answer.as_bytes())
         .map(Some)
         .map_err(|e| WriteError::Unavailable(format!("the answer can't be read: {e}")))
 }
@@ -206,18 +192,7 @@ fn still_there(kind: Kind, answer: &str) -> Option<Object> {
     if head.kind == "Status" || !held_by_finalizers(&head.metadata) {
         return None;
     }
-    decode(kind, answer).ok()
-}
-
-fn decode(kind: Kind, text: &str) -> Result<Object, serde_json::Error> {
-    Ok(match kind {
-        Kind::Vpc => Object::Vpc(Arc::new(serde_json::from_str(text)?)),
-        Kind::Subnet => Object::Subnet(Arc::new(serde_json::from_str(text)?)),
-        Kind::Ip => Object::Ip(Arc::new(serde_json::from_str(text)?)),
-        Kind::Pod => Object::Pod(Arc::new(serde_json::from_str(text)?)),
-        Kind::Node => Object::Node(Arc::new(serde_json::from_str(text)?)),
-        Kind::Namespace => Object::Namespace(Arc::new(serde_json::from_str(text)?)),
-    })
+    Object::decode(kind, answer.as_bytes()).ok()
 }
 
 fn classify(error: &kube::Error, is_create: bool) -> WriteError {
@@ -247,6 +222,10 @@ fn concerns_uid(status: &kube::core::Status) -> bool {
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
+
+    use kube::Resource;
+    use tombolo_api::views::{NamespaceView, NodeView, PodView};
+    use tombolo_api::{Ip, Subnet, Vpc};
 
     use super::*;
 
@@ -338,11 +317,19 @@ mod tests {
     }
 
     #[test]
-    fn paths() {
-        assert_eq!(collection(Kind::Vpc, ""), "/apis/kubeovn.io/v1/vpcs");
-        assert_eq!(collection(Kind::Ip, ""), "/apis/kubeovn.io/v1/ips");
-        assert_eq!(collection(Kind::Pod, "net2"), "/api/v1/namespaces/net2/pods");
-        assert_eq!(collection(Kind::Node, ""), "/api/v1/nodes");
+    fn the_table_of_kinds_agrees_with_the_types() {
+        macro_rules! agree {
+            ($($variant:ident: $type:ty, $word:literal, $api:literal, $kind:literal, $plural:literal, $scope:ident, $care:ident, $owner:expr, $store:ident $apply:ident;)*) => {
+                $(
+                    let facts = Kind::$variant.facts();
+                    assert_eq!(facts.api_version, <$type>::api_version(&()), "{}", $word);
+                    assert_eq!(facts.kind, <$type>::kind(&()), "{}", $word);
+                    let namespace = facts.namespaced.then_some("a");
+                    assert_eq!(Kind::$variant.path("a"), <$type>::url_path(&(), namespace), "{}", $word);
+                )*
+            };
+        }
+        tombolo_plan::for_each_kind!(agree);
     }
 
     #[test]

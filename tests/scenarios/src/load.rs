@@ -71,15 +71,11 @@ fn default(field: &mut Value, value: &str) {
 }
 
 fn kind(object: &Value) -> anyhow::Result<Kind> {
-    let (kind, version) = match object["kind"].as_str() {
-        Some("Namespace") => (Kind::Namespace, "v1"),
-        Some("Node") => (Kind::Node, "v1"),
-        Some("Pod") => (Kind::Pod, "v1"),
-        Some("Vpc") => (Kind::Vpc, "kubeovn.io/v1"),
-        Some("Subnet") => (Kind::Subnet, "kubeovn.io/v1"),
-        Some("IP") => (Kind::Ip, "kubeovn.io/v1"),
-        _ => bail!("no kind that the controller watches: {object}"),
+    let named = |kind: &&Kind| object["kind"].as_str() == Some(kind.facts().kind);
+    let Some(kind) = Kind::ALL.iter().find(named).copied() else {
+        bail!("no kind that the controller watches: {object}");
     };
+    let version = kind.facts().api_version;
     if object["apiVersion"] != version || text_of(object, "name").is_empty() {
         bail!("apiVersion of a {kind:?} is {version}, and metadata.name is required: {object}");
     }

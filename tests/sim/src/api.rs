@@ -5,7 +5,6 @@
 //! an entry of one log, which watches read in order. Doesn't do: validation by schema, admission, garbage collection.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
@@ -343,18 +342,7 @@ fn has_status(kind: Kind) -> bool {
 /// # Errors
 /// Its metadata and what the decoder said.
 pub fn decode(kind: Kind, object: &Value) -> Result<Object, Box<(ObjectMeta, String)>> {
-    let read = || -> Result<Object, serde_json::Error> {
-        let object = object.clone();
-        Ok(match kind {
-            Kind::Vpc => Object::Vpc(Arc::new(serde_json::from_value(object)?)),
-            Kind::Subnet => Object::Subnet(Arc::new(serde_json::from_value(object)?)),
-            Kind::Ip => Object::Ip(Arc::new(serde_json::from_value(object)?)),
-            Kind::Pod => Object::Pod(Arc::new(serde_json::from_value(object)?)),
-            Kind::Node => Object::Node(Arc::new(serde_json::from_value(object)?)),
-            Kind::Namespace => Object::Namespace(Arc::new(serde_json::from_value(object)?)),
-        })
-    };
-    read().map_err(|error| {
+    Object::from_value(kind, object.clone()).map_err(|error| {
         let meta = serde_json::from_value(object["metadata"].clone()).unwrap_or_default();
         Box::new((meta, error.to_string()))
     })

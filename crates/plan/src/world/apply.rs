@@ -229,6 +229,12 @@ impl World {
         dirty.insert(Owner { kind: OwnerKind::Pod, name: name.clone() });
     }
 
+    /// The same, by a key that may not be held yet.
+    pub(crate) fn apply_pod_named(&mut self, name: &str, pod: Option<Arc<PodView>>, dirty: &mut Dirty) {
+        let name = self.pods.get_key_value(name).map_or_else(|| Arc::from(name), |(name, _)| name.clone());
+        self.apply_pod(&name, pod, dirty);
+    }
+
     /// A node was added, changed or (`None`) is gone.
     pub fn apply_node(&mut self, name: &str, node: Option<Arc<NodeView>>, dirty: &mut Dirty) {
         let addresses = |node: Option<&Arc<NodeView>>| -> Vec<std::net::IpAddr> {

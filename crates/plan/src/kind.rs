@@ -1,0 +1,222 @@
+//! The kinds of Kubernetes objects that are watched and written: one table, from which all that differs by kind alone is made.
+//!
+//! A row: the variant, its type, the word in metrics and logs, API version, kind, plural, scope, the owner whose rows such an
+//! object stands for, and where the World keeps it and takes it in. Kube-OVN's kinds are decoded with care: an object of a CRD can
+//! hold what doesn't fit our type, and must not end the watch for all others. Core objects are held to their types by the API server.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
+use tombolo_api::views::{NamespaceView, NodeView, PodView};
+use tombolo_api::{Ip, Subnet, Vpc};
+
+use crate::owner::{Owner, OwnerKind};
+use crate::world::{Dirty, SubnetEntry, World};
+
+/// Calls a macro with all rows of the table, in the order in which kinds are best listed.
+#[macro_export]
+macro_rules! for_each_kind {
+    ($then:ident) => {
+        $then! {
+            Vpc: Vpc, "vpc", "kubeovn.io/v1", "Vpc", "vpcs", cluster, careful, Some(Vpc), vpcs apply_vpc;
+            Subnet: Subnet, "subnet", "kubeovn.io/v1", "Subnet", "subnets", cluster, careful, Some(Subnet), subnets apply_subnet;
+            Ip: Ip, "ip", "kubeovn.io/v1", "IP", "ips", cluster, careful, None, ips apply_ip;
+            Node: NodeView, "node", "v1", "Node", "nodes", cluster, plain, Some(Node), nodes apply_node;
+            Namespace: NamespaceView, "namespace", "v1", "Namespace", "namespaces", cluster, plain, Some(Namespace), namespaces apply_namespace;
+            Pod: PodView, "pod", "v1", "Pod", "pods", namespaced, plain, Some(Pod), pods apply_pod_named;
+        }
+    };
+}
+
+/// What is to be known of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// In metrics and logs.
+    pub word: &'static str,
+    /// Group with version, as in manifests.
+    pub api_version: &'static str,
+    /// As in manifests.
+    pub kind: &'static str,
+    /// As in paths.
+    pub plural: &'static str,
+    /// Its objects are in namespaces.
+    pub namespaced: bool,
+    /// Kube-OVN's, of which an object may not fit our type.
+    pub careful: bool,
+}
+
+/// Whose metadata is held.
+trait Held {
+    fn meta(&self) -> &ObjectMeta;
+}
+
+impl Held for SubnetEntry {
+    fn meta(&self) -> &ObjectMeta {
+        &self.object.metadata
+    }
+}
+
+macro_rules! define {
+    ($($variant:ident: $type:ty, $word:literal, $api:literal, $kind:literal, $plural:literal, $scope:ident, $care:ident, $owner:expr, $store:ident $apply:ident;)*) => {
+        /// A kind of objects.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $(#[doc = concat!("`", $api, "` ", $kind, ", ", stringify!($scope), ".")] $variant,)*
+        }
+
+        /// An object as a watch or the reply to a write delivered it.
+        #[derive(Clone, Debug)]
+        pub enum Object {
+            $(#[doc = concat!("`", $api, "` ", $kind, ".")] $variant(Arc<$type>),)*
+        }
+
+        const COUNT: usize = [$(Kind::$variant),*].len();
+
+        impl Kind {
+            /// All kinds, in the order in which they are best listed.
+            pub const ALL: [Kind; COUNT] = [$(Kind::$variant),*];
+
+            /// What is to be known of it.
+            #[must_use]
+            pub const fn facts(self) -> Facts {
+                match self {
+                    $(Kind::$variant => Facts {
+                        word: $word,
+                        api_version: $api,
+                        kind: $kind,
+                        plural: $plural,
+                        namespaced: define!(@is $scope),
+                        careful: define!(@is $care),
+                    },)*
+                }
+            }
+
+            /// The kind of owner whose rows such an object stands for; `None`: its content says whose.
+            #[must_use]
+            pub fn owner_kind(self) -> Option<OwnerKind> {
+                #[allow(unused_imports)]
+                use OwnerKind::*;
+                match self { $(Kind::$variant => $owner,)* }
+            }
+        }
+
+        impl Object {
+            /// Its kind.
+            #[must_use]
+            pub fn kind(&self) -> Kind {
+                match self { $(Object::$variant(_) => Kind::$variant,)* }
+            }
+
+            /// Its metadata.
+            #[must_use]
+            pub fn meta(&self) -> &ObjectMeta {
+                match self { $(Object::$variant(object) => &object.metadata,)* }
+            }
+
+            /// Reads an object of this kind.
+            ///
+            /// # Errors
+            /// What in it doesn't fit the type.
+            pub fn decode(kind: Kind, text: &[u8]) -> Result<Object, serde_json::Error> {
+                Ok(match kind { $(Kind::$variant => Object::$variant(Arc::new(serde_json::from_slice(text)?)),)* })
+            }
+
+            /// The same of a value.
+            ///
+            /// # Errors
+            /// As [`Object::decode`].
+            pub fn from_value(kind: Kind, value: Value) -> Result<Object, serde_json::Error> {
+                Ok(match kind { $(Kind::$variant => Object::$variant(Arc::new(serde_json::from_value(value)?)),)* })
+            }
+        }
+
+        $(define!(@held $care $variant $type);)*
+
+        impl World {
+            /// The metadata of the object held under this key (`name`, or `namespace/name`).
+            #[must_use]
+            pub fn held_meta(&self, kind: Kind, key: &str) -> Option<&ObjectMeta> {
+                match kind { $(Kind::$variant => self.$store.get(key).map(Held::meta),)* }
+            }
+
+            /// The keys of all objects of a kind, ascending.
+            #[must_use]
+            pub fn keys_of(&self, kind: Kind) -> Vec<String> {
+                match kind { $(Kind::$variant => self.$store.keys().map(|key| key.to_string()).collect(),)* }
+            }
+
+            /// An object was added or changed.
+            pub fn apply(&mut self, object: Object, dirty: &mut Dirty) {
+                let key = object.key();
+                match object { $(Object::$variant(object) => self.$apply(&key, Some(object), dirty),)* }
+            }
+
+            /// The object under this key is gone.
+            pub fn remove(&mut self, kind: Kind, key: &str, dirty: &mut Dirty) {
+                match kind { $(Kind::$variant => self.$apply(key, None, dirty),)* }
+            }
+        }
+    };
+    (@is namespaced) => { true };
+    (@is careful) => { true };
+    (@is $other:ident) => { false };
+    // Subnets are held with what was read out of them.
+    (@held $care:ident Subnet $type:ty) => {};
+    (@held $care:ident $variant:ident $type:ty) => {
+        impl Held for Arc<$type> {
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+        }
+    };
+}
+
+for_each_kind!(define);
+
+impl Kind {
+    /// The key under which the World holds an object: `name`, or `namespace/name`.
+    #[must_use]
+    pub fn key(self, namespace: &str, name: &str) -> String {
+        if self.facts().namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
+    }
+
+    /// The owner whose rows an object of this kind and key stands for.
+    #[must_use]
+    pub fn owner(self, key: &str) -> Option<Owner> {
+        Some(Owner { kind: self.owner_kind()?, name: Arc::from(key) })
+    }
+
+    /// The path of the collection in Kubernetes' API; of a namespaced kind, of one namespace.
+    #[must_use]
+    pub fn path(self, namespace: &str) -> String {
+        let Facts { api_version, plural, namespaced, .. } = self.facts();
+        let root = if api_version.contains('/') { "/apis" } else { "/api" };
+        match namespaced {
+            true => format!("{root}/{api_version}/namespaces/{namespace}/{plural}"),
+            false => format!("{root}/{api_version}/{plural}"),
+        }
+    }
+}
+
+impl Object {
+    /// The key under which the World holds it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let meta = self.meta();
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        self.kind().key(&text(&meta.namespace), &text(&meta.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_the_api_servers() {
+        assert_eq!(Kind::Vpc.path(""), "/apis/kubeovn.io/v1/vpcs");
+        assert_eq!(Kind::Pod.path("a"), "/api/v1/namespaces/a/pods");
+        assert_eq!(Kind::Node.path(""), "/api/v1/nodes");
+    }
+}
