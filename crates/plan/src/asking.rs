@@ -109,7 +109,7 @@ impl Asking<'_> {
                 }
             }
         }
-        if why.len() > TOLD || entries.len() > why.len() {
+        if why.len() > TOLD {
             why.truncate(TOLD);
             why.push(format!("{} entries in all", entries.len()));
         }

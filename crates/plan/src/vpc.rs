@@ -122,7 +122,6 @@ fn external(world: &World, vpc: &Vpc, router: &Router) -> Plan {
     let status = VpcStatus {
         conditions: old.conditions,
         standby: true,
-        default: false,
         default_logical_switch: default_switch(world, vpc),
         router: router.name.clone(),
         subnets: attached(world, router.uuid, router.networks()),
@@ -203,7 +202,7 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
         ),
         _ => (Reason::RouterNameAmbiguous, AMBIGUOUS),
     };
-    let mut status = VpcStatus { standby: false, subnets: Vec::new(), neutron: old.neutron.clone(), ..old };
+    let mut status = VpcStatus { standby: false, subnets: Vec::new(), ..old };
     condition::set(
         &mut status.conditions,
         Condition::new(condition::READY, false, reason, message),

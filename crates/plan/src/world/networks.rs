@@ -196,7 +196,7 @@ impl World {
         }
         for (_, change) in changes.of_table(table::SWITCH) {
             // The name of a network is in what is said of an overlap with it.
-            if change.old.is_none() || change.new.is_none() || !nb::only_edges(table::SWITCH, change) {
+            if !nb::only_edges(table::SWITCH, change) {
                 for name in change.old.iter().chain(&change.new).filter_map(|row| row.str("name")) {
                     let key = Atom::from(name);
                     let on = self.nb.find(table::ROUTER_PORT, neutron::BY_NETWORK, &key);
