@@ -29,6 +29,9 @@ mod vpc;
 pub mod vpc_neutron;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Config, Selector};
 pub use desired::{AddressRequest, AddressWait, Intent, Kind, Plan, Problem, Rows, Verb};
 pub use kind::Object;

@@ -168,4 +168,29 @@ mod tests {
         let lines = super::rows(&Replica::default(), &Rows { links: vec![link], ..Rows::default() });
         assert_eq!(lines.len(), 1, "{lines:?}");
     }
+
+    #[test]
+    fn what_stands_counts_if_it_is_the_very_row() {
+        let wanted = crate::nb::wanted(&crate::ClusterId::new("c").unwrap());
+        let schema = tombolo_ovsdb::Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
+        let mut nb = Replica::new(&wanted.intersect(&schema), &crate::nb::indexes());
+        let named =
+            |name: &str| Some(tombolo_ovsdb::Row::new().with("name", tombolo_ovsdb::Datum::string(name)));
+        nb.put(table::SWITCH, Uuid::from_u128(1), named("s"));
+        nb.put(table::PORT_GROUP, Uuid::from_u128(5), named("g"));
+        let matching = |text: &str| row(table::POLICY, 2, &[("match", string(text))], on(1));
+        let lines = |rows: Vec<DesiredRow>| super::rows(&nb, &Rows { rows, ..Rows::default() }).len();
+        assert_eq!(lines(vec![matching("ip4.src == $g_ip4")]), 0);
+        assert_eq!(lines(vec![matching("ip4.src == $h_ip4")]), 1);
+        // A group of another name that is made here doesn't help, nor does a set of the group's own name.
+        let made = row(table::PORT_GROUP, 3, &[("name", string("i"))], None);
+        assert_eq!(lines(vec![made, matching("ip4.src == $h_ip4")]), 1);
+        let set = row(table::ADDRESS_SET, 4, &[("name", string("h"))], None);
+        assert_eq!(lines(vec![set, matching("ip4.src == $h_ip4")]), 1);
+        // Neither is a row of another table with the parent's uuid its parent.
+        let (group, child) = (row(table::PORT_GROUP, 9, &[], None), row(table::SWITCH_PORT, 2, &[], on(9)));
+        assert_eq!(lines(vec![group, child]), 1);
+        let (switch, child) = (row(table::SWITCH, 8, &[], None), row(table::SWITCH_PORT, 2, &[], on(9)));
+        assert_eq!(lines(vec![switch, child]), 1);
+    }
 }

@@ -62,7 +62,14 @@ mod tests {
         }
         // A leap second is read, and written as what it is in a count without them.
         assert_eq!(seconds("2016-12-31T23:59:60Z"), Some(1_483_228_800));
-        for bad in ["", "2026-11-24", "2026-11-24T05:46:50+00:00", "2026-13-24T05:46:50Z"] {
+        for bad in [
+            "",
+            "2026-11-24",
+            "2026-11-24T05:46:50+00:00",
+            "2026-13-24T05:46:50Z",
+            "2026-11-24 05:46:50Z",
+            "2026-11-24T05:46:50.0Z",
+        ] {
             assert_eq!(seconds(bad), None, "{bad}");
         }
         for (date, time) in [

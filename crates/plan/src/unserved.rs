@@ -155,12 +155,14 @@ mod tests {
         assert!(reasons(json!({}), plain.clone(), None).is_empty());
         assert!(reasons(json!({ "ovn.kubernetes.io/vpc": "ovn-cluster" }), plain.clone(), None).is_empty());
         assert!(reasons(json!({ "metallb.io/pool": "a" }), plain.clone(), None).is_empty());
-        for key in ["ovn.kubernetes.io/vpc", "ovn.kubernetes.io/switch_lb_vip", "ovn.kubernetes.io/bgp"] {
-            assert_eq!(
-                reasons(json!({ key: "x" }), plain.clone(), None),
-                [Reason::ServiceNotServed],
-                "{key}"
-            );
+        for key in [
+            "ovn.kubernetes.io/vpc",
+            "ovn.kubernetes.io/switch_lb_vip",
+            "ovn.kubernetes.io/bgp",
+            "kubeovn.io/x",
+            "lb.kubeovn.io/x",
+        ] {
+            assert_eq!(reasons(json!({ key: "x" }), plain.clone(), None), [Reason::ServiceNotServed], "{key}");
         }
         assert_eq!(reasons(json!({}), plain, net2), [Reason::ServiceCannotReachPods]);
         for other in [

@@ -1,0 +1,11 @@
+//! What must hold in small worlds, by the plans' own words.
+
+mod addresses;
+mod admission;
+mod apply;
+mod leave;
+mod namespace;
+mod node;
+mod overlaps;
+mod small;
+mod vpc;
