@@ -312,3 +312,33 @@ fn a_switch_that_doesnt_say_its_network_has_that_of_its_router_port() {
     });
     assert_eq!(small.world.established("net2").unwrap().spec.gateway, "10.1.0.254");
 }
+
+#[test]
+fn a_vpc_reports_its_router_at_leisure_and_a_new_router_is_shown_at_once() {
+    let mut small = tenant();
+    let network = |small: &mut Small, address: &'static str| small.router(&[("neutron-net", address)]);
+    let dirty = network(&mut small, "10.0.0.9/24");
+    assert!(dirty.paced.contains(&Owner::vpc(ROUTER)) && !has(&dirty, "vpc/neutron-r"));
+    let default = small.row(table::ROUTER, &Owner::vpc("ovn-cluster"), "router");
+    let dirty = small.change(table::ROUTER, default, |row| row.with("ports", Datum::empty_set()));
+    assert!(dirty.paced.contains(&Owner::vpc("ovn-cluster")));
+    small.gone("Vpc", ROUTER);
+    assert!(has(&network(&mut small, "10.0.0.1/24"), "vpc/neutron-r"));
+}
+
+#[test]
+fn subnets_are_looked_at_when_a_route_of_their_router_comes_or_goes_and_not_for_less() {
+    let mut small = tenant();
+    let router = crate::vpc_neutron::served(&small.world, ROUTER).unwrap().0;
+    let route = Uuid::from_u128(300);
+    let row = Row::new().with("ip_prefix", Datum::string("10.1.0.9/32"));
+    small.nb([(table::STATIC_ROUTE, route, Some(row.with("nexthop", Datum::string("10.0.0.9"))))]);
+    let mut routed = |routes: Datum| {
+        let dirty = small.change(table::ROUTER, router, |row| row.with("static_routes", routes));
+        has(&dirty, "subnet/net2")
+    };
+    assert!(routed(Datum::uuid(route)));
+    assert!(routed(Datum::empty_set()));
+    // A port of Neutron's beside it says nothing of its network.
+    assert!(!has(&small.router(&[("neutron-net", "10.0.0.9/24")]), "subnet/net2"));
+}
