@@ -162,7 +162,11 @@ mod tests {
             "kubeovn.io/x",
             "lb.kubeovn.io/x",
         ] {
-            assert_eq!(reasons(json!({ key: "x" }), plain.clone(), None), [Reason::ServiceNotServed], "{key}");
+            assert_eq!(
+                reasons(json!({ key: "x" }), plain.clone(), None),
+                [Reason::ServiceNotServed],
+                "{key}"
+            );
         }
         assert_eq!(reasons(json!({}), plain, net2), [Reason::ServiceCannotReachPods]);
         for other in [

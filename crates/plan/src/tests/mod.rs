@@ -3,6 +3,7 @@
 mod addresses;
 mod admission;
 mod apply;
+mod kind;
 mod leave;
 mod namespace;
 mod node;

@@ -84,8 +84,9 @@ fn pods_arent_told_of_a_subnet_that_merely_selects_their_namespace() {
     small.namespace("b", json!({ "team": "x" }));
     let told = |small: &Small| {
         let choice = choose(&small.world, "b");
-        let words =
-            |all: Vec<crate::Problem>| all.into_iter().map(|it| it.reason).collect::<Vec<_>>().join(",");
+        let words = |all: Vec<crate::Problem>| {
+            all.into_iter().map(|it| it.reason.as_str()).collect::<Vec<_>>().join(",")
+        };
         (words(choice.refused), words(choice.unselected), choice.usable.join(","))
     };
     let selecting = |namespaces: Value| {
