@@ -15,7 +15,7 @@ use tombolo_names::Reason;
 
 /// Our crates from the bottom up: each may depend on crates of lower rows only.
 const LAYERS: &[&[&str]] = &[
-    &["names", "net", "ovsdb", "observe"],
+    &["names", "net", "ovsdb", "observe", "client"],
     &["api", "ovn", "cni", "linux"],
     &["neutron"],
     &["plan"],

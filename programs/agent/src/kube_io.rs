@@ -3,21 +3,17 @@
 //! a Subnet elsewhere does is sent to every agent. What the agent writes is in [`crate::report`].
 
 use std::fmt::Debug;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, Config, Resource};
+use kube::{Api, Client, Resource};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -30,49 +26,9 @@ use crate::pods::Pods;
 use crate::report::DEGRADED;
 use crate::told::{Inputs, Seen, Told, port_name};
 
-/// Pauses of a watch that fails, and after how long without a failure they start over. No longer ones: an API server
-/// that comes back refuses a watch several times in turn, and pods wait for what the watches tell.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
-const CALM: Duration = Duration::from_secs(120);
-
-/// Doubled each time, with jitter: the agents of a cluster lose the API server together.
-#[derive(Debug, Default)]
-struct Pauses {
-    failures: u32,
-}
-
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let full = (PAUSES.0 * (1 << self.failures.min(5))).min(PAUSES.1);
-        self.failures += 1;
-        // The standard library seeds its hash maps from the system's randomness.
-        let random = RandomState::new().build_hasher().finish();
-        Some(full / 2 + full.mul_f64((random % 1024) as f64 / 2048.0))
-    }
-}
-
-impl Backoff for Pauses {
-    fn reset(&mut self) {
-        self.failures = 0;
-    }
-}
-
 /// A client by kubeconfig, or by the pod's service account; and the API server's host.
 pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<(Client, Option<String>)> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path)
-                .with_context(|| format!("reading kubeconfig {}", path.display()))?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .context("reading kubeconfig")?
-        }
-        None => {
-            Config::infer().await.context("finding the API server (no --kubeconfig, and not in a pod?)")?
-        }
-    };
+    let config = tombolo_client::config(kubeconfig).await?;
     let host = config.cluster_url.host().map(str::to_owned);
     Ok((Client::try_from(config).context("making a client for the API server")?, host))
 }
@@ -137,8 +93,7 @@ async fn follow<K>(what: &str, api: Api<K>, config: watcher::Config, mut each: i
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let pauses = ResetTimerBackoff::new(Pauses::default(), CALM);
-    let mut stream = watcher(api, config).backoff(pauses).boxed();
+    let mut stream = watcher(api, config).backoff(tombolo_client::backoff()).boxed();
     let mut away = false;
     while let Some(event) = stream.next().await {
         match event {
@@ -278,19 +233,4 @@ pub async fn told(client: Client, node: &str, router: &str, inputs: watch::Sende
             }
         ),
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_are_between_a_tenth_of_a_second_and_two() {
-        let mut pauses = Pauses::default();
-        let all: Vec<Duration> = (&mut pauses).take(12).collect();
-        assert!(all[0] <= PAUSES.0 && all.iter().all(|p| *p >= PAUSES.0 / 2 && *p <= PAUSES.1), "{all:?}");
-        assert!(all[11] >= PAUSES.1 / 2, "{all:?}");
-        pauses.reset();
-        assert!(pauses.next().unwrap() <= PAUSES.0);
-    }
 }

@@ -10,6 +10,7 @@ use clap::{ArgAction, Parser};
 use tombolo_api::DEFAULT_VPC;
 use tombolo_net::{Cidr, DualCidr};
 use tombolo_observe::LogFormat;
+use tombolo_observe::flags::go_bool;
 
 use inert::Inert;
 
@@ -79,15 +80,6 @@ pub struct Options {
     pub log_format: LogFormat,
     #[command(flatten)]
     inert: Inert,
-}
-
-/// As Go reads a flag: `--x`, `--x=true`, `--x=1`, `--x=F` …
-fn go_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        other => Err(format!("{other:?} is neither true nor false")),
-    }
 }
 
 impl Options {

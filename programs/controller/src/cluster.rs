@@ -3,36 +3,24 @@
 //! The cluster's id is the uid of its namespace `kube-system`: it is as old as the cluster, nobody can delete
 //! that namespace, and a reinstall of ours finds the same one, with nothing stored (invariant 2).
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::errors::chain;
 use crate::watch::ApiServer;
+use tombolo_client::chain;
 
 const NAMESPACE: &str = "kube-system";
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A client from a kubeconfig file, or from the pod's service account.
 pub async fn client(kubeconfig: Option<&str>) -> Result<Client> {
-    let mut config = match kubeconfig.filter(|path| !path.is_empty()) {
-        Some(path) => {
-            let file = Kubeconfig::read_from(PathBuf::from(path))
-                .with_context(|| format!("reading --kubeconfig={path}"))?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .with_context(|| format!("using --kubeconfig={path}"))?
-        }
-        None => Config::incluster()
-            .context("no --kubeconfig is given, and this is no pod with a service account")?,
-    };
-    config.connect_timeout = Some(DEADLINE);
+    let mut config = tombolo_client::config(kubeconfig.map(Path::new)).await?;
     // Whether a write still makes sense is the engine's decision, and a watch has its own back-off.
     config.default_retry = false;
     Client::try_from(config).context("making a client for the API server")

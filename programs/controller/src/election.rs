@@ -19,8 +19,8 @@ use tombolo_engine::Leadership;
 use tombolo_observe::Beat;
 use tracing::{debug, info, warn};
 
-use crate::errors::{Away, GRACE, chain};
 use crate::lease::{self, Sight, Verdict};
+use tombolo_client::{Away, GRACE, chain};
 
 /// Times and names of an election.
 #[derive(Clone, Debug)]
@@ -117,7 +117,7 @@ type LeaseStream = futures::stream::BoxStream<'static, watcher::Result<watcher::
 
 fn watch_one(api: &Api<Lease>, name: &str) -> LeaseStream {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    watcher(api.clone(), config).backoff(crate::watch::backoff()).boxed()
+    watcher(api.clone(), config).backoff(tombolo_client::backoff()).boxed()
 }
 
 struct Election {

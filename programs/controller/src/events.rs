@@ -17,8 +17,8 @@ use tombolo_plan::kind::Facts;
 use tombolo_plan::{Problem, unserved};
 use tracing::{debug, info};
 
-use crate::errors::chain;
 use crate::lanes::Lanes;
+use tombolo_client::chain;
 
 /// Events on their way to the task that posts them; it takes them at once.
 pub const QUEUE: usize = 1024;

@@ -7,7 +7,6 @@ pub mod admission;
 pub mod behind;
 pub mod cluster;
 pub mod election;
-pub mod errors;
 pub mod events;
 pub mod flags;
 pub mod knowledge;

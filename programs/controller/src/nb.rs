@@ -17,10 +17,10 @@ use tombolo_ovsdb::session::Backoff;
 use tombolo_ovsdb::{IndexSpec, Txn, TxnError, TxnReply, Wanted};
 use tracing::info;
 
-use crate::errors::{Away, GRACE};
 use crate::flags::Flags;
 use crate::metrics::Metrics;
 use crate::settings::words;
+use tombolo_client::{Away, GRACE};
 
 /// The database.
 pub const DATABASE: &str = "OVN_Northbound";

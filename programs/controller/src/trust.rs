@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::errors::chain;
-use crate::watch::backoff;
+use tombolo_client::backoff;
+use tombolo_client::chain;
 
 /// Name of the configuration and of the Service, Kube-OVN's.
 pub use tombolo_names::workloads::WEBHOOK as NAME;

@@ -23,10 +23,10 @@ use tombolo_names::Reason;
 use tombolo_plan::{Problem, unserved};
 use tracing::{debug, warn};
 
-use crate::errors::chain;
 use crate::events::{self, Involved, Posted};
 use crate::metrics::Metrics;
-use crate::watch::backoff;
+use tombolo_client::backoff;
+use tombolo_client::chain;
 
 /// Namespaces whose pods are where no node has a route to, with words for the place.
 pub type Behind = Arc<BTreeMap<String, String>>;

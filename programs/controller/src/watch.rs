@@ -4,15 +4,12 @@
 //! only copy.
 
 use std::fmt::Debug;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -25,7 +22,7 @@ use tombolo_engine::io::Kind;
 use tombolo_engine::{Event, Object, WatchEvent};
 use tracing::{debug, warn};
 
-use crate::errors::{Away, GRACE, chain};
+use tombolo_client::{Away, GRACE, backoff, chain};
 
 /// What all watches and the writer share: whether the API server answers.
 #[derive(Clone, Debug)]
@@ -234,37 +231,6 @@ fn complain<K: Resource<DynamicType = ()>>(
     }
 }
 
-/// Pauses of a watch that fails: 0.2 s to 2 s; one that held for two minutes starts over. No longer, because they add
-/// up: an API server that comes back refuses a watch several times in turn (it starts, the version is too old, its
-/// cache isn't filled), and nothing is planned until all kinds are listed again.
-pub fn backoff() -> ResetTimerBackoff<Pauses> {
-    ResetTimerBackoff::new(Pauses::default(), Duration::from_secs(120))
-}
-
-/// Doubled each time, with jitter, so that the watches of many controllers don't come back as one.
-#[derive(Debug, Default)]
-pub struct Pauses {
-    failures: u32,
-}
-
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let full = Duration::from_millis(200 << self.failures.min(5)).min(Duration::from_secs(2));
-        self.failures += 1;
-        // The standard library seeds its hash maps from the system's randomness.
-        let random = RandomState::new().build_hasher().finish();
-        Some(full / 2 + full.mul_f64((random % 1024) as f64 / 2048.0))
-    }
-}
-
-impl Backoff for Pauses {
-    fn reset(&mut self) {
-        self.failures = 0;
-    }
-}
-
 /// Whether an object still exists after a delete: its metadata says that finalizers hold it.
 pub fn held_by_finalizers(meta: &ObjectMeta) -> bool {
     meta.deletion_timestamp.is_some() && !meta.finalizers.as_deref().unwrap_or_default().is_empty()
@@ -273,17 +239,6 @@ pub fn held_by_finalizers(meta: &ObjectMeta) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_grow_to_two_seconds_and_start_over() {
-        let mut pauses = Pauses::default();
-        let all: Vec<Duration> = (&mut pauses).take(20).collect();
-        assert!(all[0] <= Duration::from_millis(200), "{all:?}");
-        assert!(all.iter().all(|p| *p <= Duration::from_secs(2)), "{all:?}");
-        assert!(all[19] >= Duration::from_secs(1), "{all:?}");
-        pauses.reset();
-        assert!(pauses.next().unwrap() <= Duration::from_millis(200));
-    }
 
     #[test]
     fn the_deletion_of_an_object_that_cannot_be_read_is_a_deletion() {

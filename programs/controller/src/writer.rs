@@ -17,10 +17,10 @@ use tombolo_engine::io::Kind;
 use tombolo_engine::{Event, Object, Verb, Write, WriteError};
 use tracing::debug;
 
-use crate::errors::chain;
 use crate::lanes::Lanes;
 use crate::metrics::Metrics;
 use crate::watch::{ApiServer, held_by_finalizers};
+use tombolo_client::chain;
 
 /// Writes under way at once. The API server takes about 3 ms of CPU for each, so this keeps several of its
 /// cores busy; more only makes its queue longer.
