@@ -259,6 +259,27 @@ fn a_vpcs_report_is_written_once_a_second_at_most() {
     assert_eq!(listed(&sim), (there.0 + 201, there.1 + 201));
 }
 
+#[test]
+fn nodes_that_join_together_are_one_report_a_second() {
+    // The default Vpc's status lists the addresses of all nodes: a thousand that join would cost a million lines.
+    let mut sim = installed();
+    sim.knobs.latency = (0, 40);
+    sim.converge();
+    let listed = |sim: &Sim| {
+        let networks = &sim.object(Kind::Vpc, "ovn-cluster")["status"]["nodeNetworks"];
+        networks["nodes"].as_array().map_or(0, Vec::len)
+    };
+    let (before, there) = (sim.writes.len(), listed(&sim));
+    for number in 0..100 {
+        sim.node(&format!("new{number}"), &format!("172.16.9.{number}"));
+        sim.advance(15);
+    }
+    sim.advance(1_200);
+    let reports = sim.writes[before..].iter().filter(|it| it.write.kind == Kind::Vpc).count();
+    assert!((1..=4).contains(&reports), "{reports}");
+    assert_eq!(listed(&sim), there + 100);
+}
+
 /// An engine that has read a cluster of so many pods in `big`, and one in `small`, and leads; what is left is to plan.
 fn loaded(pods: usize) -> (Sim, Engine) {
     let mut sim = Sim::without_controller(config(), 1);

@@ -254,8 +254,8 @@ impl World {
         }
         dirty.insert(Owner::node(name));
         if before != after {
-            // Agents are told the nodes' addresses there.
-            dirty.insert(Owner::vpc(&self.config.cluster_router));
+            // Agents are told the nodes' addresses there, all of them.
+            dirty.paced.insert(Owner::vpc(&self.config.cluster_router));
             // Subnets must not hold the address of a node, whichever of both came first.
             let moved: Vec<_> = before
                 .iter()
