@@ -26,6 +26,7 @@ mod tenancy;
 pub mod time;
 pub mod unserved;
 mod vpc;
+mod vpc_kind;
 pub mod vpc_neutron;
 mod write;
 
@@ -36,6 +37,7 @@ pub use config::{Config, Selector};
 pub use desired::{AddressRequest, AddressWait, Intent, Kind, Plan, Problem, Rows, Verb};
 pub use kind::Object;
 pub use owner::{ClusterId, Owner, OwnerKind};
+pub use vpc_kind::VpcKind;
 pub use world::World;
 
 /// What should stand of `owner`.

@@ -218,13 +218,7 @@ const NAME_LENGTH: usize = 253;
 
 fn place(world: &World, subnet: &str) -> Place {
     let vpc = world.established(subnet).map(|it| it.spec.vpc.as_str()).unwrap_or_default();
-    if vpc == world.config.cluster_router {
-        Place::DefaultVpc
-    } else if world.is_external(vpc) {
-        Place::NeutronRouter
-    } else {
-        Place::CustomVpc
-    }
+    world.vpc_kind(vpc).place()
 }
 
 /// The pod has an address.
@@ -305,7 +299,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
         wanted.insert(MAC_ADDRESS, Some(ip.spec.mac_address.clone()));
     }
     // While the router or its networks are away, what the pod was told of them stays.
-    if mtu.is_some() || !world.is_external(&spec.vpc) {
+    if mtu.is_some() || !world.vpc_kind(&spec.vpc).is_neutron() {
         wanted.insert(MTU, mtu.map(|mtu| mtu.to_string()));
     }
     plan.after.extend(write::annotations(Kind::Pod, &pod.metadata, &wanted));
@@ -340,7 +334,7 @@ fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, spec: &SubnetSpec)
     let node = pod.spec.node_name.as_deref().unwrap_or_default();
     let link =
         Link { table: table::PORT_GROUP, row: group_uuid(cluster, node), column: "ports", target: uuid };
-    let leaves_by_node = spec.vpc == world.config.cluster_router && spec.gateway_type == DISTRIBUTED;
+    let leaves_by_node = world.vpc_kind(&spec.vpc).is_default() && spec.gateway_type == DISTRIBUTED;
     let (mut links, mut unlinked) = (Vec::new(), Vec::new());
     if !node.is_empty() {
         if leaves_by_node { &mut links } else { &mut unlinked }.push(link);

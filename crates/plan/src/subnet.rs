@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tombolo_api::defaults::{Defaults, subnet_defaults};
-use tombolo_api::validate::{self, Place, SubnetContext};
+use tombolo_api::validate::{self, SubnetContext};
 use tombolo_api::{Condition, IpCount, Subnet, SubnetSpec, SubnetStatus, condition};
 use tombolo_names::Reason;
 use tombolo_net::{Cidr, DualCidr, Family, IfAddr, Mac};
@@ -19,6 +19,7 @@ use crate::desired::{DesiredRow, Edge, Kind, Managed, Plan, Problem, Rows};
 use crate::nb::{self, table};
 use crate::owner::{ClusterId, Owner, OwnerKind};
 use crate::row::{child_ids, external_ids, keys, string, strings};
+use crate::vpc_kind::VpcKind;
 use crate::vpc_neutron;
 use crate::world::{Established, Net, SPEC_KEY, SubnetEntry, World, net_of};
 use crate::write;
@@ -120,9 +121,8 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
     };
     let candidate = accepted.map(|(spec, _)| spec).or(established.map(|it| &it.spec));
     let Some(spec) = candidate else { return };
-    let external = world.is_external(&spec.vpc);
-    let served = vpc_neutron::served(world, &spec.vpc).map(|(uuid, _)| uuid);
-    if external && served.is_none() {
+    let kind = world.vpc_kind(&spec.vpc);
+    if kind == VpcKind::Neutron(None) {
         if vpc_neutron::is_hidden(world, &spec.vpc) {
             return; // what stands on a router that the operator has since hidden stays
         }
@@ -138,11 +138,11 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
         return;
     }
     let Some((spec, net)) = accepted else { return };
-    match router_uuid(world, &spec.vpc, served) {
+    match router_uuid(world, &spec.vpc, kind) {
         Some(uuid) => {
             // The object is there and says itself where its port is to be: many may move at once.
             plan.explained = true;
-            plan.rows = Some(rows(world, name, spec, net, uuid, external));
+            plan.rows = Some(rows(world, name, spec, net, uuid, kind));
         }
         None => plan.waits_for = Some(Owner::vpc(&spec.vpc)),
     }
@@ -172,20 +172,13 @@ pub(crate) fn problems_of_newcomer(world: &World, name: &str, entry: &SubnetEntr
 }
 
 /// What is wrong with a spec by itself and in its Vpc, whatever other Subnets have.
-fn problems_alone(
-    world: &World,
-    name: &str,
-    spec: &SubnetSpec,
-    external: bool,
-    served: Option<Uuid>,
-) -> Vec<validate::Problem> {
+fn problems_alone(world: &World, name: &str, spec: &SubnetSpec, kind: VpcKind) -> Vec<validate::Problem> {
     let config = &world.config;
-    let in_default = spec.vpc == config.cluster_router;
     let context = SubnetContext {
         default_vpc: config.cluster_router.clone(),
         services: world.service_networks(),
         nodes: match spec.cidr_block.parse::<DualCidr>() {
-            Ok(cidr) if in_default => world
+            Ok(cidr) if kind.is_default() => world
                 .nodes
                 .iter()
                 .flat_map(|(node, object)| object.internal_ips().map(move |ip| (node, ip)))
@@ -195,15 +188,10 @@ fn problems_alone(
             _ => Vec::new(),
         },
     };
-    let place = match (in_default, external) {
-        (true, _) => Place::DefaultVpc,
-        (false, true) => Place::NeutronRouter,
-        (false, false) => Place::CustomVpc,
-    };
     let mut found = validate::subnet(name, spec, &context);
-    found.extend(validate::subnet_limits(spec, place));
+    found.extend(validate::subnet_limits(spec, kind.place()));
     let vpc = world.vpcs.get(&spec.vpc).map(|vpc| &**vpc);
-    if external && served.is_none() && vpc.is_some() {
+    if kind == VpcKind::Neutron(None) && vpc.is_some() {
         let why = match vpc_neutron::is_hidden(world, &spec.vpc) {
             true => "kept from this cluster by --external-vpc-selector or --enable-external-vpc",
             false => "not in OpenStack (any more)",
@@ -217,8 +205,8 @@ fn problems_alone(
         // That the Vpc's own status lags behind its router is no fault of the user's, and the default Vpc is ours
         // to make.
         let reported = || vpc.and_then(|vpc| vpc.status.as_ref()).is_some_and(|status| status.standby);
-        let standby = in_default || served.is_some() || reported();
-        if vpc.is_some() || !in_default {
+        let standby = kind.is_default() || kind.neutron_router().is_some() || reported();
+        if vpc.is_some() || !kind.is_default() {
             let vpc = vpc.map(|vpc| &vpc.spec);
             found.extend(validate::subnet_in_vpc(spec, vpc, standby, &config.cluster_router));
         }
@@ -235,13 +223,12 @@ fn problems(
     entry: &SubnetEntry,
     newcomer: bool,
 ) -> Vec<validate::Problem> {
-    let external = world.is_external(&spec.vpc);
-    let served = vpc_neutron::served(world, &spec.vpc).map(|(uuid, _)| uuid);
-    let mut found = problems_alone(world, name, spec, external, served);
+    let kind = world.vpc_kind(&spec.vpc);
+    let mut found = problems_alone(world, name, spec, kind);
     let annotations = entry.object.metadata.annotations.as_ref();
     found.extend(validate::annotation_limits(&validate::UNSERVED_ON_SUBNETS, annotations));
     if let Some(net) = net {
-        let taken = taken(world, name, spec, net, entry, served, newcomer);
+        let taken = taken(world, name, spec, net, entry, kind, newcomer);
         found.extend(validate::overlaps(net.cidr, taken.iter().map(|(whose, cidr)| (whose.as_str(), *cidr))));
         found.extend(in_use::problems(world, name, net));
         found.extend(validate::subnet_annotations(annotations, net.cidr, &net.gateways).1);
@@ -258,11 +245,11 @@ fn taken(
     spec: &SubnetSpec,
     net: &Net,
     entry: &SubnetEntry,
-    served: Option<Uuid>,
+    kind: VpcKind,
     newcomer: bool,
 ) -> Vec<(String, Cidr)> {
     let mut taken = Vec::new();
-    let router = router_uuid(world, &spec.vpc, served);
+    let router = router_uuid(world, &spec.vpc, kind);
     let Standing { ours, others } = overlapping_ports(world, router, net.cidr);
     let age = |entry: &SubnetEntry, name: &str| {
         (entry.object.metadata.creation_timestamp.as_ref().map(|t| t.0), name.to_owned())
@@ -291,8 +278,7 @@ fn taken(
         };
         // A wish that is refused by itself, or for what stands, is in nobody's way.
         let vain = || {
-            let external = world.is_external(&other_entry.spec.vpc);
-            validate::refused(&problems_alone(world, other, &other_entry.spec, external, served))
+            validate::refused(&problems_alone(world, other, &other_entry.spec, kind))
                 || overlapping_ports(world, router, theirs.cidr)
                     .ours
                     .keys()
@@ -303,7 +289,7 @@ fn taken(
             taken.extend(theirs.cidr.iter().map(|cidr| (format!("Subnet {other}"), cidr)));
         }
     }
-    if served.is_some() {
+    if kind.is_neutron() {
         taken.extend(others);
     }
     taken
@@ -354,8 +340,8 @@ fn holds(world: &World, router: Option<Uuid>, name: &str, net: &Net) -> bool {
 }
 
 /// The router's row: Neutron's, or that of the default Vpc once it stands.
-fn router_uuid(world: &World, vpc: &str, served: Option<Uuid>) -> Option<Uuid> {
-    served.or_else(|| {
+fn router_uuid(world: &World, vpc: &str, kind: VpcKind) -> Option<Uuid> {
+    kind.neutron_router().or_else(|| {
         let uuid = world.config.cluster.row_uuid(table::ROUTER, &Owner::vpc(vpc), "router");
         world.nb.row(table::ROUTER, &uuid).map(|_| uuid)
     })
@@ -382,7 +368,7 @@ fn switch_row(world: &World, name: &str, spec: &SubnetSpec) -> DesiredRow {
     }
 }
 
-fn rows(world: &World, name: &str, spec: &SubnetSpec, net: &Net, router: Uuid, external: bool) -> Rows {
+fn rows(world: &World, name: &str, spec: &SubnetSpec, net: &Net, router: Uuid, kind: VpcKind) -> Rows {
     let cluster = &world.config.cluster;
     let owner = Owner::subnet(name);
     let vpc = spec.vpc.as_str();
@@ -419,7 +405,7 @@ fn rows(world: &World, name: &str, spec: &SubnetSpec, net: &Net, router: Uuid, e
         .into(),
         edge: Some(Edge { table: table::SWITCH, parent: switch_uuid, column: "ports" }),
     });
-    if !external {
+    if !kind.is_neutron() {
         rows.extend(routing(world, name, net, router));
     }
     Rows { rows, ..Rows::default() }

@@ -38,7 +38,7 @@ pub(crate) fn denied(world: &World, subnet: &str, namespace: &str) -> Option<Pro
     }
     let spec = &established(world, subnet)?.spec;
     let vpc = spec.vpc.as_str();
-    if vpc == world.config.cluster_router {
+    if world.vpc_kind(vpc).is_default() {
         return None;
     }
     let listed = |vpc: &str| {
@@ -91,7 +91,7 @@ pub(crate) fn grants(world: &World, subnet: &str) -> Grants {
 pub(crate) fn port_security(world: &World, spec: &SubnetSpec, pod: &PodView, ip: &Ip) -> Vec<String> {
     let grants = grants(world, &ip.spec.subnet);
     let asked = pod.annotation(keys::PORT_SECURITY).is_some_and(|it| it.trim() == keys::TRUE);
-    let by_place = world.config.port_security || world.is_external(&spec.vpc);
+    let by_place = world.config.port_security || world.vpc_kind(&spec.vpc).is_neutron();
     if !asked && (!by_place || grants.unsecured) {
         return Vec::new();
     }

@@ -45,7 +45,7 @@ fn dropped(limits: &[validate::Problem]) -> Option<Problem> {
 pub(crate) fn pod(world: &World, pod: &PodView, subnet: &str, vpc: &str) -> Vec<Problem> {
     let mut all: Vec<Problem> = dropped(&limits(world, pod, subnet)).into_iter().collect();
     let needs = pod.spec.needs();
-    if !(needs.probes || needs.host_ports) || vpc == world.config.cluster_router || !world.is_external(vpc) {
+    if !(needs.probes || needs.host_ports) || !world.vpc_kind(vpc).is_neutron() {
         return all;
     }
     let place = format!("Subnet {subnet} behind Neutron's router {vpc}");
@@ -72,8 +72,10 @@ pub(crate) fn pod(world: &World, pod: &PodView, subnet: &str, vpc: &str) -> Vec<
 pub fn unreachable(world: &World, subnets: &str) -> Option<String> {
     subnets.split(',').find_map(|name| {
         let vpc = world.established(name.trim())?.spec.vpc.as_str();
-        let behind = vpc != world.config.cluster_router && world.is_external(vpc);
-        behind.then(|| format!("Subnet {} behind Neutron's router {vpc}", name.trim()))
+        world
+            .vpc_kind(vpc)
+            .is_neutron()
+            .then(|| format!("Subnet {} behind Neutron's router {vpc}", name.trim()))
     })
 }
 

@@ -16,6 +16,7 @@ use crate::desired::{DesiredRow, Intent, Kind, Managed, Plan, Problem, Rows};
 use crate::nb::{self, table};
 use crate::owner::Owner;
 use crate::row::{external_ids, keys, string};
+use crate::vpc_kind::is_labeled;
 use crate::vpc_neutron;
 use crate::world::World;
 use crate::write;
@@ -35,10 +36,6 @@ pub fn plan(world: &World, name: &str) -> Plan {
         (None, Some(vpc)) => custom(world, vpc),
         (None, None) => not_shown(world, name),
     }
-}
-
-fn is_labeled(vpc: &Vpc) -> bool {
-    vpc.metadata.labels.as_ref().and_then(|labels| labels.get(VPC_EXTERNAL)).is_some_and(|v| v == "true")
 }
 
 /// Without object, and without a router that one could show. That a router of Neutron's is left out for its name is

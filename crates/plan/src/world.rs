@@ -293,14 +293,4 @@ impl World {
             .chain(self.pods.keys().map(|name| Owner { kind: crate::OwnerKind::Pod, name: name.clone() }))
             .chain(self.ips.values().flat_map(|ip| Self::owners_of_ip(ip)))
     }
-
-    /// The Vpc is a router of Neutron's: by its label, or because such a router is there and this cluster may use it.
-    #[must_use]
-    pub fn is_external(&self, vpc: &str) -> bool {
-        let labeled = self.vpcs.get(vpc).is_some_and(|object| {
-            let labels = object.metadata.labels.as_ref();
-            labels.and_then(|l| l.get(tombolo_api::annotations::VPC_EXTERNAL)).is_some_and(|v| v == "true")
-        });
-        labeled || crate::vpc_neutron::served(self, vpc).is_some()
-    }
 }

@@ -126,6 +126,10 @@ fn sources(name: &str) -> Result<Vec<PathBuf>> {
     let mut paths: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.is_dir()).collect();
     let mut files = Vec::new();
     while let Some(path) = paths.pop() {
+        let of_tests = ["tests", "tests.rs"].map(std::ffi::OsStr::new);
+        if path.file_name().is_some_and(|name| of_tests.contains(&name)) {
+            continue;
+        }
         if path.is_dir() {
             let entries = std::fs::read_dir(&path).with_context(|| format!("reading {}", path.display()))?;
             paths.extend(entries.flatten().map(|entry| entry.path()));

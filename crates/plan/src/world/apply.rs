@@ -14,7 +14,6 @@ use tombolo_ovsdb::{ChangeSet, Replica};
 use super::{Dirty, SubnetEntry, World};
 use crate::nb::{self, Ownership, table};
 use crate::owner::{Owner, OwnerKind};
-use crate::vpc_neutron;
 
 /// So many deletions are remembered before those without rows are forgotten.
 pub(super) const SEEN_DELETED: usize = 1_024;
@@ -150,10 +149,15 @@ impl World {
     /// stays for them.
     fn wish_concerns(&self, subnet: &str, vpc: &str, dirty: &mut Dirty) {
         let is_default = self.vpcs.get(vpc).is_some_and(|object| object.spec.default_subnet == subnet);
-        let has_router = vpc == self.config.cluster_router || vpc_neutron::served(self, vpc).is_some();
-        if is_default || !has_router {
+        if is_default || !self.has_router(vpc) {
             dirty.insert(Owner::vpc(vpc));
         }
+    }
+
+    /// The Vpc's router is ours to make, or there.
+    fn has_router(&self, vpc: &str) -> bool {
+        let kind = self.vpc_kind(vpc);
+        kind.is_default() || kind.neutron_router().is_some()
     }
 
     /// The namespace's own annotations, and its pods that wait for an address.
@@ -347,9 +351,7 @@ impl World {
             }
         }
         for router in neutron::routers_touched(&self.nb, changes) {
-            let has_router =
-                router == self.config.cluster_router || vpc_neutron::served(self, &router).is_some();
-            if has_router && self.vpcs.contains_key(&router) {
+            if self.has_router(&router) && self.vpcs.contains_key(&router) {
                 dirty.paced.insert(Owner::vpc(&router));
             } else {
                 dirty.insert(Owner::vpc(&router));
