@@ -13,7 +13,7 @@ pub mod nb;
 pub mod sb;
 pub mod vswitch;
 
-pub use table::{AtomField, Field, Ref, Reference, TypedRow};
+pub use table::{AtomField, Facts, Field, Ref, Reference, TypedRow};
 
 #[cfg(test)]
 mod tests;

@@ -5,13 +5,51 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Ref;
-use crate::table::{choice, table};
+use crate::table::{Facts, choice, table};
 
 /// The database's name.
 pub const DATABASE: &str = "OVN_Northbound";
 
 /// The pinned schema, as `.ovsschema` text.
 pub const SCHEMA: &str = include_str!("../../../schemas/ovn-25.03/ovn-nb.ovsschema");
+
+/// What the schema says of each table, ascending by name.
+pub const TABLES: &[Facts] = &[
+    Facts::of::<Acl>(),
+    Facts::of::<AddressSet>(),
+    Facts::of::<Bfd>(),
+    Facts::of::<ChassisTemplateVar>(),
+    Facts::of::<Connection>(),
+    Facts::of::<Copp>(),
+    Facts::of::<DhcpOptions>(),
+    Facts::of::<DhcpRelay>(),
+    Facts::of::<Dns>(),
+    Facts::of::<ForwardingGroup>(),
+    Facts::of::<GatewayChassis>(),
+    Facts::of::<HaChassis>(),
+    Facts::of::<HaChassisGroup>(),
+    Facts::of::<LoadBalancer>(),
+    Facts::of::<LoadBalancerGroup>(),
+    Facts::of::<LoadBalancerHealthCheck>(),
+    Facts::of::<LogicalRouter>(),
+    Facts::of::<LogicalRouterPolicy>(),
+    Facts::of::<LogicalRouterPort>(),
+    Facts::of::<LogicalRouterStaticRoute>(),
+    Facts::of::<LogicalSwitch>(),
+    Facts::of::<LogicalSwitchPort>(),
+    Facts::of::<Meter>(),
+    Facts::of::<MeterBand>(),
+    Facts::of::<Mirror>(),
+    Facts::of::<Nat>(),
+    Facts::of::<NbGlobal>(),
+    Facts::of::<PortGroup>(),
+    Facts::of::<QoS>(),
+    Facts::of::<Ssl>(),
+    Facts::of::<Sample>(),
+    Facts::of::<SampleCollector>(),
+    Facts::of::<SamplingApp>(),
+    Facts::of::<StaticMacBinding>(),
+];
 
 choice! {
     /// Values of `ACL.action`.

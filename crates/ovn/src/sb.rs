@@ -5,13 +5,55 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Ref;
-use crate::table::{choice, table};
+use crate::table::{Facts, choice, table};
 
 /// The database's name.
 pub const DATABASE: &str = "OVN_Southbound";
 
 /// The pinned schema, as `.ovsschema` text.
 pub const SCHEMA: &str = include_str!("../../../schemas/ovn-25.03/ovn-sb.ovsschema");
+
+/// What the schema says of each table, ascending by name.
+pub const TABLES: &[Facts] = &[
+    Facts::of::<AclId>(),
+    Facts::of::<AddressSet>(),
+    Facts::of::<AdvertisedRoute>(),
+    Facts::of::<Bfd>(),
+    Facts::of::<Chassis>(),
+    Facts::of::<ChassisPrivate>(),
+    Facts::of::<ChassisTemplateVar>(),
+    Facts::of::<Connection>(),
+    Facts::of::<ControllerEvent>(),
+    Facts::of::<DhcpOptions>(),
+    Facts::of::<DHCPv6Options>(),
+    Facts::of::<Dns>(),
+    Facts::of::<DatapathBinding>(),
+    Facts::of::<EcmpNexthop>(),
+    Facts::of::<Encap>(),
+    Facts::of::<Fdb>(),
+    Facts::of::<GatewayChassis>(),
+    Facts::of::<HaChassis>(),
+    Facts::of::<HaChassisGroup>(),
+    Facts::of::<IgmpGroup>(),
+    Facts::of::<IpMulticast>(),
+    Facts::of::<LearnedRoute>(),
+    Facts::of::<LoadBalancer>(),
+    Facts::of::<LogicalDpGroup>(),
+    Facts::of::<LogicalFlow>(),
+    Facts::of::<MacBinding>(),
+    Facts::of::<Meter>(),
+    Facts::of::<MeterBand>(),
+    Facts::of::<Mirror>(),
+    Facts::of::<MulticastGroup>(),
+    Facts::of::<PortBinding>(),
+    Facts::of::<PortGroup>(),
+    Facts::of::<RbacPermission>(),
+    Facts::of::<RbacRole>(),
+    Facts::of::<SbGlobal>(),
+    Facts::of::<Ssl>(),
+    Facts::of::<ServiceMonitor>(),
+    Facts::of::<StaticMacBinding>(),
+];
 
 table! {
     /// A row of `OVN_Southbound.ACL_ID`.

@@ -34,6 +34,35 @@ pub trait TypedRow: Sized {
     fn to_full_row(&self) -> Row;
 }
 
+/// What the schema says of a table, whatever its rows are.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// The table's name.
+    pub name: Name,
+    /// Each column.
+    pub columns: &'static [Name],
+    /// Whether rows live without being referred to.
+    pub is_root: bool,
+    /// Sets of columns whose values are unique together.
+    pub indexes: &'static [&'static [Name]],
+    /// The columns that refer to rows.
+    pub references: &'static [Reference],
+}
+
+impl Facts {
+    /// Those of a table.
+    #[must_use]
+    pub const fn of<T: TypedRow>() -> Facts {
+        Facts {
+            name: T::TABLE,
+            columns: T::COLUMNS,
+            is_root: T::IS_ROOT,
+            indexes: T::INDEXES,
+            references: T::REFERENCES,
+        }
+    }
+}
+
 /// A column with references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {

@@ -5,13 +5,36 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Ref;
-use crate::table::{choice, table};
+use crate::table::{Facts, choice, table};
 
 /// The database's name.
 pub const DATABASE: &str = "Open_vSwitch";
 
 /// The pinned schema, as `.ovsschema` text.
 pub const SCHEMA: &str = include_str!("../../../schemas/ovs-3.1/vswitch.ovsschema");
+
+/// What the schema says of each table, ascending by name.
+pub const TABLES: &[Facts] = &[
+    Facts::of::<AutoAttach>(),
+    Facts::of::<Bridge>(),
+    Facts::of::<CtTimeoutPolicy>(),
+    Facts::of::<CtZone>(),
+    Facts::of::<Controller>(),
+    Facts::of::<Datapath>(),
+    Facts::of::<FlowSampleCollectorSet>(),
+    Facts::of::<FlowTable>(),
+    Facts::of::<Ipfix>(),
+    Facts::of::<Interface>(),
+    Facts::of::<Manager>(),
+    Facts::of::<Mirror>(),
+    Facts::of::<NetFlow>(),
+    Facts::of::<OpenVSwitch>(),
+    Facts::of::<Port>(),
+    Facts::of::<QoS>(),
+    Facts::of::<Queue>(),
+    Facts::of::<Ssl>(),
+    Facts::of::<SFlow>(),
+];
 
 table! {
     /// A row of `Open_vSwitch.AutoAttach`.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use tombolo_ovn::{TypedRow, nb as tables};
 use tombolo_ovsdb::{Replica, Uuid};
 
 use crate::desired::{DesiredRow, Managed, Rows};
@@ -68,13 +67,7 @@ pub(crate) fn rows(nb: &Replica, rows: &Rows) -> Vec<String> {
 
 /// Tables of ours whose rows live without being referred to.
 fn is_root(table: &str) -> bool {
-    fn of<T: TypedRow>(table: &str) -> bool {
-        T::TABLE == table && T::IS_ROOT
-    }
-    of::<tables::LogicalSwitch>(table)
-        || of::<tables::LogicalRouter>(table)
-        || of::<tables::PortGroup>(table)
-        || of::<tables::AddressSet>(table)
+    crate::nb::facts(table).is_some_and(|facts| facts.is_root)
 }
 
 /// The strings that a column is to hold.

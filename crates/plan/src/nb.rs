@@ -1,8 +1,15 @@
 //! The northbound tables the plan reads and writes, and how their rows are found.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use tombolo_neutron as neutron;
+use tombolo_ovn::Facts;
+use tombolo_ovn::nb::{
+    AddressSet, LogicalRouter, LogicalRouterPolicy, LogicalRouterPort, LogicalRouterStaticRoute,
+    LogicalSwitch, LogicalSwitchPort, PortGroup, TABLES,
+};
 use tombolo_ovsdb::{Atom, Change, Condition, Datum, Function, IndexSpec, Replica, Row, Uuid, Wanted};
 
 use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner, VENDOR, VENDOR_KEY};
@@ -83,33 +90,93 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
     // A route of Neutron's may lie inside a Subnet of ours. There are few, but for the default route of each router with a
     // gateway, which can't.
     let default_route = Datum::string("0.0.0.0/0");
-    let other = Condition { column: "ip_prefix", function: Function::NotEqual, value: default_route };
+    let other = Condition {
+        column: LogicalRouterStaticRoute::IP_PREFIX,
+        function: Function::NotEqual,
+        value: default_route,
+    };
     let routes = [ours(), vec![other]].concat();
     Wanted::new()
         .table(
             table::ROUTER,
-            &["name", "ports", "policies", "static_routes", "nat", "enabled", "options", "external_ids"],
+            &[
+                LogicalRouter::NAME,
+                LogicalRouter::PORTS,
+                LogicalRouter::POLICIES,
+                LogicalRouter::STATIC_ROUTES,
+                LogicalRouter::NAT,
+                LogicalRouter::ENABLED,
+                LogicalRouter::OPTIONS,
+                LogicalRouter::EXTERNAL_IDS,
+            ],
         )
-        .table(table::ROUTER_PORT, &["name", "mac", "networks", "gateway_chassis", "external_ids", "options"])
+        .table(
+            table::ROUTER_PORT,
+            &[
+                LogicalRouterPort::NAME,
+                LogicalRouterPort::MAC,
+                LogicalRouterPort::NETWORKS,
+                LogicalRouterPort::GATEWAY_CHASSIS,
+                LogicalRouterPort::EXTERNAL_IDS,
+                LogicalRouterPort::OPTIONS,
+            ],
+        )
         .table(
             table::SWITCH,
-            &["name", "ports", "acls", "qos_rules", "forwarding_groups", "other_config", "external_ids"],
+            &[
+                LogicalSwitch::NAME,
+                LogicalSwitch::PORTS,
+                LogicalSwitch::ACLS,
+                LogicalSwitch::QOS_RULES,
+                LogicalSwitch::FORWARDING_GROUPS,
+                LogicalSwitch::OTHER_CONFIG,
+                LogicalSwitch::EXTERNAL_IDS,
+            ],
         )
-        .table(table::SWITCH_PORT, &["name", "addresses", "type", "options", "port_security", "external_ids"])
+        .table(
+            table::SWITCH_PORT,
+            &[
+                LogicalSwitchPort::NAME,
+                LogicalSwitchPort::ADDRESSES,
+                LogicalSwitchPort::TYPE,
+                LogicalSwitchPort::OPTIONS,
+                LogicalSwitchPort::PORT_SECURITY,
+                LogicalSwitchPort::EXTERNAL_IDS,
+            ],
+        )
         .only(table::SWITCH_PORT, clusters())
         .table(
             table::STATIC_ROUTE,
-            &["ip_prefix", "nexthop", "policy", "route_table", "output_port", "options", "external_ids"],
+            &[
+                LogicalRouterStaticRoute::IP_PREFIX,
+                LogicalRouterStaticRoute::NEXTHOP,
+                LogicalRouterStaticRoute::POLICY,
+                LogicalRouterStaticRoute::ROUTE_TABLE,
+                LogicalRouterStaticRoute::OUTPUT_PORT,
+                LogicalRouterStaticRoute::OPTIONS,
+                LogicalRouterStaticRoute::EXTERNAL_IDS,
+            ],
         )
         .only(table::STATIC_ROUTE, routes)
         .table(
             table::POLICY,
-            &["priority", "match", "action", "nexthop", "nexthops", "options", "external_ids"],
+            &[
+                LogicalRouterPolicy::PRIORITY,
+                LogicalRouterPolicy::MATCH,
+                LogicalRouterPolicy::ACTION,
+                LogicalRouterPolicy::NEXTHOP,
+                LogicalRouterPolicy::NEXTHOPS,
+                LogicalRouterPolicy::OPTIONS,
+                LogicalRouterPolicy::EXTERNAL_IDS,
+            ],
         )
         .only(table::POLICY, ours())
-        .table(table::PORT_GROUP, &["name", "ports", "acls", "external_ids"])
+        .table(
+            table::PORT_GROUP,
+            &[PortGroup::NAME, PortGroup::PORTS, PortGroup::ACLS, PortGroup::EXTERNAL_IDS],
+        )
         .only(table::PORT_GROUP, clusters())
-        .table(table::ADDRESS_SET, &["name", "external_ids"])
+        .table(table::ADDRESS_SET, &[AddressSet::NAME, AddressSet::EXTERNAL_IDS])
         .only(table::ADDRESS_SET, ours())
 }
 
@@ -168,26 +235,47 @@ pub fn owns(replica: &Replica, cluster: &ClusterId, table: &'static str, owner: 
     !owned(replica, cluster, table, owner).is_empty()
 }
 
+/// What the schema says of a table of the northbound.
+pub(crate) fn facts(table: &str) -> Option<&'static Facts> {
+    TABLES.binary_search_by(|facts| facts.name.cmp(table)).ok().map(|at| &TABLES[at])
+}
+
+/// The columns by which rows hang on a row of a table: ours, and others'.
+struct Hanging {
+    edges: Vec<&'static str>,
+    others: Vec<&'static str>,
+}
+
+/// By the schema: a row of no root table lives by the references to it. Those to tables in which we have rows are edges of
+/// ours; a port group's are weak, its ports hang on their switch.
+static HANGING: LazyLock<BTreeMap<&'static str, Hanging>> = LazyLock::new(|| {
+    let child = |table: &str| facts(table).is_some_and(|facts| !facts.is_root);
+    let hanging = |table: &&'static str| {
+        let references = facts(table).map(|facts| facts.references).unwrap_or_default();
+        let children = references.iter().filter(|it| child(it.table));
+        let mut hanging = Hanging { edges: Vec::new(), others: Vec::new() };
+        for reference in children {
+            if OWNED.contains(&reference.table) {
+                hanging.edges.push(reference.column);
+            } else if !reference.weak {
+                hanging.others.push(reference.column);
+            }
+        }
+        (*table, hanging)
+    };
+    OWNED.iter().map(hanging).collect()
+});
+
 /// The columns by which rows of other owners hang on a row of this table.
 #[must_use]
 pub fn edge_columns(table: &str) -> &'static [&'static str] {
-    match table {
-        table::SWITCH | table::PORT_GROUP => &["ports"],
-        table::ROUTER => &["ports", "policies", "static_routes"],
-        _ => &[],
-    }
+    HANGING.get(table).map_or(&[], |hanging| &hanging.edges)
 }
 
 /// The columns by which rows hang on a row of this table that are never ours: they would go with it.
 #[must_use]
 pub fn others_columns(table: &str) -> &'static [&'static str] {
-    match table {
-        table::SWITCH => &["acls", "qos_rules", "forwarding_groups"],
-        table::ROUTER => &["nat"],
-        table::ROUTER_PORT => &["gateway_chassis"],
-        table::PORT_GROUP => &["acls"],
-        _ => &[],
-    }
+    HANGING.get(table).map_or(&[], |hanging| &hanging.others)
 }
 
 /// Whether a key of a map column on a row of ours is one that only we write: what isn't wanted of those any more is taken
@@ -227,6 +315,8 @@ mod tests {
 
     use super::*;
 
+    const SCHEMA_23_03: &str = include_str!("../../../schemas/ovn-23.03/ovn-nb.ovsschema");
+
     fn cluster() -> ClusterId {
         ClusterId::new("c1").unwrap()
     }
@@ -250,6 +340,30 @@ mod tests {
             assert_eq!(ownership(&cluster(), &marked(pairs)), whose, "{pairs:?}");
         }
         assert_eq!(ownership(&cluster(), &Row::new()), Ownership::Foreign);
+    }
+
+    #[test]
+    fn what_hangs_on_a_row_of_ours_is_monitored_and_known() {
+        // invariant 1: a column that is missing here is rows of others that would go with ours.
+        let columns = |table: &str| (edge_columns(table).to_vec(), others_columns(table).to_vec());
+        assert_eq!(columns(table::SWITCH), (vec!["ports"], vec!["acls", "forwarding_groups", "qos_rules"]));
+        assert_eq!(columns(table::ROUTER), (vec!["policies", "ports", "static_routes"], vec!["nat"]));
+        assert_eq!(columns(table::ROUTER_PORT), (vec![], vec!["gateway_chassis"]));
+        assert_eq!(columns(table::PORT_GROUP), (vec!["ports"], vec!["acls"]));
+        for table in [table::SWITCH_PORT, table::POLICY, table::STATIC_ROUTE, table::ADDRESS_SET] {
+            assert_eq!(columns(table), (vec![], vec![]), "{table}");
+        }
+        for schema in [tombolo_ovn::nb::SCHEMA, SCHEMA_23_03] {
+            let schema = tombolo_ovsdb::Schema::parse(schema).unwrap();
+            let nb = Replica::new(&wanted(&cluster()).intersect(&schema), &indexes());
+            for table in OWNED {
+                let monitored = nb.table(table).unwrap().columns();
+                for column in edge_columns(table).iter().chain(others_columns(table)) {
+                    let has = schema.column(table, column).is_some();
+                    assert!(!has || monitored.contains(column), "{table}.{column}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tombolo_api::annotations::{
 };
 use tombolo_names::Reason;
 use tombolo_net::{Family, parse_addr_pair};
+use tombolo_ovn::nb::{LogicalRouter, LogicalRouterPolicy, LogicalSwitch, LogicalSwitchPort, PortGroup};
 use tombolo_ovsdb::{Datum, Uuid};
 
 use crate::desired::{AddressRequest, DesiredRow, Edge, Kind, Managed, Plan, Rows};
@@ -147,19 +148,19 @@ fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
             table: table::SWITCH_PORT,
             uuid: cluster.row_uuid(table::SWITCH_PORT, &owner, "port"),
             columns: [
-                ("name", string(&port_name(name))),
-                ("addresses", strings([port_addresses(ip)])),
-                ("external_ids", child_ids(cluster, &owner, switch, [("ls", join)])),
+                (LogicalSwitchPort::NAME, string(&port_name(name))),
+                (LogicalSwitchPort::ADDRESSES, strings([port_addresses(ip)])),
+                (LogicalSwitchPort::EXTERNAL_IDS, child_ids(cluster, &owner, switch, [("ls", join)])),
             ]
             .into(),
-            edge: Some(Edge { table: table::SWITCH, parent: switch, column: "ports" }),
+            edge: Some(Edge { table: table::SWITCH, parent: switch, column: LogicalSwitch::PORTS }),
         },
         DesiredRow {
             table: table::PORT_GROUP,
             uuid: group_uuid(cluster, name),
             columns: [
-                ("name", string(&group)),
-                ("external_ids", Managed::Keys(external_ids(cluster, &owner, [("node", name)]))),
+                (PortGroup::NAME, string(&group)),
+                (PortGroup::EXTERNAL_IDS, Managed::Keys(external_ids(cluster, &owner, [("node", name)]))),
             ]
             .into(),
             edge: None,
@@ -172,14 +173,14 @@ fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
             table: table::POLICY,
             uuid: cluster.row_uuid(table::POLICY, &owner, &role),
             columns: [
-                ("priority", Managed::Whole(Datum::integer(priority))),
-                ("match", string(&matching)),
-                ("action", string("reroute")),
-                ("nexthops", strings([hop.to_string()])),
-                ("external_ids", child_ids(cluster, &owner, router, [("node", name)])),
+                (LogicalRouterPolicy::PRIORITY, Managed::Whole(Datum::integer(priority))),
+                (LogicalRouterPolicy::MATCH, string(&matching)),
+                (LogicalRouterPolicy::ACTION, string("reroute")),
+                (LogicalRouterPolicy::NEXTHOPS, strings([hop.to_string()])),
+                (LogicalRouterPolicy::EXTERNAL_IDS, child_ids(cluster, &owner, router, [("node", name)])),
             ]
             .into(),
-            edge: Some(Edge { table: table::ROUTER, parent: router, column: "policies" }),
+            edge: Some(Edge { table: table::ROUTER, parent: router, column: LogicalRouter::POLICIES }),
         });
     };
     // Pods to the node itself.

@@ -13,6 +13,7 @@ use tombolo_api::views::PodView;
 use tombolo_api::{Ip, SubnetSpec};
 use tombolo_names::Reason;
 use tombolo_net::{Family, Mac, parse_addr_pair};
+use tombolo_ovn::nb::{LogicalSwitch, LogicalSwitchPort, PortGroup};
 use tombolo_ovsdb::Uuid;
 
 use crate::asking::Asking;
@@ -316,24 +317,28 @@ fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, spec: &SubnetSpec)
         table: table::SWITCH_PORT,
         uuid,
         columns: [
-            ("name", string(&port_name(namespace, name))),
-            ("addresses", strings([port_addresses(ip)])),
-            ("port_security", strings(tenancy::port_security(world, spec, pod, ip))),
+            (LogicalSwitchPort::NAME, string(&port_name(namespace, name))),
+            (LogicalSwitchPort::ADDRESSES, strings([port_addresses(ip)])),
+            (LogicalSwitchPort::PORT_SECURITY, strings(tenancy::port_security(world, spec, pod, ip))),
             (
-                "external_ids",
+                LogicalSwitchPort::EXTERNAL_IDS,
                 child_ids(cluster, owner, switch, [("ls", subnet), ("pod", &format!("{namespace}/{name}"))]),
             ),
         ]
         .into(),
-        edge: Some(Edge { table: table::SWITCH, parent: switch, column: "ports" }),
+        edge: Some(Edge { table: table::SWITCH, parent: switch, column: LogicalSwitch::PORTS }),
     };
     let options = binding(world, pod, ip, &uuid);
     if !options.is_empty() {
-        row.columns.insert("options", Managed::Keys(options));
+        row.columns.insert(LogicalSwitchPort::OPTIONS, Managed::Keys(options));
     }
     let node = pod.spec.node_name.as_deref().unwrap_or_default();
-    let link =
-        Link { table: table::PORT_GROUP, row: group_uuid(cluster, node), column: "ports", target: uuid };
+    let link = Link {
+        table: table::PORT_GROUP,
+        row: group_uuid(cluster, node),
+        column: PortGroup::PORTS,
+        target: uuid,
+    };
     let leaves_by_node = world.vpc_kind(&spec.vpc).is_default() && spec.gateway_type == DISTRIBUTED;
     let (mut links, mut unlinked) = (Vec::new(), Vec::new());
     if !node.is_empty() {

@@ -12,6 +12,10 @@ use tombolo_api::{Condition, IpCount, Subnet, SubnetSpec, SubnetStatus, conditio
 use tombolo_names::Reason;
 use tombolo_net::{Cidr, DualCidr, Family, IfAddr, Mac};
 use tombolo_neutron as neutron;
+use tombolo_ovn::nb::{
+    LogicalRouter, LogicalRouterPolicy, LogicalRouterPort, LogicalRouterStaticRoute, LogicalSwitch,
+    LogicalSwitchPort,
+};
 use tombolo_ovsdb::Uuid;
 
 use crate::config::Config;
@@ -353,9 +357,9 @@ fn switch_row(world: &World, name: &str, spec: &SubnetSpec) -> DesiredRow {
         table: table::SWITCH,
         uuid: switch_uuid(cluster, name),
         columns: [
-            ("name", string(name)),
+            (LogicalSwitch::NAME, string(name)),
             (
-                "external_ids",
+                LogicalSwitch::EXTERNAL_IDS,
                 Managed::Keys(external_ids(
                     cluster,
                     &Owner::subnet(name),
@@ -384,26 +388,32 @@ fn rows(world: &World, name: &str, spec: &SubnetSpec, net: &Net, router: Uuid, k
         table: table::ROUTER_PORT,
         uuid: cluster.row_uuid(table::ROUTER_PORT, &owner, &format!("port/{vpc}")),
         columns: [
-            ("name", string(&port)),
-            ("mac", string(&mac)),
-            ("networks", strings(networks)),
-            ("external_ids", child_ids(cluster, &owner, router, [("lr", vpc), ("ls", name)])),
+            (LogicalRouterPort::NAME, string(&port)),
+            (LogicalRouterPort::MAC, string(&mac)),
+            (LogicalRouterPort::NETWORKS, strings(networks)),
+            (
+                LogicalRouterPort::EXTERNAL_IDS,
+                child_ids(cluster, &owner, router, [("lr", vpc), ("ls", name)]),
+            ),
         ]
         .into(),
-        edge: Some(Edge { table: table::ROUTER, parent: router, column: "ports" }),
+        edge: Some(Edge { table: table::ROUTER, parent: router, column: LogicalRouter::PORTS }),
     });
     rows.push(DesiredRow {
         table: table::SWITCH_PORT,
         uuid: cluster.row_uuid(table::SWITCH_PORT, &owner, &format!("port/{vpc}")),
         columns: [
-            ("name", string(&switch_port_name(name, vpc))),
-            ("type", string("router")),
-            ("addresses", strings([mac])),
-            ("options", keys([("router-port", &port)])),
-            ("external_ids", child_ids(cluster, &owner, switch_uuid, [("ls", name), ("lr", vpc)])),
+            (LogicalSwitchPort::NAME, string(&switch_port_name(name, vpc))),
+            (LogicalSwitchPort::TYPE, string("router")),
+            (LogicalSwitchPort::ADDRESSES, strings([mac])),
+            (LogicalSwitchPort::OPTIONS, keys([("router-port", &port)])),
+            (
+                LogicalSwitchPort::EXTERNAL_IDS,
+                child_ids(cluster, &owner, switch_uuid, [("ls", name), ("lr", vpc)]),
+            ),
         ]
         .into(),
-        edge: Some(Edge { table: table::SWITCH, parent: switch_uuid, column: "ports" }),
+        edge: Some(Edge { table: table::SWITCH, parent: switch_uuid, column: LogicalSwitch::PORTS }),
     });
     if !kind.is_neutron() {
         rows.extend(routing(world, name, net, router));
@@ -424,13 +434,13 @@ fn routing(world: &World, name: &str, net: &Net, router: Uuid) -> Vec<DesiredRow
             table: table::POLICY,
             uuid: cluster.row_uuid(table::POLICY, &owner, &format!("allow/{word}")),
             columns: [
-                ("priority", Managed::Whole(tombolo_ovsdb::Datum::integer(31_000))),
-                ("match", string(&format!("{word}.dst == {cidr}"))),
-                ("action", string("allow")),
-                ("external_ids", child_ids(cluster, &owner, router, [("subnet", name)])),
+                (LogicalRouterPolicy::PRIORITY, Managed::Whole(tombolo_ovsdb::Datum::integer(31_000))),
+                (LogicalRouterPolicy::MATCH, string(&format!("{word}.dst == {cidr}"))),
+                (LogicalRouterPolicy::ACTION, string("allow")),
+                (LogicalRouterPolicy::EXTERNAL_IDS, child_ids(cluster, &owner, router, [("subnet", name)])),
             ]
             .into(),
-            edge: Some(Edge { table: table::ROUTER, parent: router, column: "policies" }),
+            edge: Some(Edge { table: table::ROUTER, parent: router, column: LogicalRouter::POLICIES }),
         });
         let gateway = net.gateways.iter().find(|gateway| Family::of(**gateway) == family);
         if let Some(gateway) = gateway.filter(|_| name == world.config.join_subnet) {
@@ -439,12 +449,16 @@ fn routing(world: &World, name: &str, net: &Net, router: Uuid) -> Vec<DesiredRow
                 table: table::STATIC_ROUTE,
                 uuid: cluster.row_uuid(table::STATIC_ROUTE, &owner, &format!("default/{word}")),
                 columns: [
-                    ("ip_prefix", string(everything)),
-                    ("nexthop", string(&gateway.to_string())),
-                    ("external_ids", child_ids(cluster, &owner, router, [])),
+                    (LogicalRouterStaticRoute::IP_PREFIX, string(everything)),
+                    (LogicalRouterStaticRoute::NEXTHOP, string(&gateway.to_string())),
+                    (LogicalRouterStaticRoute::EXTERNAL_IDS, child_ids(cluster, &owner, router, [])),
                 ]
                 .into(),
-                edge: Some(Edge { table: table::ROUTER, parent: router, column: "static_routes" }),
+                edge: Some(Edge {
+                    table: table::ROUTER,
+                    parent: router,
+                    column: LogicalRouter::STATIC_ROUTES,
+                }),
             });
         }
     }

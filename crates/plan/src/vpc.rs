@@ -10,6 +10,7 @@ use tombolo_api::{
 };
 use tombolo_names::Reason;
 use tombolo_neutron::{self as neutron, Router};
+use tombolo_ovn::nb::LogicalRouter;
 use tombolo_ovsdb::Uuid;
 
 use crate::desired::{DesiredRow, Intent, Kind, Managed, Plan, Problem, Rows};
@@ -265,9 +266,12 @@ fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) 
             table: table::ROUTER,
             uuid,
             columns: [
-                ("name", string(name)),
-                ("options", keys([("mac_binding_age_threshold", "300"), ("dynamic_neigh_routers", "true")])),
-                ("external_ids", Managed::Keys(external_ids(cluster, &owner, []))),
+                (LogicalRouter::NAME, string(name)),
+                (
+                    LogicalRouter::OPTIONS,
+                    keys([("mac_binding_age_threshold", "300"), ("dynamic_neigh_routers", "true")]),
+                ),
+                (LogicalRouter::EXTERNAL_IDS, Managed::Keys(external_ids(cluster, &owner, []))),
             ]
             .into(),
             edge: None,

@@ -99,12 +99,18 @@ fn generate(schema: &Value, origin: &str) -> Result<String> {
     writeln!(out, "//! Tables of `{name}` {version}.\n//!")?;
     writeln!(out, "//! Written by `cargo xtask gen` from `{origin}`; don't edit.\n")?;
     writeln!(out, "use std::collections::{{BTreeMap, BTreeSet}};\n")?;
-    writeln!(out, "use crate::Ref;\nuse crate::table::{{choice, table}};\n")?;
+    writeln!(out, "use crate::Ref;\nuse crate::table::{{Facts, choice, table}};\n")?;
     writeln!(out, "/// The database's name.\npub const DATABASE: &str = {name:?};\n")?;
     writeln!(out, "/// The pinned schema, as `.ovsschema` text.")?;
     writeln!(out, "pub const SCHEMA: &str = include_str!(\"../../../{origin}\");\n")?;
     let mut sorted: Vec<(&String, &Value)> = tables.iter().collect();
     sorted.sort_by_key(|(table, _)| *table);
+    writeln!(out, "/// What the schema says of each table, ascending by name.")?;
+    writeln!(out, "pub const TABLES: &[Facts] = &[")?;
+    for (table, _) in &sorted {
+        writeln!(out, "    Facts::of::<{}>(),", camel(table))?;
+    }
+    writeln!(out, "];\n")?;
     for (table, spec) in sorted {
         generate_table(&mut out, name, table, spec).with_context(|| format!("table {table}"))?;
     }
