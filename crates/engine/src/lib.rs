@@ -43,6 +43,9 @@ use writes::{Busy, ObjectKey, PendingWrite};
 const STALE_LIMIT: Millis = 10_000;
 /// A report that is out of date is written at most so late.
 const REPORT_DELAY: Millis = 1_000;
+/// How long a report that lists others keeps the next one waiting, for each that it lists: short lists are written at
+/// once, and long ones take the same small part of the time, however many come.
+const ENTRY_DELAY: Millis = 5;
 /// First pause after a failure.
 const PAUSE: Millis = 100;
 /// So many owners are planned in one turn; then whatever else happened comes first (a lost lease, a question of the API
@@ -190,7 +193,7 @@ impl Engine {
             self.reign.work.add_at(owner, now + REPORT_DELAY);
         }
         for owner in dirty.paced {
-            self.reign.work.add_paced(owner, now, REPORT_DELAY);
+            self.reign.work.add_paced(owner, now);
         }
         for subnet in dirty.grown {
             for owner in self.reign.waiters.grown(&subnet) {

@@ -54,7 +54,7 @@ pub struct Work {
     /// Whom each of those waits for.
     waits: HashMap<Owner, Owner>,
     states: HashMap<Owner, State>,
-    /// When those whose reports are paced last reported.
+    /// Until when those whose reports are paced have reported.
     reports: HashMap<Owner, Millis>,
 }
 
@@ -80,14 +80,14 @@ impl Work {
         self.timers.insert((at, owner));
     }
 
-    /// The owner reports now.
-    pub fn reported(&mut self, owner: &Owner, now: Millis) {
-        self.reports.insert(owner.clone(), now);
+    /// The owner reports now, and then not before `until`.
+    pub fn reported(&mut self, owner: &Owner, until: Millis) {
+        self.reports.insert(owner.clone(), until);
     }
 
-    /// Plan this owner at once, or so long after its last report.
-    pub fn add_paced(&mut self, owner: Owner, now: Millis, pause: Millis) {
-        match self.reports.get(&owner).map(|at| at + pause).filter(|at| *at > now) {
+    /// Plan this owner at once, or when its report may be written again.
+    pub fn add_paced(&mut self, owner: Owner, now: Millis) {
+        match self.reports.get(&owner).copied().filter(|until| *until > now) {
             Some(at) => self.add_at(owner, at),
             None => {
                 self.reports.remove(&owner);
@@ -269,15 +269,15 @@ mod tests {
     fn who_reported_waits_for_the_rest_of_the_pause() {
         let mut work = Work::default();
         let owner = Owner::vpc("a");
-        work.add_paced(owner.clone(), 0, 1_000);
+        work.add_paced(owner.clone(), 0);
         assert_eq!(work.next(), Some(owner.clone()), "the first one at once");
-        work.reported(&owner, 10);
-        work.add_paced(owner.clone(), 500, 1_000);
-        work.add_paced(owner.clone(), 1_009, 1_000);
+        work.reported(&owner, 1_010);
+        work.add_paced(owner.clone(), 500);
+        work.add_paced(owner.clone(), 1_009);
         assert_eq!((work.next(), work.next_timer()), (None, Some(1_010)));
         work.tick(1_010);
         assert_eq!((work.next(), work.next_timer()), (Some(owner.clone()), None));
-        work.add_paced(owner.clone(), 1_010, 1_000);
+        work.add_paced(owner.clone(), 1_010);
         assert_eq!(work.next(), Some(owner));
         assert!(work.reports.is_empty(), "what is over is forgotten");
     }

@@ -9,7 +9,7 @@ use tombolo_plan::{Intent, Kind, Owner, Problem};
 use crate::io::{Effect, Millis, Object, Verb, Write, WriteError};
 use crate::vain::Sifted;
 use crate::watch::object_of;
-use crate::{Engine, Lead, PAUSE, REFUSED_PAUSE};
+use crate::{ENTRY_DELAY, Engine, Lead, PAUSE, REFUSED_PAUSE, REPORT_DELAY};
 
 /// After so many failures in a row (some six seconds) it is no race.
 const STUBBORN: u32 = 6;
@@ -47,7 +47,9 @@ impl Engine {
                     if intent.kind == Kind::Vpc
                         && matches!(intent.verb, Verb::MergePatch { status: true, .. })
                     {
-                        self.reign.work.reported(owner, now);
+                        let entries = Millis::try_from(self.world.entries_of(owner)).unwrap_or(REPORT_DELAY);
+                        let pause = entries.saturating_mul(ENTRY_DELAY).min(REPORT_DELAY);
+                        self.reign.work.reported(owner, now + pause);
                     }
                     left.push(intent);
                 }

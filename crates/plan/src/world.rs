@@ -35,7 +35,8 @@ pub struct Dirty {
     pub now: BTreeSet<Owner>,
     /// Within a second: only a report (a count of addresses) is out of date.
     pub soon: BTreeSet<Owner>,
-    /// At once, or a second after their last report: it lists what many others do, and is as long as they are many.
+    /// At once, or a while after their last report: it lists what many others do, and is as long as they are many. The
+    /// longer it is, the longer the while, up to a second.
     pub paced: BTreeSet<Owner>,
     /// What became free, by Subnet: as many of those who found none there may find one now.
     pub freed: Vec<(String, Addresses)>,

@@ -5,6 +5,7 @@
 //! object says by then. A wish that is refused leaves no trace: pools, pods, namespaces, nodes and reports read what is
 //! here, and only the plan of the Subnet itself reads the wish.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tombolo_api::SubnetSpec;
@@ -65,6 +66,17 @@ impl World {
     pub fn established_in(&self, vpc: &str) -> impl Iterator<Item = (&str, &Established)> {
         let names = self.established_of_vpc.get(vpc).into_iter().flatten();
         names.filter_map(|name| Some((name.as_str(), self.established.get(name)?)))
+    }
+
+    /// How many others an owner's report lists: a Vpc's the Subnets in effect there, the default one's the nodes too.
+    #[must_use]
+    pub fn entries_of(&self, owner: &Owner) -> usize {
+        if owner.kind != OwnerKind::Vpc {
+            return 0;
+        }
+        let subnets = self.established_of_vpc.get(&*owner.name).map_or(0, BTreeSet::len);
+        let nodes = if *owner.name == *self.config.cluster_router { self.nodes.len() } else { 0 };
+        subnets + nodes
     }
 
     /// Reads again what is in effect of a Subnet. Its switch says it; one that was made before the switches did is
