@@ -114,3 +114,58 @@ fn ip_object(request: &AddressRequest, subnet: &str, addresses: &Addresses, epoc
     ip.metadata.annotations = Some(annotations.into_iter().map(|(k, v)| (k.to_owned(), v)).collect());
     json!(ip)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(subnet: &str, node: &str) -> serde_json::Value {
+        let request = AddressRequest {
+            ip_name: "p.n".to_owned(),
+            node: node.to_owned(),
+            pod_uid: "u".to_owned(),
+            ..AddressRequest::default()
+        };
+        let addresses = Addresses {
+            v4: Some("10.0.0.7".parse().unwrap()),
+            v6: Some("fd00::7".parse().unwrap()),
+            mac: "00:00:00:00:00:01".parse().unwrap(),
+        };
+        ip_object(&request, subnet, &addresses, 3)
+    }
+
+    #[test]
+    fn the_object_says_all_of_the_choice() {
+        // invariant 5
+        let ip = object("s", "host1");
+        assert_eq!(ip["spec"]["ipAddress"], "10.0.0.7,fd00::7");
+        assert_eq!(
+            (&ip["spec"]["v4IpAddress"], &ip["spec"]["v6IpAddress"]),
+            (&json!("10.0.0.7"), &json!("fd00::7"))
+        );
+        assert_eq!(ip["metadata"]["annotations"], json!({ (EPOCH): "3", (POD_UID): "u" }));
+        let labels =
+            json!({ (SUBNET_LABEL): "s", (NODE_NAME_LABEL): "host1", "s": "", (IP_RESERVED_LABEL): "false" });
+        assert_eq!(ip["metadata"]["labels"], labels);
+    }
+
+    #[test]
+    fn a_name_that_no_label_holds_goes_without() {
+        // Else the API server would refuse the object, and the pod had no address.
+        let (fits, long) = ("x".repeat(63), "y".repeat(64));
+        let labels = object(&fits, &long)["metadata"]["labels"].clone();
+        assert_eq!(labels, json!({ (SUBNET_LABEL): fits, (&fits): "", (IP_RESERVED_LABEL): "false" }));
+        let labels = object(&long, &fits)["metadata"]["labels"].clone();
+        assert_eq!(labels, json!({ (NODE_NAME_LABEL): fits, (IP_RESERVED_LABEL): "false" }));
+    }
+
+    #[test]
+    fn errors_begin_with_the_words_of_kube_ovn() {
+        let addr = "10.0.0.7".parse().unwrap();
+        let (holder, cidr) = (String::new(), String::new());
+        let word = |error: ReserveError| kube_ovns_word(&error.into());
+        assert_eq!(word(ReserveError::Conflict { addr, holder }), "AddressConflict: ");
+        assert_eq!(word(ReserveError::OutOfRange { addr, cidr }), "AddressOutOfRange: ");
+        assert_eq!(kube_ovns_word(&SubnetPoolError::NoMac), "");
+    }
+}

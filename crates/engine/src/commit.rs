@@ -159,3 +159,35 @@ impl Engine {
         self.reign.work.back_off(owner, now, 1_000);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tombolo_ovsdb::Uuid;
+
+    use super::*;
+
+    fn group(guards: &[u128], ops: usize) -> Group {
+        let guards =
+            guards.iter().map(|it| Op::require_row("Logical_Switch", Uuid::from_u128(*it))).collect();
+        let ops = vec![Op::delete("Logical_Switch", Uuid::from_u128(9)); ops];
+        Group { owner: Owner::pod("n", "p"), guards, ops, deletes: 0 }
+    }
+
+    #[test]
+    fn what_many_hang_on_is_guarded_once() {
+        let mut batch = Batch::default();
+        for _ in 0..3 {
+            batch.push(group(&[1, 2], 1));
+        }
+        assert_eq!((batch.guards.len(), batch.ops.len(), batch.owners.len()), (2, 3, 3));
+    }
+
+    #[test]
+    fn guards_fill_a_transaction_as_operations_do() {
+        let mut batch = Batch::default();
+        batch.push(group(&[1, 2], MAX_OPS - 3));
+        assert!(!batch.is_full());
+        batch.push(group(&[3], 0));
+        assert!(batch.is_full());
+    }
+}

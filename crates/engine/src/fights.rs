@@ -219,17 +219,19 @@ mod tests {
     fn churn_is_forgotten_and_a_fight_is_not() {
         let mut fights = Fights::default();
         for _ in 0..10 {
-            write(&mut fights, 7, 0);
+            write(&mut fights, 7, 10);
         }
         for number in 0..100_000 {
             let pod = Owner::pod("n", &number.to_string());
             fights.writing(&pod, 1);
-            fights.done(&pod, 1);
+            fights.done(&pod, 11);
         }
-        assert!(fights.written.len() <= REMEMBERED + 1 && fights.order.len() <= REMEMBERED);
+        assert_eq!((fights.written.len(), fights.order.len()), (REMEMBERED + 1, REMEMBERED));
         assert_eq!(fights.count(), 1);
-        assert!(fights.wait(&owner(), 7, 1).is_some());
-        fights.expire(PEACE);
+        assert!(fights.wait(&owner(), 7, 11).is_some());
+        fights.expire(PEACE + 9);
+        assert_eq!(fights.count(), 1);
+        fights.expire(PEACE + 10);
         assert_eq!(fights.count(), 0);
     }
 

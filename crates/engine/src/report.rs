@@ -129,3 +129,16 @@ fn shown(owner: &Owner) -> String {
     let begin: String = text.chars().take(100).collect();
     format!("{begin:?}, a name of {} bytes", text.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_would_break_the_log_is_quoted_or_cut() {
+        assert_eq!(shown(&Owner::vpc("v")), "vpc/v");
+        assert_eq!(shown(&Owner::vpc("v\nw")), "\"vpc/v\\nw\", a name of 7 bytes");
+        let long = shown(&Owner::vpc(&"v".repeat(400)));
+        assert!(long.len() < 200 && long.ends_with("a name of 404 bytes"), "{long}");
+    }
+}

@@ -451,4 +451,29 @@ mod tests {
         assert_eq!(vain.listed_anew(Kind::Subnet), [owner()]);
         assert_eq!(written(&mut vain, &body, 1, &mut same), (1, Some(60_001)));
     }
+
+    #[test]
+    fn a_deletion_that_leaves_the_object_as_it_was_waits() {
+        let mut vain = Vain::default();
+        let delete = Intent { verb: Verb::Delete, ..patch(json!({})) };
+        vain.answered(&owner(), &delete, Some(&"7".to_owned()));
+        assert_eq!(vain.sift(&owner(), delete.clone(), Some(&meta("7")), 0), Sifted::Wait(Some(FIRST)));
+        vain.planned(&owner());
+        assert_eq!(vain.sift(&owner(), delete.clone(), Some(&meta("7")), FIRST), Sifted::Write(delete));
+    }
+
+    #[test]
+    fn a_write_in_vain_is_counted_once_however_often_it_is_asked_for() {
+        let mut vain = Vain::default();
+        let wish = patch(json!({ "spec": { "a": 1, "b": 2 } }));
+        vain.answered(&owner(), &wish, Some(&"7".to_owned()));
+        for _ in 0..2 {
+            assert_eq!(
+                vain.sift(&owner(), wish.clone(), Some(&meta("7")), 0),
+                Sifted::Wait(Some(FIRST)),
+                "a plan asks, and the refusal of its rows asks again"
+            );
+        }
+        assert_eq!(vain.writes, 1);
+    }
 }

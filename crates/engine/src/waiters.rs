@@ -304,4 +304,15 @@ mod tests {
         assert_eq!(waiters.end(&pod("n", "7"), None), Some(pod("n", "other")));
         assert_eq!(waiters.grown("s").len(), 248 - 1);
     }
+
+    #[test]
+    fn a_mac_of_ones_choice_wakes_who_asked_for_it() {
+        let mut waiters = Waiters::default();
+        let (mac, holder) = ("00:00:00:00:00:01".parse().unwrap(), "h".to_owned());
+        let error = SubnetPoolError::MacConflict { mac, holder };
+        waiters.wait(&pod("n", "mac"), &request(&["s"], &[]), &[("s".to_owned(), error)]);
+        full(&mut waiters, &pod("n", "any"), &["s"]);
+        // Its holder gives it back with the address.
+        assert_eq!(waiters.freed("s", &addresses("10.0.0.1")), [pod("n", "mac")]);
+    }
 }

@@ -125,3 +125,22 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_version_is_older_and_a_successor_is_not() {
+        let meta = |uid: &str, version: &str| ObjectMeta {
+            uid: Some(uid.to_owned()),
+            resource_version: Some(version.to_owned()),
+            ..ObjectMeta::default()
+        };
+        let held = meta("u", "10");
+        assert!(is_older(&held, &meta("u", "9")));
+        assert!(!is_older(&held, &meta("u", "10")) && !is_older(&held, &meta("u", "11")));
+        // Versions of different objects say nothing of each other, as after a restored backup.
+        assert!(!is_older(&held, &meta("v", "9")));
+    }
+}
