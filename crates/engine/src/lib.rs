@@ -22,6 +22,9 @@ mod watch;
 mod work;
 mod writes;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tombolo_ovsdb::Replica;

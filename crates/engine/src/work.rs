@@ -136,6 +136,12 @@ impl Work {
         self.timers.first().map(|(at, _)| *at)
     }
 
+    /// When this owner's timer is due.
+    #[cfg(test)]
+    pub fn due(&self, owner: &Owner) -> Option<Millis> {
+        self.due.get(owner).copied()
+    }
+
     /// `owner` waits until `blocker` is done, and for no other. Names come from what users write: what can't be an
     /// object's is waited for in vain, and isn't kept.
     pub fn block(&mut self, owner: Owner, blocker: Owner) {
@@ -316,6 +322,18 @@ mod tests {
             work.planned(&pod);
             assert_eq!((work.blocked.len(), work.waits.len()), (0, 0));
         }
+    }
+
+    #[test]
+    fn who_waits_for_what_cannot_be_named_waits_for_nothing() {
+        let mut work = Work::default();
+        work.block(Owner::pod("n", "p"), Owner::subnet(&"x".repeat(254)));
+        assert!(work.blocked.is_empty() && work.waits.is_empty());
+        // The longest name that Kubernetes takes.
+        let longest = Owner::subnet(&"x".repeat(253));
+        work.block(Owner::pod("n", "p"), longest.clone());
+        work.unblock(&longest);
+        assert_eq!(work.next(), Some(Owner::pod("n", "p")));
     }
 
     #[test]

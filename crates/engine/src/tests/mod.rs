@@ -1,0 +1,7 @@
+//! The engine as a whole, in a small cluster.
+
+mod asked;
+mod bed;
+mod counted;
+mod reserved;
+mod rows;
