@@ -199,3 +199,29 @@ impl Engine {
         diff(&self.world.nb, &self.world.config.cluster, owner, rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tombolo_plan::desired::{DesiredRow, Edge};
+    use tombolo_plan::nb::table;
+
+    use super::*;
+    use crate::tests::bed::Bed;
+
+    #[test]
+    fn what_hangs_on_a_row_that_is_not_there_is_tried_again_after_a_second() {
+        // Where assertions are on, no plan may ask for it; in a release a router may be gone before its rows are written.
+        let mut bed = Bed::leading();
+        let owner = Owner::subnet("s");
+        let uuid = bed.uuid(table::ROUTER_PORT, &owner, "router-port");
+        let parent = bed.uuid(table::ROUTER, &Owner::vpc("gone"), "router");
+        let edge = Some(Edge { table: table::ROUTER, parent, column: "ports" });
+        let row = DesiredRow { table: table::ROUTER_PORT, uuid, columns: [].into(), edge };
+        let rows = Some(Rows { rows: vec![row], ..Rows::default() });
+        let plan = Plan { rows, ..Plan::default() };
+        let mut problems = Vec::new();
+        assert!(!bed.engine.rows_stand(bed.now, &owner, &plan, &mut Batch::default(), &mut problems));
+        assert_eq!(problems, []);
+        assert_eq!(bed.engine.reign.work.due(&owner), Some(bed.now + 1_000));
+    }
+}

@@ -476,4 +476,29 @@ mod tests {
         }
         assert_eq!(vain.writes, 1);
     }
+
+    #[test]
+    fn an_empty_map_is_a_wish_like_any_other() {
+        let mut vain = Vain::default();
+        let mut same = || "7".to_owned();
+        let empty = json!({ "spec": { "a": {} } });
+        assert_eq!(written(&mut vain, &empty, 0, &mut same), (1, Some(FIRST)));
+        // Beside another one that is new it is left out, and where it is new itself it is written.
+        let both = patch(json!({ "spec": { "a": {}, "b": {} } }));
+        let left = patch(json!({ "spec": { "b": {} } }));
+        assert_eq!(vain.sift(&owner(), both, Some(&meta("7")), 1), Sifted::Write(left));
+    }
+
+    #[test]
+    fn a_new_list_ends_no_finalizer() {
+        let mut vain = Vain::default();
+        let delete = Intent { verb: Verb::Delete, ..patch(json!({})) };
+        let going = ObjectMeta {
+            deletion_timestamp: serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap(),
+            finalizers: Some(vec!["example.com/dhcp".to_owned()]),
+            ..meta("7")
+        };
+        assert_eq!(vain.sift(&owner(), delete, Some(&going), 0), Sifted::Wait(None));
+        assert!(vain.listed_anew(Kind::Subnet).is_empty());
+    }
 }

@@ -43,7 +43,7 @@ fn config() -> Config {
     }
 }
 
-pub(super) struct Bed {
+pub(crate) struct Bed {
     pub engine: Engine,
     pub now: Millis,
     /// The database.
@@ -59,7 +59,7 @@ pub(super) struct Bed {
 
 impl Bed {
     /// All is known, and nothing is there.
-    pub(super) fn new() -> Bed {
+    pub(crate) fn new() -> Bed {
         let schema = Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
         let nb = Replica::new(&nb::wanted(&config().cluster).intersect(&schema), &nb::indexes());
         let mut bed = Bed {
@@ -79,7 +79,7 @@ impl Bed {
     }
 
     /// A leader, whose cluster has a namespace `a` and the Subnets of the flags.
-    pub(super) fn leading() -> Bed {
+    pub(crate) fn leading() -> Bed {
         let mut bed = Bed::new();
         bed.object(Kind::Namespace, "", "a", json!({}));
         bed.lead();
@@ -87,7 +87,7 @@ impl Bed {
         bed
     }
 
-    pub(super) fn lead(&mut self) {
+    pub(crate) fn lead(&mut self) {
         self.handle(Event::Leadership(Leadership::Held));
         let effects = self.poll();
         assert!(writes(&effects).is_empty(), "{effects:?}");
@@ -95,12 +95,12 @@ impl Bed {
         assert!(self.engine.health().leading);
     }
 
-    pub(super) fn handle(&mut self, event: Event) {
+    pub(crate) fn handle(&mut self, event: Event) {
         self.engine.handle(self.now, event);
     }
 
     /// What is to be done now; what is said is kept.
-    pub(super) fn poll(&mut self) -> Vec<Effect> {
+    pub(crate) fn poll(&mut self) -> Vec<Effect> {
         let effects = self.engine.poll(self.now);
         for effect in &effects {
             match effect {
@@ -113,7 +113,7 @@ impl Bed {
     }
 
     /// Does what is asked for until nothing is; the clock stands still.
-    pub(super) fn settle(&mut self) -> Vec<Write> {
+    pub(crate) fn settle(&mut self) -> Vec<Write> {
         let mut all = Vec::new();
         for _ in 0..100 {
             let effects = self.poll();
@@ -126,7 +126,7 @@ impl Bed {
         panic!("no end");
     }
 
-    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
+    pub(crate) fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Write(write) => {
@@ -142,12 +142,12 @@ impl Bed {
         }
     }
 
-    pub(super) fn answer(&mut self, write: &Write, result: Result<Option<Object>, WriteError>) {
+    pub(crate) fn answer(&mut self, write: &Write, result: Result<Option<Object>, WriteError>) {
         self.handle(Event::WriteDone { id: write.id, result });
     }
 
     /// What the API server makes of a write.
-    pub(super) fn served(&mut self, write: &Write) -> Result<Option<Object>, WriteError> {
+    pub(crate) fn served(&mut self, write: &Write) -> Result<Option<Object>, WriteError> {
         let key = (write.kind, write.namespace.clone(), write.name.clone());
         let there = self.objects.get(&key).cloned();
         match (&write.verb, there) {
@@ -175,7 +175,7 @@ impl Bed {
     }
 
     /// The API server has an object that no watch has shown.
-    pub(super) fn store(&mut self, kind: Kind, namespace: &str, name: &str, mut object: Value) -> Object {
+    pub(crate) fn store(&mut self, kind: Kind, namespace: &str, name: &str, mut object: Value) -> Object {
         self.version += 1;
         object["apiVersion"] = json!(kind.facts().api_version);
         object["kind"] = json!(kind.facts().kind);
@@ -193,19 +193,19 @@ impl Bed {
     }
 
     /// Adds or changes an object, and the watch shows it.
-    pub(super) fn object(&mut self, kind: Kind, namespace: &str, name: &str, object: Value) -> Object {
+    pub(crate) fn object(&mut self, kind: Kind, namespace: &str, name: &str, object: Value) -> Object {
         let object = self.store(kind, namespace, name, object);
         self.handle(Event::Watch(WatchEvent::Applied(object.clone())));
         object
     }
 
     /// A pod of the namespace `a`.
-    pub(super) fn pod(&mut self, name: &str) -> Object {
+    pub(crate) fn pod(&mut self, name: &str) -> Object {
         self.object(Kind::Pod, "a", name, json!({ "metadata": {}, "spec": { "nodeName": "n" } }))
     }
 
     /// The IP object that was made for a pod of the namespace `a`, with an address of the Subnet `ovn-default`.
-    pub(super) fn ip(&mut self, pod: &str, address: &str, finalizers: Value) -> Object {
+    pub(crate) fn ip(&mut self, pod: &str, address: &str, finalizers: Value) -> Object {
         let name = format!("{pod}.a");
         let meta = json!({ "annotations": { "tombolo.io/epoch": "1" }, "finalizers": finalizers });
         let spec = json!({
@@ -216,23 +216,23 @@ impl Bed {
     }
 
     /// The object is gone, and no watch says so.
-    pub(super) fn vanish(&mut self, kind: Kind, namespace: &str, name: &str) -> Object {
+    pub(crate) fn vanish(&mut self, kind: Kind, namespace: &str, name: &str) -> Object {
         let object = self.objects.remove(&(kind, namespace.to_owned(), name.to_owned())).unwrap();
         Object::from_value(kind, object).unwrap()
     }
 
     /// The object is deleted, and the watch shows it.
-    pub(super) fn delete(&mut self, kind: Kind, namespace: &str, name: &str) {
+    pub(crate) fn delete(&mut self, kind: Kind, namespace: &str, name: &str) {
         let object = self.vanish(kind, namespace, name);
         self.handle(Event::Watch(WatchEvent::Deleted(object)));
     }
 
-    pub(super) fn is_there(&self, kind: Kind, namespace: &str, name: &str) -> bool {
+    pub(crate) fn is_there(&self, kind: Kind, namespace: &str, name: &str) -> bool {
         self.objects.contains_key(&(kind, namespace.to_owned(), name.to_owned()))
     }
 
     /// The watch lists a kind anew.
-    pub(super) fn list(&mut self, kind: Kind) {
+    pub(crate) fn list(&mut self, kind: Kind) {
         self.handle(Event::Watch(WatchEvent::Restarted(kind)));
         let all: Vec<Value> =
             self.objects.iter().filter(|((of, ..), _)| *of == kind).map(|(_, it)| it.clone()).collect();
@@ -243,7 +243,7 @@ impl Bed {
     }
 
     /// Changes rows of the database, and the monitor shows it.
-    pub(super) fn rows(&mut self, rows: impl IntoIterator<Item = (Name, Uuid, Option<Row>)>) {
+    pub(crate) fn rows(&mut self, rows: impl IntoIterator<Item = (Name, Uuid, Option<Row>)>) {
         let mut changes = ChangeSet::default();
         for (table, uuid, row) in rows {
             let old = self.nb.put(table, uuid, row);
@@ -301,23 +301,23 @@ impl Bed {
         self.handle(Event::Nb(NbEvent::Changed { replica, changes }));
     }
 
-    pub(super) fn row(&self, table: Name, uuid: Uuid) -> Row {
+    pub(crate) fn row(&self, table: Name, uuid: Uuid) -> Row {
         Row::clone(self.nb.row(table, &uuid).unwrap())
     }
 
     /// The uuid of a row of ours.
-    pub(super) fn uuid(&self, table: Name, owner: &Owner, role: &str) -> Uuid {
+    pub(crate) fn uuid(&self, table: Name, owner: &Owner, role: &str) -> Uuid {
         config().cluster.row_uuid(table, owner, role)
     }
 
     /// Whether the port of a pod of the namespace `a` stands.
-    pub(super) fn has_port(&self, pod: &str) -> bool {
+    pub(crate) fn has_port(&self, pod: &str) -> bool {
         let uuid = self.uuid(table::SWITCH_PORT, &Owner::pod("a", pod), "port");
         self.nb.row(table::SWITCH_PORT, &uuid).is_some()
     }
 
     /// `external_ids` of a row of this owner's.
-    pub(super) fn marks(&self, owner: &Owner) -> Datum {
+    pub(crate) fn marks(&self, owner: &Owner) -> Datum {
         Datum::map_of_strings(config().cluster.marks(owner))
     }
 }
@@ -341,13 +341,13 @@ fn merge(into: &mut Value, from: &Value) {
 }
 
 /// The writes among what is to be done.
-pub(super) fn writes(effects: &[Effect]) -> Vec<Write> {
+pub(crate) fn writes(effects: &[Effect]) -> Vec<Write> {
     let write = |it: &Effect| if let Effect::Write(write) = it { Some(write.clone()) } else { None };
     effects.iter().filter_map(write).collect()
 }
 
 /// The transaction among what is to be done.
-pub(super) fn commit(effects: &[Effect]) -> (u64, Txn) {
+pub(crate) fn commit(effects: &[Effect]) -> (u64, Txn) {
     let commit =
         |it: &Effect| if let Effect::Commit { id, txn } = it { Some((*id, txn.clone())) } else { None };
     effects.iter().find_map(commit).unwrap_or_else(|| panic!("{effects:?}"))

@@ -1,7 +1,8 @@
 //! The engine as a whole, in a small cluster.
 
 mod asked;
-mod bed;
+pub(crate) mod bed;
 mod counted;
 mod reserved;
 mod rows;
+mod turns;

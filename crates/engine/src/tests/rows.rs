@@ -144,3 +144,31 @@ fn nothing_is_deleted_while_a_list_is_under_way() {
     bed.settle();
     assert!(!bed.has_port("p"));
 }
+
+#[test]
+fn a_port_of_ours_that_somebody_moved_to_a_foreign_switch_stays_there_and_is_told_of() {
+    // invariant 1
+    let mut bed = Bed::leading();
+    let pod = Owner::pod("a", "p");
+    bed.pod("p");
+    bed.settle();
+    let uuid = bed.uuid(table::SWITCH_PORT, &pod, "port");
+    let switch = bed.uuid(table::SWITCH, &Owner::subnet("ovn-default"), "switch");
+    let kept = bed.row(table::SWITCH, switch).get("ports").unwrap().difference(&Datum::uuid(uuid));
+    let left = bed.row(table::SWITCH, switch).with("ports", kept);
+    let moved = foreign("x").with("ports", Datum::uuid(uuid));
+    // In the same moment the pod goes: else its port would be hung where it belongs.
+    bed.rows([(table::SWITCH, switch, Some(left)), (table::SWITCH, OTHER, Some(moved.clone()))]);
+    let going = json!({
+        "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/x"] },
+        "spec": { "nodeName": "n" }, "status": { "phase": "Succeeded" },
+    });
+    bed.object(Kind::Pod, "a", "p", going);
+    bed.settle();
+    assert!(bed.has_port("p") && bed.row(table::SWITCH, OTHER).get("ports") == moved.get("ports"));
+    assert!(
+        bed.told.iter().any(|it| it.name == "p" && it.reason == Reason::HangsOnForeignRow),
+        "{:?}",
+        bed.told
+    );
+}
