@@ -122,6 +122,11 @@ pub fn plan(world: &World, name: &str) -> Plan {
     }
     let router =
         world.config.cluster.row_uuid(table::ROUTER, &Owner::vpc(&world.config.cluster_router), "router");
+    if world.nb.row(table::ROUTER, &router).is_none() {
+        // Its policies hang there. An operator deleted the router, and the Vpc brings it back.
+        plan.waits_for = Some(Owner::vpc(&world.config.cluster_router));
+        return plan;
+    }
     plan.rows = Some(rows(world, name, ip, router));
     let wanted = BTreeMap::from([
         (ALLOCATED, Some(TRUE.to_owned())),

@@ -54,6 +54,20 @@ fn a_node_gets_back_the_address_it_was_told_if_nobody_else_has_it() {
 }
 
 #[test]
+fn a_node_waits_for_the_router_that_an_operator_deleted() {
+    // `ovn-nbctl lr-del ovn-cluster`: the node's policies hang on it, and the Vpc brings it back.
+    let mut small = Small::cluster();
+    ip(&mut small, "n", "100.64.0.30", ours());
+    let plan = node(&mut small, "n", json!({}));
+    assert!(plan.rows.is_some() && plan.waits_for.is_none());
+    let vpc = Owner::vpc("ovn-cluster");
+    let router = small.row(table::ROUTER, &vpc, "router");
+    small.nb([(table::ROUTER, router, None)]);
+    let plan = small.plan(&Owner::node("n"));
+    assert_eq!((plan.rows, plan.waits_for), (None, Some(vpc)));
+}
+
+#[test]
 fn two_nodes_whose_groups_would_have_one_name_get_two() {
     let both = || {
         let mut small = Small::cluster();
