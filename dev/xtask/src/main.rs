@@ -19,24 +19,24 @@ use tombolo_sandbox::progress;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  demo [--full] [--measure]  the whole scenario on this machine, to the last ping; --full also uninstalls
-  measure                    times and memory of our programs in the sandbox that is up, as a table and as JSON
+  demo [--full] [--measure]  runs the whole scenario on this machine; --full also uninstalls
+  measure                    measures times and memory of our programs in the running sandbox: a table and JSON
   bench provision [--pods N,…] [--nodes N,…]
-                             how fast pods get their network on a real API server and NB, beside a bare client: JSON
-  bench faults               controllers killed, the NB and the API server taken away, 1,000 routers: a table
-  test [--fast]              all tests, unit to sandbox; --fast: those without Kubernetes and the sandbox, what it leaves out counted
-  sandbox up                 hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)
-  sandbox down               takes all of it down
+                             measures pod provisioning on a real API server and NB, beside a bare client: JSON
+  bench faults               kills controllers, stops the NB and the API server, 1,000 routers: a table
+  test [--fast]              runs all tests, unit to sandbox; --fast skips (and counts) those that need Kubernetes or the sandbox
+  sandbox up                 starts hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)
+  sandbox down               removes all of it
   sandbox tls                moves the deployed controllers to OVN's TLS ports
-  sandbox status             what runs
+  sandbox status             shows what runs
   sandbox shell [HOST] [-- COMMAND…]
-                             a shell (or a command) inside a host
-  sandbox prove              the scenario by hand: ovn-nbctl and a plugged namespace in place of our programs
-  image                      our container images
-  gen [--check]              generated sources; --check: fails when they differ
-  check-layers               the crates' dependencies against the architecture
-  check-links                the links in the project's pages
-  check-unused               dependencies that nothing uses
+                             runs a shell (or a command) inside a host
+  sandbox prove              runs the scenario by hand: ovn-nbctl and a plugged namespace in place of our programs
+  image                      builds our container images
+  gen [--check]              writes generated sources; --check fails when they differ
+  check-layers               checks the crates' dependencies against the architecture
+  check-links                checks the links in the project's pages
+  check-unused               finds unused dependencies
 ";
 
 fn main() -> ExitCode {
@@ -92,7 +92,7 @@ fn demo(words: &[&str]) -> Result<()> {
         match *word {
             "--full" => options.full = true,
             "--measure" => options.measure = true,
-            other => bail!("demo [--full] [--measure]: what is {other:?}?"),
+            other => bail!("unknown option {other:?}; usage: demo [--full] [--measure]"),
         }
     }
     tombolo_sandbox::demo::run(options)

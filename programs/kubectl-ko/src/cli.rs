@@ -11,7 +11,7 @@ use crate::kubectl::Kubectl;
 use crate::{ipam, node, vpc};
 use tombolo_names::annotations::BRAKE_RELEASE;
 
-/// Kube-OVN's network, from the command line
+/// Operate Kube-OVN's network from the command line
 #[derive(Parser, Debug)]
 #[command(name = "kubectl ko", bin_name = "kubectl ko", version, disable_help_subcommand = true)]
 pub struct Cli {
@@ -21,34 +21,34 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// ovn-nbctl on the cluster's NB database: kubectl ko nbctl show
+    /// Run ovn-nbctl on the cluster's NB database: kubectl ko nbctl show
     Nbctl(Passed),
-    /// ovn-sbctl on the cluster's SB database: kubectl ko sbctl show
+    /// Run ovn-sbctl on the cluster's SB database: kubectl ko sbctl show
     Sbctl(Passed),
-    /// The NB database servers
+    /// Inspect the NB database servers
     Nb {
         #[command(subcommand)]
         what: Servers,
     },
-    /// The SB database servers
+    /// Inspect the SB database servers
     Sb {
         #[command(subcommand)]
         what: Servers,
     },
-    /// ovs-vsctl on a node: kubectl ko vsctl NODE show
+    /// Run ovs-vsctl on a node: kubectl ko vsctl NODE show
     Vsctl(OnNode),
-    /// ovs-ofctl on a node: kubectl ko ofctl NODE dump-flows br-int
+    /// Run ovs-ofctl on a node: kubectl ko ofctl NODE dump-flows br-int
     Ofctl(OnNode),
-    /// ovs-dpctl on a node
+    /// Run ovs-dpctl on a node
     Dpctl(OnNode),
-    /// ovs-appctl on a node
+    /// Run ovs-appctl on a node
     Appctl(OnNode),
-    /// The records of addresses
+    /// Inspect address management
     Ipam {
         #[command(subcommand)]
         what: Ipam,
     },
-    /// The brake on deletions
+    /// Control the deletion brake
     Brake {
         #[command(subcommand)]
         what: Brake,
@@ -76,7 +76,7 @@ pub struct OnNode {
 
 #[derive(Subcommand, Debug, Clone, Copy)]
 pub enum Servers {
-    /// Which servers there are, which are connected, and which one leads
+    /// List the servers, with their connections and the leader
     Status,
 }
 
@@ -105,7 +105,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap::
     Cli::try_parse_from(args).map(|cli| cli.command)
 }
 
-/// Does what was asked.
+/// Runs the command.
 pub fn run(command: Command) -> Result<ExitCode> {
     let kubectl = Kubectl::from_env();
     match command {
