@@ -13,6 +13,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tombolo_names::Reason;
 
+use crate::walk;
+
 /// Our crates from the bottom up: each may depend on crates of lower rows only.
 const LAYERS: &[&[&str]] = &[
     &["names", "net", "ovsdb", "observe", "client"],
@@ -123,21 +125,8 @@ fn typed_again() -> Result<Vec<String>> {
 fn sources(name: &str) -> Result<Vec<PathBuf>> {
     let root = crate::root()?;
     let folders = ["crates", "programs"].map(|folder| root.join(folder).join(name).join("src"));
-    let mut paths: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.is_dir()).collect();
-    let mut files = Vec::new();
-    while let Some(path) = paths.pop() {
-        let of_tests = ["tests", "tests.rs"].map(std::ffi::OsStr::new);
-        if path.file_name().is_some_and(|name| of_tests.contains(&name)) {
-            continue;
-        }
-        if path.is_dir() {
-            let entries = std::fs::read_dir(&path).with_context(|| format!("reading {}", path.display()))?;
-            paths.extend(entries.flatten().map(|entry| entry.path()));
-        } else {
-            files.push(path);
-        }
-    }
-    Ok(files)
+    let folder = folders.into_iter().find(|folder| folder.is_dir());
+    folder.map_or_else(|| Ok(Vec::new()), |folder| walk::files(&folder, &["tests", "tests.rs"]))
 }
 
 /// Lines that reach for a database in another way than through our client.

@@ -1,17 +1,19 @@
 //! The links in the project's pages: each leads to a file that is there, and to a heading that it has.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+
+use crate::walk;
 
 /// Folders without pages of ours.
 const LEFT_OUT: &[&str] = &["target", ".git", "node_modules"];
 
 /// Fails with one line for each link that leads nowhere, or when there is no link at all.
 pub fn run(root: &Path) -> Result<()> {
-    let mut pages = Vec::new();
-    collect(root, &mut pages)?;
+    let mut pages = walk::files(root, LEFT_OUT)?;
+    pages.retain(|page| page.extension().is_some_and(|it| it == "md"));
     let (mut count, mut broken) = (0, Vec::new());
     for page in &pages {
         let text = std::fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))?;
@@ -30,20 +32,6 @@ pub fn run(root: &Path) -> Result<()> {
         return Ok(());
     }
     bail!("links that lead nowhere:\n{}", broken.join("\n"))
-}
-
-fn collect(dir: &Path, pages: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in std::fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() && !LEFT_OUT.contains(&name.as_str()) {
-            collect(&path, pages)?;
-        } else if name.ends_with(".md") {
-            pages.push(path);
-        }
-    }
-    pages.sort_unstable();
-    Ok(())
 }
 
 /// The relative targets of `[text](target)` outside of code.

@@ -9,6 +9,7 @@ mod links;
 mod sandbox_cmd;
 mod test;
 mod unused;
+mod walk;
 
 use std::path::Path;
 use std::process::ExitCode;

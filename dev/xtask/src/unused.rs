@@ -3,10 +3,12 @@
 //! Decides by names alone, as cargo-machete does, and without installing it: a dependency whose name no source file of the
 //! package has is unused.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+
+use crate::walk;
 
 /// Fails with one line for each dependency that isn't used, or when there was nothing to look at.
 pub fn run() -> Result<()> {
@@ -15,8 +17,7 @@ pub fn run() -> Result<()> {
     let (mut count, mut unused) = (0, Vec::new());
     for package in &packages {
         let manifest = Path::new(package["manifest_path"].as_str().context("a package without a manifest")?);
-        let mut sources = String::new();
-        read(manifest.parent().context("a manifest lies in a folder")?, &mut sources)?;
+        let sources = read(manifest.parent().context("a manifest lies in a folder")?)?;
         for name in dependencies(package) {
             count += 1;
             if !sources.contains(&name) {
@@ -45,20 +46,14 @@ fn dependencies(package: &Value) -> Vec<String> {
 }
 
 /// The text of all Rust files below a folder.
-fn read(dir: &Path, text: &mut String) -> Result<()> {
-    let entries = std::fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))?;
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort_unstable();
-    for path in paths {
-        if path.is_dir() {
-            read(&path, text)?;
-        } else if path.extension().is_some_and(|it| it == "rs") {
-            text.push_str(
-                &std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?,
-            );
+fn read(dir: &Path) -> Result<String> {
+    let mut text = String::new();
+    for path in walk::files(dir, &[])? {
+        if path.extension().is_some_and(|it| it == "rs") {
+            text += &std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         }
     }
-    Ok(())
+    Ok(text)
 }
 
 #[cfg(test)]
