@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use tombolo_neutron as neutron;
-use tombolo_ovn::Facts;
 use tombolo_ovn::nb::{
     AddressSet, LogicalRouter, LogicalRouterPolicy, LogicalRouterPort, LogicalRouterStaticRoute,
     LogicalSwitch, LogicalSwitchPort, PortGroup, TABLES,
 };
+use tombolo_ovn::{Facts, Reference};
 use tombolo_ovsdb::{Atom, Change, Condition, Datum, Function, IndexSpec, Replica, Row, Uuid, Wanted};
 
 use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner, VENDOR, VENDOR_KEY};
@@ -242,7 +242,8 @@ pub(crate) fn facts(table: &str) -> Option<&'static Facts> {
 
 /// The columns by which rows hang on a row of a table: ours, and others'.
 struct Hanging {
-    edges: Vec<&'static str>,
+    edges: Vec<&'static Reference>,
+    edge_columns: Vec<&'static str>,
     others: Vec<&'static str>,
 }
 
@@ -253,10 +254,11 @@ static HANGING: LazyLock<BTreeMap<&'static str, Hanging>> = LazyLock::new(|| {
     let hanging = |table: &&'static str| {
         let references = facts(table).map(|facts| facts.references).unwrap_or_default();
         let children = references.iter().filter(|it| child(it.table));
-        let mut hanging = Hanging { edges: Vec::new(), others: Vec::new() };
+        let mut hanging = Hanging { edges: Vec::new(), edge_columns: Vec::new(), others: Vec::new() };
         for reference in children {
             if OWNED.contains(&reference.table) {
-                hanging.edges.push(reference.column);
+                hanging.edges.push(reference);
+                hanging.edge_columns.push(reference.column);
             } else if !reference.weak {
                 hanging.others.push(reference.column);
             }
@@ -266,10 +268,15 @@ static HANGING: LazyLock<BTreeMap<&'static str, Hanging>> = LazyLock::new(|| {
     OWNED.iter().map(hanging).collect()
 });
 
+/// The references by which rows of ours hang on a row of this table.
+pub(crate) fn edges(table: &str) -> &'static [&'static Reference] {
+    HANGING.get(table).map_or(&[], |hanging| &hanging.edges)
+}
+
 /// The columns by which rows of other owners hang on a row of this table.
 #[must_use]
 pub fn edge_columns(table: &str) -> &'static [&'static str] {
-    HANGING.get(table).map_or(&[], |hanging| &hanging.edges)
+    HANGING.get(table).map_or(&[], |hanging| &hanging.edge_columns)
 }
 
 /// The columns by which rows hang on a row of this table that are never ours: they would go with it.

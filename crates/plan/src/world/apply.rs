@@ -18,10 +18,6 @@ use crate::owner::{Owner, OwnerKind};
 /// So many deletions are remembered before those without rows are forgotten.
 pub(super) const SEEN_DELETED: usize = 1_024;
 
-fn name_of(meta: &ObjectMeta) -> String {
-    meta.name.clone().unwrap_or_default()
-}
-
 pub(super) fn index(map: &mut BTreeMap<String, BTreeSet<String>>, key: &str, name: &str, present: bool) {
     if present {
         map.entry(key.to_owned()).or_default().insert(name.to_owned());
@@ -392,17 +388,10 @@ impl World {
 
     /// References to rows of ours that vanished from a parent: their owners put them back.
     fn children_dirty(&self, parent: &'static str, change: &tombolo_ovsdb::Change, dirty: &mut Dirty) {
-        let columns: &[(&str, &'static str)] = match parent {
-            table::SWITCH => &[("ports", table::SWITCH_PORT)],
-            table::ROUTER => &[
-                ("ports", table::ROUTER_PORT),
-                ("policies", table::POLICY),
-                ("static_routes", table::STATIC_ROUTE),
-            ],
-            _ => return,
-        };
         let Some(old) = &change.old else { return };
-        for (column, child) in columns {
+        // A port group's ports hang on their switch: its references keep nothing.
+        for reference in nb::edges(parent).iter().filter(|reference| !reference.weak) {
+            let column = reference.column;
             let Some(before) = old.get(column) else { continue };
             let after = change.new.as_ref().and_then(|row| row.get(column));
             if Some(before) == after {
@@ -410,7 +399,7 @@ impl World {
             }
             let lost = after.map_or_else(|| before.clone(), |after| before.difference(after));
             for uuid in lost.uuids() {
-                if let Some(row) = self.nb.row(child, &uuid)
+                if let Some(row) = self.nb.row(reference.table, &uuid)
                     && let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row)
                 {
                     dirty.insert(owner);
@@ -431,12 +420,5 @@ impl World {
             self.seen_deleted = kept;
         }
         self.seen_deleted.insert(owner);
-    }
-
-    /// Names of the objects' metadata, for callers that hold an object only.
-    #[must_use]
-    pub fn pod_key(pod: &PodView) -> Arc<str> {
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        Arc::from(format!("{namespace}/{}", name_of(&pod.metadata)))
     }
 }
