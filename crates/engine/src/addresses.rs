@@ -15,7 +15,7 @@ impl Engine {
     /// A reservation whose owner no longer asks for it is free again.
     pub(crate) fn forget_reservation(&mut self, now: Millis, owner: &Owner, plan: &Plan) {
         let Some((subnet, ip)) = self.reign.work.state(owner).reserved.clone() else { return };
-        if self.world.ips.contains_key(&ip) {
+        if self.world.ips().contains(&ip) {
             self.reign.work.state(owner).reserved = None;
         } else if plan.address.is_none() {
             self.reign.work.state(owner).reserved = None;
@@ -42,7 +42,7 @@ impl Engine {
                     self.world.release(owner, &subnet, &ip, &mut dirty);
                     self.take_in(now, dirty);
                 }
-                let object = ip_object(request, &subnet, &addresses, self.world.epoch);
+                let object = ip_object(request, &subnet, &addresses, self.world.epoch());
                 self.write(
                     owner,
                     Intent {

@@ -51,10 +51,10 @@ impl Engine {
         if batch.ops.is_empty() {
             return;
         }
-        let mut txn = Txn::new(batch.ops).guard(fence::guard(&self.world.config.cluster, epoch));
+        let mut txn = Txn::new(batch.ops).guard(fence::guard(&self.world.config().cluster, epoch));
         txn.guards.extend(batch.guards);
         let first = batch.owners.first().map(ToString::to_string).unwrap_or_default();
-        let cluster = &self.world.config.cluster;
+        let cluster = &self.world.config().cluster;
         let more = batch.owners.len() - 1;
         let txn = txn.comment(format!("tombolo {epoch} of {cluster}: {first} and {more} more"));
         for owner in &batch.owners {
@@ -66,7 +66,7 @@ impl Engine {
     }
 
     pub(crate) fn take_epoch(&mut self) {
-        let (txn, epoch) = fence::take(&self.world.nb, &self.world.config.cluster, self.world.epoch);
+        let (txn, epoch) = fence::take(self.world.nb(), &self.world.config().cluster, self.world.epoch());
         let id = self.id();
         self.lead = Lead::Taking(epoch);
         self.commit = Some(Commit::Epoch { id });

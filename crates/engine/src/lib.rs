@@ -219,8 +219,7 @@ impl Engine {
 
     /// What is to be done now.
     pub fn poll(&mut self, now: Millis) -> Vec<Effect> {
-        self.world.now_secs = self.unix_at_zero + i64::try_from(now / 1_000).unwrap_or(i64::MAX);
-        self.world.now = tombolo_plan::time::text(self.world.now_secs);
+        self.world.set_time(self.unix_at_zero + i64::try_from(now / 1_000).unwrap_or(i64::MAX));
         if self.lead != Lead::Lost && self.stale_since.is_some_and(|since| now >= since + STALE_LIMIT) {
             self.resign("the northbound database has been out of reach for too long");
         }
@@ -282,19 +281,19 @@ impl Engine {
 
     fn lead_with(&mut self, epoch: u64) {
         self.lead = Lead::Leading(epoch);
-        self.world.epoch = epoch;
+        self.world.set_epoch(epoch);
         self.world.adopt_ports();
         self.reign.brake.release(self.release_mark().as_deref());
         let mut owners: BTreeSet<Owner> = self.world.owners().collect();
-        owners.extend(tombolo_diff::owners(&self.world.nb, &self.world.config.cluster));
-        let routers = self.world.nb.rows(tombolo_neutron::table::ROUTER);
+        owners.extend(tombolo_diff::owners(self.world.nb(), &self.world.config().cluster));
+        let routers = self.world.nb().rows(tombolo_neutron::table::ROUTER);
         owners.extend(
             routers
                 .filter(|(_, row)| tombolo_neutron::is_router(row))
                 .filter_map(|(_, row)| row.str("name").map(Owner::vpc)),
         );
         self.log(false, format!("leading with epoch {epoch}: {} objects to look at", owners.len()));
-        let orphans = tombolo_diff::orphans(&self.world.nb, &self.world.config.cluster);
+        let orphans = tombolo_diff::orphans(self.world.nb(), &self.world.config().cluster);
         self.stats.orphans = orphans.len() as u64;
         for (table, uuid, owner) in orphans.iter().take(10) {
             self.log(
@@ -319,7 +318,7 @@ impl Engine {
     fn nb(&mut self, now: Millis, event: NbEvent, dirty: &mut Dirty) {
         match event {
             NbEvent::Replaced(mut replica) => {
-                let changes = self.world.nb.changes_to(&mut replica);
+                let changes = self.world.nb().changes_to(&mut replica);
                 self.take_changes(replica, &changes, dirty);
                 self.nb_known = true;
                 self.nb_fresh = true;
@@ -337,7 +336,7 @@ impl Engine {
         }
         if let (Lead::Leading(ours), true) = (&self.lead, self.nb_fresh) {
             let ours = *ours;
-            let theirs = fence::epoch(&self.world.nb, &self.world.config.cluster);
+            let theirs = fence::epoch(self.world.nb(), &self.world.config().cluster);
             if self.nb_known && theirs != Some(ours) {
                 self.resign(&format!("the database holds epoch {theirs:?}, ours is {ours}"));
             }
@@ -346,7 +345,7 @@ impl Engine {
 
     fn take_changes(&mut self, replica: Replica, changes: &tombolo_ovsdb::ChangeSet, dirty: &mut Dirty) {
         let owner = |row: &Option<std::sync::Arc<tombolo_ovsdb::Row>>| match row {
-            Some(row) => tombolo_plan::nb::ownership(&self.world.config.cluster, row),
+            Some(row) => tombolo_plan::nb::ownership(&self.world.config().cluster, row),
             None => Ownership::Foreign,
         };
         for table in tombolo_plan::nb::OWNED {

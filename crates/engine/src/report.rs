@@ -30,7 +30,7 @@ impl Engine {
                     .to_owned()
                     + &owner.to_string(),
             );
-            let vpc = self.world.config.cluster_router.clone();
+            let vpc = self.world.config().cluster_router.clone();
             if let Some(uid) = self.held_meta(Kind::Vpc, &vpc).and_then(|meta| meta.uid.clone()) {
                 self.notify(Notice {
                     kind: Kind::Vpc,

@@ -85,7 +85,7 @@ impl Engine {
             if plan.after.is_empty() {
                 self.reign.work.state(&owner).succeeded();
                 problems.clone_from(&plan.problems);
-                self.world.seen_deleted.remove(&owner);
+                self.world.forget_deleted(&owner);
                 self.reign.absent.remove(&owner);
             }
             // To take the last finalizer away is to delete.
@@ -162,7 +162,7 @@ impl Engine {
         if group.is_empty() {
             return true;
         }
-        let wanted = fights::fingerprint(&self.world.nb, rows);
+        let wanted = fights::fingerprint(self.world.nb(), rows);
         if let Some(until) = self.reign.fights.wait(owner, wanted, now) {
             let problem = fights::problem();
             self.report_refusal(now, owner, &problem);
@@ -196,7 +196,7 @@ impl Engine {
     }
 
     fn compare(&self, owner: &Owner, rows: &Rows) -> Result<Group, Refusal> {
-        diff(&self.world.nb, &self.world.config.cluster, owner, rows)
+        diff(self.world.nb(), &self.world.config().cluster, owner, rows)
     }
 }
 

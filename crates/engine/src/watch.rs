@@ -78,7 +78,7 @@ impl Engine {
             return;
         }
         if let Some(owner) = object.kind().owner(&key) {
-            self.world.seen_deleted.remove(&owner);
+            self.world.forget_deleted(&owner);
             self.reign.absent.remove(&owner);
         }
         let kind = object.kind();
@@ -112,12 +112,13 @@ impl Engine {
 
     /// The mark that `kubectl ko brake release` writes on the default Vpc.
     pub(crate) fn release_mark(&self) -> Option<String> {
-        let vpc = self.world.vpcs.get(&self.world.config.cluster_router)?;
+        let vpc = self.world.vpcs().get(&self.world.config().cluster_router)?;
         vpc.metadata.annotations.as_ref()?.get(tombolo_api::annotations::BRAKE_RELEASE).cloned()
     }
 
     fn read_release(&mut self, vpc: &str, dirty: &mut Dirty) {
-        if vpc == self.world.config.cluster_router && self.reign.brake.release(self.release_mark().as_deref())
+        if vpc == self.world.config().cluster_router
+            && self.reign.brake.release(self.release_mark().as_deref())
         {
             self.log(false, format!("the delete brake is released for {} objects", self.reign.held.len()));
             dirty.extend(std::mem::take(&mut self.reign.held));

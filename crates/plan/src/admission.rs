@@ -32,7 +32,7 @@ pub fn subnet(world: &World, new: &Subnet, old: Option<&Subnet>) -> Verdict {
     }
     let problems = |object: &Subnet| {
         let name = object.metadata.name.as_deref().unwrap_or_default();
-        let entry = subnet::read(&world.config, Arc::new(object.clone()));
+        let entry = subnet::read(world.config(), Arc::new(object.clone()));
         subnet::problems_of_newcomer(world, name, &entry)
     };
     // By hash: either side may have as many problems as an object can hold.

@@ -10,9 +10,9 @@ use crate::write;
 
 /// Objects that are missing. Those that are there are the user's to change.
 pub fn plan(world: &World) -> Plan {
-    let config = &world.config;
+    let config = world.config();
     let mut plan = Plan::default();
-    if !world.vpcs.contains_key(&config.cluster_router) {
+    if !world.vpcs().contains(&config.cluster_router) {
         plan.before.push(write::create(
             Kind::Vpc,
             &config.cluster_router,
@@ -23,7 +23,7 @@ pub fn plan(world: &World) -> Plan {
             }),
         ));
     }
-    if !world.subnets.contains_key(&config.join_subnet) {
+    if !world.subnets().contains(&config.join_subnet) {
         let spec = SubnetSpec {
             cidr_block: cidr_text(config.join_cidr),
             gateway: addresses(&config.join_gateway),
@@ -32,7 +32,7 @@ pub fn plan(world: &World) -> Plan {
         };
         plan.before.push(subnet(&config.join_subnet, &spec));
     }
-    if !world.subnets.contains_key(&config.default_subnet) {
+    if !world.subnets().contains(&config.default_subnet) {
         let spec = SubnetSpec {
             default: true,
             cidr_block: cidr_text(config.default_cidr),
@@ -49,7 +49,7 @@ pub fn plan(world: &World) -> Plan {
 
 fn common(world: &World) -> SubnetSpec {
     SubnetSpec {
-        vpc: world.config.cluster_router.clone(),
+        vpc: world.config().cluster_router.clone(),
         provider: OVN_PROVIDER.to_owned(),
         ..SubnetSpec::default()
     }

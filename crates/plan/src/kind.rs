@@ -24,7 +24,7 @@ macro_rules! for_each_kind {
             Ip: Ip, "ip", "kubeovn.io/v1", "IP", "ips", cluster, careful, None, ips apply_ip;
             Node: NodeView, "node", "v1", "Node", "nodes", cluster, plain, Some(Node), nodes apply_node;
             Namespace: NamespaceView, "namespace", "v1", "Namespace", "namespaces", cluster, plain, Some(Namespace), namespaces apply_namespace;
-            Pod: PodView, "pod", "v1", "Pod", "pods", namespaced, plain, Some(Pod), pods apply_pod_named;
+            Pod: PodView, "pod", "v1", "Pod", "pods", namespaced, plain, Some(Pod), pods apply_pod;
         }
     };
 }
@@ -137,13 +137,13 @@ macro_rules! define {
             /// The metadata of the object held under this key (`name`, or `namespace/name`).
             #[must_use]
             pub fn held_meta(&self, kind: Kind, key: &str) -> Option<&ObjectMeta> {
-                match kind { $(Kind::$variant => self.$store.get(key).map(Held::meta),)* }
+                match kind { $(Kind::$variant => self.$store().get(key).map(Held::meta),)* }
             }
 
             /// The keys of all objects of a kind, ascending.
             #[must_use]
             pub fn keys_of(&self, kind: Kind) -> Vec<String> {
-                match kind { $(Kind::$variant => self.$store.keys().map(|key| key.to_string()).collect(),)* }
+                match kind { $(Kind::$variant => self.$store().keys().map(|key| key.to_string()).collect(),)* }
             }
 
             /// An object was added or changed.

@@ -44,25 +44,25 @@ pub(crate) fn plan(world: &World, owner: &Owner) -> Plan {
         // Its one row is the fence, which stays: a controller that wakes up late must not write any more.
         OwnerKind::Cluster => {
             plan.rows = None;
-            let held = world.ips.values().filter(|ip| is_held(&ip.metadata));
+            let held = world.ips().values().filter(|ip| is_held(&ip.metadata));
             plan.after.extend(held.filter_map(|ip| write::finalizer(Kind::Ip, &ip.metadata, false)));
         }
         // Told of by the cluster's plan: its object is no owner of rows.
         OwnerKind::Ip => plan.rows = None,
         OwnerKind::Vpc => {
-            let vpc = world.vpcs.get(name);
+            let vpc = world.vpcs().get(name);
             plan.after.extend(vpc.and_then(|vpc| write::finalizer(Kind::Vpc, &vpc.metadata, false)));
         }
         OwnerKind::Subnet => {
-            let meta = world.subnets.get(name).map(|entry| &entry.object.metadata);
+            let meta = world.subnets().get(name).map(|entry| &entry.object.metadata);
             plan.after.extend(meta.and_then(|meta| write::finalizer(Kind::Subnet, meta, false)));
         }
         OwnerKind::Node => {
-            let meta = world.nodes.get(name).map(|node| &node.metadata);
+            let meta = world.nodes().get(name).map(|node| &node.metadata);
             plan.after.extend(meta.and_then(|meta| bare(Kind::Node, meta, &ON_NODES)));
         }
         OwnerKind::Namespace => {
-            let meta = world.namespaces.get(name).map(|namespace| &namespace.metadata);
+            let meta = world.namespaces().get(name).map(|namespace| &namespace.metadata);
             plan.after.extend(meta.and_then(|meta| bare(Kind::Namespace, meta, &ON_NAMESPACES)));
         }
         // Its annotations go with the pod.
@@ -85,10 +85,10 @@ fn is_held(meta: &ObjectMeta) -> bool {
 #[must_use]
 pub fn users(world: &World) -> Vec<String> {
     let mut users: BTreeSet<String> = BTreeSet::new();
-    for (_, row) in world.nb.rows(table::SWITCH_PORT) {
-        if let Ownership::Ours(owner) = nb::ownership(&world.config.cluster, row)
+    for (_, row) in world.nb().rows(table::SWITCH_PORT) {
+        if let Ownership::Ours(owner) = nb::ownership(&world.config().cluster, row)
             && owner.kind == OwnerKind::Pod
-            && world.pods.get(&owner.name).is_some_and(|pod| !pod.spec.host_network && !pod.is_finished())
+            && world.pods().get(&owner.name).is_some_and(|pod| !pod.spec.host_network && !pod.is_finished())
         {
             users.insert(owner.name.to_string());
         }
@@ -99,10 +99,10 @@ pub fn users(world: &World) -> Vec<String> {
 /// What is still there of this cluster, in words, the first ones of each kind; empty when it has left.
 #[must_use]
 pub fn left(world: &World) -> Vec<String> {
-    let cluster = &world.config.cluster;
+    let cluster = &world.config().cluster;
     let mut left = Vec::new();
     for table in nb::OWNED {
-        let ours = world.nb.rows(table).filter_map(|(uuid, row)| match nb::ownership(cluster, row) {
+        let ours = world.nb().rows(table).filter_map(|(uuid, row)| match nb::ownership(cluster, row) {
             Ownership::Ours(owner) if owner.kind != OwnerKind::Cluster => {
                 Some(format!("{table} {} of {owner}", row.str("name").map_or(uuid.to_string(), str::to_owned)))
             }
@@ -119,9 +119,9 @@ pub fn left(world: &World) -> Vec<String> {
         held.map(|meta| format!("the finalizer of {kind} {}", meta.name.as_deref().unwrap_or_default()))
             .collect()
     };
-    left.extend(held("Vpc", &mut world.vpcs.values().map(|o| &o.metadata)));
-    left.extend(held("Subnet", &mut world.subnets.values().map(|o| &o.object.metadata)));
-    left.extend(held("IP", &mut world.ips.values().map(|o| &o.metadata)));
+    left.extend(held("Vpc", &mut world.vpcs().values().map(|o| &o.metadata)));
+    left.extend(held("Subnet", &mut world.subnets().values().map(|o| &o.object.metadata)));
+    left.extend(held("IP", &mut world.ips().values().map(|o| &o.metadata)));
     let marked =
         |kind: Kind, metas: &mut dyn Iterator<Item = &ObjectMeta>, keys: &[&'static str]| -> Vec<String> {
             let marked = metas.filter(|meta| bare(kind, meta, keys).is_some()).take(NAMED);
@@ -129,7 +129,11 @@ pub fn left(world: &World) -> Vec<String> {
                 .map(|meta| format!("annotations of {kind:?} {}", meta.name.as_deref().unwrap_or_default()))
                 .collect()
         };
-    left.extend(marked(Kind::Node, &mut world.nodes.values().map(|o| &o.metadata), &ON_NODES));
-    left.extend(marked(Kind::Namespace, &mut world.namespaces.values().map(|o| &o.metadata), &ON_NAMESPACES));
+    left.extend(marked(Kind::Node, &mut world.nodes().values().map(|o| &o.metadata), &ON_NODES));
+    left.extend(marked(
+        Kind::Namespace,
+        &mut world.namespaces().values().map(|o| &o.metadata),
+        &ON_NAMESPACES,
+    ));
     left
 }

@@ -47,14 +47,14 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
     if cfg!(debug_assertions)
         && let Some(rows) = &plan.rows
     {
-        let wrong = lint::rows(&world.nb, rows);
+        let wrong = lint::rows(world.nb(), rows);
         assert!(wrong.is_empty(), "the plan of {owner}: {wrong:#?}");
     }
     plan
 }
 
 fn decide(world: &World, owner: &Owner) -> Plan {
-    if world.config.leaving {
+    if world.config().leaving {
         return leave::plan(world, owner);
     }
     match owner.kind {

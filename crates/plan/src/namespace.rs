@@ -40,9 +40,9 @@ pub(crate) enum Verdict {
 /// Whether a Subnet serves a new pod of a namespace.
 pub(crate) fn verdict(world: &World, name: &str, namespace: &str) -> Verdict {
     let refused = |reason: Reason, message: String| Verdict::Refused(Problem { reason, message });
-    let Some(entry) = world.subnets.get(name) else {
+    let Some(entry) = world.subnets().get(name) else {
         // The default Subnet is ours to make: a pod that is older than it just waits.
-        if name == world.config.default_subnet {
+        if name == world.config().default_subnet {
             return Verdict::Coming;
         }
         return refused(
@@ -79,9 +79,9 @@ fn refusal(entry: &SubnetEntry) -> Option<&str> {
 fn candidates(world: &World, namespace: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for vpc in world.vpcs_of_namespace(namespace) {
-        let Some(first) = world.vpcs.get(vpc).map(|object| &object.spec.default_subnet) else { continue };
+        let Some(first) = world.vpcs().get(vpc).map(|object| &object.spec.default_subnet) else { continue };
         // One of another Vpc is none of this Vpc's to give.
-        if world.subnets.get(first).is_some_and(|entry| entry.spec.vpc == vpc) && !names.contains(first) {
+        if world.subnets().get(first).is_some_and(|entry| entry.spec.vpc == vpc) && !names.contains(first) {
             names.push(first.clone());
         }
     }
@@ -125,7 +125,7 @@ pub(crate) fn choose(world: &World, namespace: &str) -> Choice {
             });
         }
     } else {
-        let default = world.config.default_subnet.as_str();
+        let default = world.config().default_subnet.as_str();
         match verdict(world, default, namespace) {
             Verdict::Served => choice.usable.push(default.to_owned()),
             Verdict::Coming => choice.waits_for = Some(Owner::subnet(default)),
@@ -156,7 +156,7 @@ pub(crate) fn of_pod(world: &World, named: Option<&str>, namespace: &str) -> Cho
 /// Annotations of the namespace.
 pub fn plan(world: &World, name: &str) -> Plan {
     let mut plan = Plan::default();
-    let Some(object) = world.namespaces.get(name).filter(|ns| ns.metadata.deletion_timestamp.is_none())
+    let Some(object) = world.namespaces().get(name).filter(|ns| ns.metadata.deletion_timestamp.is_none())
     else {
         return plan;
     };
@@ -193,8 +193,8 @@ pub fn plan(world: &World, name: &str) -> Plan {
 /// Words for a `spec.defaultSubnet` that isn't a Subnet of its Vpc: it isn't used.
 fn stray_defaults(world: &World, namespace: &str) -> Vec<Problem> {
     let stray = |vpc: &str| {
-        let wanted = world.vpcs.get(vpc)?.spec.default_subnet.as_str();
-        let entry: &SubnetEntry = world.subnets.get(wanted)?;
+        let wanted = world.vpcs().get(vpc)?.spec.default_subnet.as_str();
+        let entry: &SubnetEntry = world.subnets().get(wanted)?;
         (entry.spec.vpc != vpc).then(|| Problem {
             reason: Reason::DefaultSubnetOfAnotherVpc,
             message: format!(

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::ops::Bound;
 
 use tombolo_api::Ip;
 use tombolo_api::annotations::{
@@ -40,18 +39,17 @@ pub fn group_name(node: &str) -> String {
 /// The name of a node's port group in the database: the one that stands, or [`group_name`], which nodes `a-b` and `a.b`
 /// share: the one that comes second gets a name that nobody else has.
 fn group_in_use(world: &World, node: &str) -> String {
-    let uuid = group_uuid(&world.config.cluster, node);
-    if let Some(name) = world.nb.row(table::PORT_GROUP, &uuid).and_then(|row| row.str("name")) {
+    let uuid = group_uuid(&world.config().cluster, node);
+    if let Some(name) = world.nb().row(table::PORT_GROUP, &uuid).and_then(|row| row.str("name")) {
         return name.to_owned();
     }
     let name = group_name(node);
     let is_ours = |row: &tombolo_ovsdb::Row| {
-        matches!(nb::ownership(&world.config.cluster, row), nb::Ownership::Ours(_))
+        matches!(nb::ownership(&world.config().cluster, row), nb::Ownership::Ours(_))
     };
-    let stands = nb::named(&world.nb, table::PORT_GROUP, &name).into_iter().any(|(_, row)| is_ours(row));
+    let stands = nb::named(world.nb(), table::PORT_GROUP, &name).into_iter().any(|(_, row)| is_ours(row));
     // Of two that come at once it is the first one's.
-    let before = (Bound::Unbounded, Bound::Excluded(node));
-    let earlier = || world.nodes.range::<str, _>(before).any(|(other, _)| group_name(other) == name);
+    let earlier = || world.nodes().keys_before(node).any(|other| group_name(other) == name);
     if stands || earlier() { format!("{name}.{}", &uuid.simple().to_string()[..8]) } else { name }
 }
 
@@ -64,16 +62,16 @@ pub fn group_uuid(cluster: &ClusterId, node: &str) -> Uuid {
 /// What should stand of a node.
 pub fn plan(world: &World, name: &str) -> Plan {
     let owner = Owner::node(name);
-    let holder = world.ips.get(&port_name(name)).map(|ip| World::owner_of_ip(ip));
+    let holder = world.ips().get(&port_name(name)).map(|ip| World::owner_of_ip(ip));
     // A pod may have the name of a node's port: what is its own isn't the node's to take or to delete.
-    let ip = world.ips.get(&port_name(name)).filter(|_| holder.as_ref() == Some(&owner));
-    let Some(node) = world.nodes.get(name) else {
-        let explained = world.seen_deleted.contains(&owner);
+    let ip = world.ips().get(&port_name(name)).filter(|_| holder.as_ref() == Some(&owner));
+    let Some(node) = world.nodes().get(name) else {
+        let explained = world.is_seen_deleted(&owner);
         let ip = ip.filter(|ip| !reservation::is_kept(ip));
         let after = ip.map(|ip| write::end(Kind::Ip, &ip.metadata)).into_iter().collect();
         return Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() };
     };
-    let join = world.config.join_subnet.as_str();
+    let join = world.config().join_subnet.as_str();
     let mut plan = Plan::default();
     let Some(entry) = world.established(join).filter(|_| is_established(world, join)) else {
         plan.waits_for = Some(Owner::subnet(join));
@@ -111,8 +109,8 @@ pub fn plan(world: &World, name: &str) -> Plan {
     if let Some(why) = world.contested(&port_name(name)) {
         plan.problem(Reason::AcquireAddressFailed, why.to_owned());
         // An address that no port bears yet is given up for another one (invariant 5).
-        let port = world.config.cluster.row_uuid(table::SWITCH_PORT, &owner, "port");
-        if world.nb.row(table::SWITCH_PORT, &port).is_none() && !reservation::is_kept(ip) {
+        let port = world.config().cluster.row_uuid(table::SWITCH_PORT, &owner, "port");
+        if world.nb().row(table::SWITCH_PORT, &port).is_none() && !reservation::is_kept(ip) {
             plan.before.push(write::end(Kind::Ip, &ip.metadata));
         }
         return plan;
@@ -121,10 +119,10 @@ pub fn plan(world: &World, name: &str) -> Plan {
         return plan;
     }
     let router =
-        world.config.cluster.row_uuid(table::ROUTER, &Owner::vpc(&world.config.cluster_router), "router");
-    if world.nb.row(table::ROUTER, &router).is_none() {
+        world.config().cluster.row_uuid(table::ROUTER, &Owner::vpc(&world.config().cluster_router), "router");
+    if world.nb().row(table::ROUTER, &router).is_none() {
         // Its policies hang there. An operator deleted the router, and the Vpc brings it back.
-        plan.waits_for = Some(Owner::vpc(&world.config.cluster_router));
+        plan.waits_for = Some(Owner::vpc(&world.config().cluster_router));
         return plan;
     }
     plan.rows = Some(rows(world, name, ip, router));
@@ -143,9 +141,9 @@ pub fn plan(world: &World, name: &str) -> Plan {
 }
 
 fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
-    let cluster = &world.config.cluster;
+    let cluster = &world.config().cluster;
     let owner = Owner::node(name);
-    let join = world.config.join_subnet.as_str();
+    let join = world.config().join_subnet.as_str();
     let switch = switch_uuid(cluster, join);
     let group = group_in_use(world, name);
     let mut rows = vec![
@@ -189,7 +187,7 @@ fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
         });
     };
     // Pods to the node itself.
-    let addresses = world.nodes.get(name).into_iter().flat_map(|node| node.internal_ips());
+    let addresses = world.nodes().get(name).into_iter().flat_map(|node| node.internal_ips());
     for (number, address) in addresses.enumerate() {
         let Some(hop) = hop(Family::of(address)) else { continue };
         let word = if address.is_ipv4() { "ip4" } else { "ip6" };

@@ -53,13 +53,13 @@ fn is_served(pod: &PodView) -> bool {
 pub fn plan(world: &World, owner: &Owner) -> Plan {
     let (namespace, name) = owner.namespaced();
     let ip_name = port_name(namespace, name);
-    let holder = world.ips.get(&ip_name).map(|ip| World::owner_of_ip(ip));
-    let ip = world.ips.get(&ip_name).filter(|_| holder.as_ref() == Some(owner));
-    let pod = world.pods.get(&owner.name);
+    let holder = world.ips().get(&ip_name).map(|ip| World::owner_of_ip(ip));
+    let ip = world.ips().get(&ip_name).filter(|_| holder.as_ref() == Some(owner));
+    let pod = world.pods().get(&owner.name);
     match (pod.filter(|pod| is_served(pod)), ip) {
         (None, ip) => {
             // Rows first: an address is free only when no port bears it.
-            let explained = pod.is_some() || world.seen_deleted.contains(owner);
+            let explained = pod.is_some() || world.is_seen_deleted(owner);
             let ip = ip.filter(|ip| !reservation::is_kept(ip));
             let after = ip.map(|ip| write::end(Kind::Ip, &ip.metadata)).into_iter().collect();
             Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() }
@@ -113,7 +113,7 @@ pub(crate) fn name_taken(ip_name: &str, holder: &Owner) -> Plan {
 /// two ports of one address would be two running pods of one address (invariant 5).
 pub(crate) fn other_bears(world: &World, owner: &Owner, ip: &Ip, plan: &mut Plan) -> bool {
     for address in parse_addr_pair(&ip.spec.ip_address).unwrap_or_default() {
-        let bearers = nb::bearers(&world.nb, &world.config.cluster, &ip.spec.subnet, address);
+        let bearers = nb::bearers(world.nb(), &world.config().cluster, &ip.spec.subnet, address);
         if let Some(other) = bearers.into_iter().find(|bearer| bearer != owner) {
             plan.problem(
                 Reason::AcquireAddressFailed,
@@ -226,16 +226,16 @@ fn place(world: &World, subnet: &str) -> Place {
 fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
     let mut plan = Plan::default();
     let subnet = ip.spec.subnet.as_str();
-    let cluster = &world.config.cluster;
+    let cluster = &world.config().cluster;
     let uuid = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
-    let port = world.nb.row(table::SWITCH_PORT, &uuid);
+    let port = world.nb().row(table::SWITCH_PORT, &uuid);
     // An address that no port bears yet is given up for another one (invariant 5), unless a user chose it.
     let give_up = |plan: &mut Plan| {
         if port.is_none() && !reservation::is_kept(ip) {
             plan.before.push(write::end(Kind::Ip, &ip.metadata));
         }
     };
-    if !world.subnets.contains_key(subnet) {
+    if !world.subnets().contains(subnet) {
         plan.problem(Reason::SubnetNotFound, format!("the Subnet {subnet} of the pod's address is gone"));
         give_up(&mut plan);
         return plan;
@@ -308,7 +308,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
 }
 
 fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, spec: &SubnetSpec) -> Rows {
-    let cluster = &world.config.cluster;
+    let cluster = &world.config().cluster;
     let (namespace, name) = owner.namespaced();
     let subnet = ip.spec.subnet.as_str();
     let switch = switch_uuid(cluster, subnet);
@@ -351,7 +351,7 @@ fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, spec: &SubnetSpec)
 /// is dead and its pod came back elsewhere.
 fn binding(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> BTreeMap<String, String> {
     let mut options = BTreeMap::new();
-    let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes.get(name));
+    let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes().get(name));
     let chassis = node.and_then(|node| node.annotation(CHASSIS)).map(str::trim);
     // A comma would name several (ovn-nb(5)).
     let is_one = |name: &&str| !name.is_empty() && !name.contains([',', ' ']);
@@ -369,11 +369,11 @@ fn binding(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> BTreeMap<Strin
 /// that doesn't run yet, and if the node's agent writes it. The pod says so then, for a row that has to be made anew.
 fn interface_version(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> Option<String> {
     let uid = pod.metadata.uid.clone().filter(|uid| !uid.is_empty())?;
-    let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes.get(name));
+    let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes().get(name));
     let writes = node.is_some_and(|node| node.annotation(INTERFACE_VERSION) == Some(TRUE));
     // A static pod's UID changes while it runs.
     let is_static = is_static_pod(pod.metadata.annotations.as_ref());
-    let bound = match world.nb.row(table::SWITCH_PORT, port) {
+    let bound = match world.nb().row(table::SWITCH_PORT, port) {
         Some(row) => row.key("options", IFACE_ID_VER).is_some(),
         None => {
             let begins = writes && !is_static && !tenancy::runs_with(pod, ip);

@@ -70,10 +70,10 @@ fn cut(error: &tombolo_net::ParseError) -> String {
 /// What is wrong with an IP object that a user made. It has no rows.
 pub fn plan(world: &World, name: &str) -> Plan {
     let mut plan = Plan::default();
-    let Some(ip) = world.ips.get(name).filter(|ip| is_users(ip)) else { return plan };
+    let Some(ip) = world.ips().get(name).filter(|ip| is_users(ip)) else { return plan };
     let spec = &ip.spec;
     let subnet = spec.subnet.as_str();
-    if !world.subnets.contains_key(subnet) {
+    if !world.subnets().contains(subnet) {
         let what = format!("there is no Subnet {}, so nothing is reserved", validate::quoted(subnet));
         plan.problem(Reason::SubnetNotFound, what);
     } else if let Some(why) = world.contested(name) {
@@ -154,7 +154,7 @@ pub(crate) fn take(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, plan: &
     let mut marks = BTreeMap::from([(POD_UID, pod.metadata.uid.clone())]);
     if runs && label(ip, IP_RESERVED_LABEL).is_none() {
         // A pod that runs with it already got it from an older Kube-OVN, which wrote no label: it ends with the pod.
-        marks.insert(EPOCH, Some(world.epoch.to_string()));
+        marks.insert(EPOCH, Some(world.epoch().to_string()));
     }
     let patches: [Option<Intent>; 2] = [
         write::annotations(Kind::Ip, &ip.metadata, &marks),

@@ -55,9 +55,9 @@ pub fn switch_uuid(cluster: &ClusterId, subnet: &str) -> Uuid {
 /// Whether the switch of a subnet stands and is ours.
 #[must_use]
 pub fn is_established(world: &World, subnet: &str) -> bool {
-    let cluster = &world.config.cluster;
+    let cluster = &world.config().cluster;
     world
-        .nb
+        .nb()
         .row(table::SWITCH, &switch_uuid(cluster, subnet))
         .is_some_and(|row| nb::ownership(cluster, row) == nb::Ownership::Ours(Owner::subnet(subnet)))
 }
@@ -79,9 +79,9 @@ pub(crate) fn read(config: &Config, object: Arc<Subnet>) -> SubnetEntry {
 /// What should stand of a Subnet.
 pub fn plan(world: &World, name: &str) -> Plan {
     let owner = Owner::subnet(name);
-    let Some(entry) = world.subnets.get(name) else {
+    let Some(entry) = world.subnets().get(name) else {
         // Ports of pods still on the switch hold it: they go first, each with its own owner.
-        let explained = world.seen_deleted.contains(&owner);
+        let explained = world.is_seen_deleted(&owner);
         return Plan { rows: Some(Rows::none()), explained, ..Plan::default() };
     };
     if entry.is_terminating() {
@@ -133,7 +133,7 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
         // The router was deleted under us: its port went with it, ours would dangle. Pods keep their
         // addresses and their switch. One that stands elsewhere stays there until it can move.
         let owner = Owner::subnet(name);
-        let stands_elsewhere = nb::owns(&world.nb, &world.config.cluster, table::ROUTER_PORT, &owner);
+        let stands_elsewhere = nb::owns(world.nb(), &world.config().cluster, table::ROUTER_PORT, &owner);
         if let Some(established) = established.filter(|_| is_established(world, name) && !stands_elsewhere) {
             plan.explained = true; // what the port led to is gone
             plan.rows =
@@ -177,13 +177,13 @@ pub(crate) fn problems_of_newcomer(world: &World, name: &str, entry: &SubnetEntr
 
 /// What is wrong with a spec by itself and in its Vpc, whatever other Subnets have.
 fn problems_alone(world: &World, name: &str, spec: &SubnetSpec, kind: VpcKind) -> Vec<validate::Problem> {
-    let config = &world.config;
+    let config = world.config();
     let context = SubnetContext {
         default_vpc: config.cluster_router.clone(),
         services: world.service_networks(),
         nodes: match spec.cidr_block.parse::<DualCidr>() {
             Ok(cidr) if kind.is_default() => world
-                .nodes
+                .nodes()
                 .iter()
                 .flat_map(|(node, object)| object.internal_ips().map(move |ip| (node, ip)))
                 .filter(|(_, ip)| cidr.contains(*ip))
@@ -194,7 +194,7 @@ fn problems_alone(world: &World, name: &str, spec: &SubnetSpec, kind: VpcKind) -
     };
     let mut found = validate::subnet(name, spec, &context);
     found.extend(validate::subnet_limits(spec, kind.place()));
-    let vpc = world.vpcs.get(&spec.vpc).map(|vpc| &**vpc);
+    let vpc = world.vpcs().get(&spec.vpc).map(|vpc| &**vpc);
     if kind == VpcKind::Neutron(None) && vpc.is_some() {
         let why = match vpc_neutron::is_hidden(world, &spec.vpc) {
             true => "kept from this cluster by --external-vpc-selector or --enable-external-vpc",
@@ -260,13 +260,13 @@ fn taken(
     };
     let (holds_own, stands) = (!newcomer && holds(world, router, name, net), is_established(world, name));
     for (other, cidrs) in ours.iter().filter(|(other, _)| *other != name) {
-        let older = || world.subnets.get(other).is_some_and(|it| age(it, other) < age(entry, name));
+        let older = || world.subnets().get(other).is_some_and(|it| age(it, other) < age(entry, name));
         if !holds_own || older() {
             taken.extend(cidrs.iter().map(|cidr| (format!("Subnet {other}"), *cidr)));
         }
     }
     for other in world.wished_in(&spec.vpc, net.cidr).into_iter().filter(|other| *other != name) {
-        let Some((other_entry, theirs)) = world.subnets.get(other).and_then(|e| Some((e, e.net.as_ref()?)))
+        let Some((other_entry, theirs)) = world.subnets().get(other).and_then(|e| Some((e, e.net.as_ref()?)))
         else {
             continue;
         };
@@ -312,8 +312,8 @@ fn overlapping_ports(world: &World, router: Option<Uuid>, cidr: DualCidr) -> Sta
     let mut ours: BTreeMap<String, Vec<Cidr>> = BTreeMap::new();
     let mut others = BTreeMap::new();
     for port in router.into_iter().flat_map(|router| world.ports_on(router, cidr)) {
-        let Some(row) = world.nb.row(table::ROUTER_PORT, &port) else { continue };
-        match nb::ownership(&world.config.cluster, row) {
+        let Some(row) = world.nb().row(table::ROUTER_PORT, &port) else { continue };
+        match nb::ownership(&world.config().cluster, row) {
             nb::Ownership::Ours(owner) if owner.kind == OwnerKind::Subnet => {
                 ours.entry(owner.name.to_string()).or_default().extend(neutron::cidrs(row));
             }
@@ -321,7 +321,7 @@ fn overlapping_ports(world: &World, router: Option<Uuid>, cidr: DualCidr) -> Sta
             nb::Ownership::Foreign | nb::Ownership::Orphan => {
                 let port_name = row.str("name").unwrap_or_default();
                 let whose = match neutron::network_of(row) {
-                    Some(switch) => match neutron::network_display_name(&world.nb, switch) {
+                    Some(switch) => match neutron::network_display_name(world.nb(), switch) {
                         Some(display) => format!("Neutron's network {display:?}"),
                         None => format!("Neutron's network {switch}"),
                     },
@@ -336,8 +336,8 @@ fn overlapping_ports(world: &World, router: Option<Uuid>, cidr: DualCidr) -> Sta
 
 /// Whether a port of the Subnet on this router bears the whole network.
 fn holds(world: &World, router: Option<Uuid>, name: &str, net: &Net) -> bool {
-    let cluster = &world.config.cluster;
-    let ports = nb::owned(&world.nb, cluster, table::ROUTER_PORT, &Owner::subnet(name));
+    let cluster = &world.config().cluster;
+    let ports = nb::owned(world.nb(), cluster, table::ROUTER_PORT, &Owner::subnet(name));
     let on_it = ports.into_iter().filter(|(port, _)| router.is_some_and(|it| world.is_on(*port, it)));
     let cidrs: Vec<Cidr> = on_it.flat_map(|(_, row)| neutron::cidrs(row)).collect();
     net.cidr.iter().all(|it| cidrs.contains(&it))
@@ -346,13 +346,13 @@ fn holds(world: &World, router: Option<Uuid>, name: &str, net: &Net) -> bool {
 /// The router's row: Neutron's, or that of the default Vpc once it stands.
 fn router_uuid(world: &World, vpc: &str, kind: VpcKind) -> Option<Uuid> {
     kind.neutron_router().or_else(|| {
-        let uuid = world.config.cluster.row_uuid(table::ROUTER, &Owner::vpc(vpc), "router");
-        world.nb.row(table::ROUTER, &uuid).map(|_| uuid)
+        let uuid = world.config().cluster.row_uuid(table::ROUTER, &Owner::vpc(vpc), "router");
+        world.nb().row(table::ROUTER, &uuid).map(|_| uuid)
     })
 }
 
 fn switch_row(world: &World, name: &str, spec: &SubnetSpec) -> DesiredRow {
-    let cluster = &world.config.cluster;
+    let cluster = &world.config().cluster;
     DesiredRow {
         table: table::SWITCH,
         uuid: switch_uuid(cluster, name),
@@ -373,7 +373,7 @@ fn switch_row(world: &World, name: &str, spec: &SubnetSpec) -> DesiredRow {
 }
 
 fn rows(world: &World, name: &str, spec: &SubnetSpec, net: &Net, router: Uuid, kind: VpcKind) -> Rows {
-    let cluster = &world.config.cluster;
+    let cluster = &world.config().cluster;
     let owner = Owner::subnet(name);
     let vpc = spec.vpc.as_str();
     let mac = gateway_mac(cluster, name).to_kube_ovn();
@@ -424,7 +424,7 @@ fn rows(world: &World, name: &str, spec: &SubnetSpec, net: &Net, router: Uuid, k
 /// On a router of our own: traffic to the subnet is never rerouted to a node (Kube-OVN's priority 31000), and
 /// the join subnet carries the default route, so that the policies that reroute are reached.
 fn routing(world: &World, name: &str, net: &Net, router: Uuid) -> Vec<DesiredRow> {
-    let cluster = &world.config.cluster;
+    let cluster = &world.config().cluster;
     let owner = Owner::subnet(name);
     let mut rows = Vec::new();
     for cidr in net.cidr.iter() {
@@ -443,7 +443,7 @@ fn routing(world: &World, name: &str, net: &Net, router: Uuid) -> Vec<DesiredRow
             edge: Some(Edge { table: table::ROUTER, parent: router, column: LogicalRouter::POLICIES }),
         });
         let gateway = net.gateways.iter().find(|gateway| Family::of(**gateway) == family);
-        if let Some(gateway) = gateway.filter(|_| name == world.config.join_subnet) {
+        if let Some(gateway) = gateway.filter(|_| name == world.config().join_subnet) {
             let everything = if family == Family::V4 { "0.0.0.0/0" } else { "::/0" };
             rows.push(DesiredRow {
                 table: table::STATIC_ROUTE,
@@ -489,7 +489,7 @@ fn report(
     };
     for mut new in [ready, validated] {
         new.observed_generation = object.metadata.generation;
-        condition::set(&mut status.conditions, new, &world.now);
+        condition::set(&mut status.conditions, new, world.now());
     }
     count(world, name, &mut status);
     write::status(Kind::Subnet, &object.metadata, object.status.as_ref(), &status)
@@ -497,7 +497,7 @@ fn report(
 
 /// The report that the rows are refused: by what stands in the database, or by the database itself.
 pub(crate) fn refused(world: &World, name: &str, problem: &Problem) -> Option<crate::desired::Intent> {
-    let entry = world.subnets.get(name)?;
+    let entry = world.subnets().get(name)?;
     report(world, name, entry, std::slice::from_ref(problem), true)
 }
 

@@ -19,7 +19,7 @@ use crate::world::{Established, World};
 /// Whether a Subnet lists a namespace, or selects it by its labels.
 fn has(world: &World, spec: &SubnetSpec, namespace: &str) -> bool {
     let none = BTreeMap::new();
-    let labels = world.namespaces.get(namespace).and_then(|object| object.metadata.labels.as_ref());
+    let labels = world.namespaces().get(namespace).and_then(|object| object.metadata.labels.as_ref());
     spec.namespaces.iter().any(|it| it == namespace)
         || spec.namespace_selectors.iter().any(|it| it.matches(labels.unwrap_or(&none)))
 }
@@ -32,7 +32,7 @@ fn established<'a>(world: &'a World, subnet: &str) -> Option<&'a Established> {
 /// Why no (further) pod of a namespace may be on a Subnet; `None` if it may, or if nothing of the Subnet stands.
 pub(crate) fn denied(world: &World, subnet: &str, namespace: &str) -> Option<Problem> {
     let problem = |reason: Reason, message: String| Some(Problem { reason, message });
-    if subnet == world.config.join_subnet {
+    if subnet == world.config().join_subnet {
         let text = format!("Subnet {subnet} is the nodes' own, and no pod can be on it; name another one");
         return problem(Reason::SubnetIsForNodes, text);
     }
@@ -42,7 +42,7 @@ pub(crate) fn denied(world: &World, subnet: &str, namespace: &str) -> Option<Pro
         return None;
     }
     let listed = |vpc: &str| {
-        world.vpcs.get(vpc).is_some_and(|object| object.spec.namespaces.iter().any(|it| it == namespace))
+        world.vpcs().get(vpc).is_some_and(|object| object.spec.namespaces.iter().any(|it| it == namespace))
     };
     if !listed(vpc) {
         let text = format!(
@@ -66,20 +66,21 @@ pub(crate) fn denied(world: &World, subnet: &str, namespace: &str) -> Option<Pro
 /// cluster; the default Subnet would be the wrong network. A Subnet of a Vpc that doesn't exist, by a typing error say, binds
 /// nobody.
 pub(crate) fn bound(world: &World, namespace: &str) -> bool {
-    let default = world.config.cluster_router.as_str();
+    let default = world.config().cluster_router.as_str();
     // A router of OpenStack's may be yet to come, or come back.
     let is_tenants =
-        |vpc: &str| vpc != default && (vpc.starts_with("neutron-") || world.vpcs.contains_key(vpc));
+        |vpc: &str| vpc != default && (vpc.starts_with("neutron-") || world.vpcs().contains(vpc));
     world.vpcs_of_namespace(namespace).any(|vpc| vpc != default)
         || world.listing_subnets(namespace).any(|subnet| {
-            let wished = world.subnets.get(subnet).is_some_and(|entry| is_tenants(&entry.spec.vpc));
+            let wished = world.subnets().get(subnet).is_some_and(|entry| is_tenants(&entry.spec.vpc));
             wished || established(world, subnet).is_some_and(|it| it.spec.vpc != default)
         })
 }
 
 /// What the annotations of a Subnet grant its pods.
 pub(crate) fn grants(world: &World, subnet: &str) -> Grants {
-    let annotations = world.subnets.get(subnet).and_then(|entry| entry.object.metadata.annotations.as_ref());
+    let annotations =
+        world.subnets().get(subnet).and_then(|entry| entry.object.metadata.annotations.as_ref());
     let (Some(all), Some(established)) = (annotations, world.established(subnet)) else {
         return Grants::default();
     };
@@ -91,7 +92,7 @@ pub(crate) fn grants(world: &World, subnet: &str) -> Grants {
 pub(crate) fn port_security(world: &World, spec: &SubnetSpec, pod: &PodView, ip: &Ip) -> Vec<String> {
     let grants = grants(world, &ip.spec.subnet);
     let asked = pod.annotation(keys::PORT_SECURITY).is_some_and(|it| it.trim() == keys::TRUE);
-    let by_place = world.config.port_security || world.vpc_kind(&spec.vpc).is_neutron();
+    let by_place = world.config().port_security || world.vpc_kind(&spec.vpc).is_neutron();
     if !asked && (!by_place || grants.unsecured) {
         return Vec::new();
     }

@@ -26,8 +26,8 @@ const AMBIGUOUS: &str = "several routers in OVN have this name; rename or delete
 
 /// What should stand of a Vpc.
 pub fn plan(world: &World, name: &str) -> Plan {
-    let object = world.vpcs.get(name);
-    if name == world.config.cluster_router {
+    let object = world.vpcs().get(name);
+    if name == world.config().cluster_router {
         return default_vpc(world, name, object);
     }
     match (vpc_neutron::router(world, name), object) {
@@ -43,8 +43,8 @@ pub fn plan(world: &World, name: &str) -> Plan {
 /// said; nobody has an object to look at.
 fn not_shown(world: &World, name: &str) -> Plan {
     let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
-    let named = nb::named(&world.nb, table::ROUTER, name);
-    if !world.config.external_vpcs || !named.iter().any(|(_, row)| neutron::is_router(row)) {
+    let named = nb::named(world.nb(), table::ROUTER, name);
+    if !world.config().external_vpcs || !named.iter().any(|(_, row)| neutron::is_router(row)) {
         return plan;
     }
     if !validate::is_object_name(name) {
@@ -79,7 +79,7 @@ fn attached(world: &World, router: Uuid, neutron: Vec<String>) -> Vec<String> {
 
 fn report(world: &World, vpc: &Vpc, plan: &mut Plan, mut status: VpcStatus, conditions: Vec<Condition>) {
     for new in conditions {
-        condition::set(&mut status.conditions, new, &world.now);
+        condition::set(&mut status.conditions, new, world.now());
     }
     plan.after.extend(write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status));
 }
@@ -158,8 +158,8 @@ fn neutron_status(world: &World, router: &Router) -> NeutronRouterStatus {
             ports.iter().flat_map(|port| port.cidrs()).map(|c| c.to_string()).collect();
         cidrs.sort_unstable();
         NeutronNetworkStatus {
-            name: neutron::network_display_name(&world.nb, &switch).unwrap_or_default(),
-            mtu: neutron::network_mtu(&world.nb, &switch).unwrap_or_default(),
+            name: neutron::network_display_name(world.nb(), &switch).unwrap_or_default(),
+            mtu: neutron::network_mtu(world.nb(), &switch).unwrap_or_default(),
             external_gateway: ports.iter().any(|port| port.gateway),
             cidrs,
             switch,
@@ -187,7 +187,7 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
         return plan;
     }
     let old = vpc.status.clone().unwrap_or_default();
-    let (reason, message) = match neutron::routers_named(&world.nb, name) {
+    let (reason, message) = match neutron::routers_named(world.nb(), name) {
         0 => (
             Reason::RouterNotFound,
             "there is no such router in OVN (any more); re-home the Subnets to another Vpc by spec.vpc, or delete this \
@@ -204,16 +204,16 @@ fn without_router(world: &World, vpc: &Vpc) -> Plan {
     condition::set(
         &mut status.conditions,
         Condition::new(condition::READY, false, reason, message),
-        &world.now,
+        world.now(),
     );
     if reason == Reason::RouterNotFound {
         // From when the reason was this one: a router that is only hidden costs nobody anything.
         let since = condition::get(&status.conditions, condition::READY)
             .and_then(|ready| ready.last_update_time.as_deref())
             .and_then(crate::time::seconds);
-        let left = since.map_or(world.config.retention_secs, |since| {
-            let age = u64::try_from(world.now_secs.saturating_sub(since)).unwrap_or(0);
-            world.config.retention_secs.saturating_sub(age)
+        let left = since.map_or(world.config().retention_secs, |since| {
+            let age = u64::try_from(world.now_secs().saturating_sub(since)).unwrap_or(0);
+            world.config().retention_secs.saturating_sub(age)
         });
         if left == 0 && world.subnets_of_vpc(name).next().is_none() {
             plan.after.push(write::delete(Kind::Vpc, &vpc.metadata));
@@ -258,7 +258,7 @@ fn custom(world: &World, vpc: &Vpc) -> Plan {
 fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) -> Plan {
     let mut plan = Plan::default();
     let owner = Owner::vpc(name);
-    let cluster = &world.config.cluster;
+    let cluster = &world.config().cluster;
     let uuid = cluster.row_uuid(table::ROUTER, &owner, "router");
     // The router stands whether or not the object does: all pods hang on it.
     plan.rows = Some(Rows {
@@ -289,7 +289,7 @@ fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) 
         conditions: old.conditions,
         standby: true,
         default: true,
-        default_logical_switch: world.config.default_subnet.clone(),
+        default_logical_switch: world.config().default_subnet.clone(),
         router: name.to_owned(),
         subnets: attached(world, uuid, Vec::new()),
         node_networks: Some(node_networks(world, name)),
@@ -308,7 +308,7 @@ fn default_vpc(world: &World, name: &str, object: Option<&std::sync::Arc<Vpc>>) 
 /// The networks that nodes have routes to: what is in effect in the default Vpc, and nothing that is only wished
 /// (invariant 11). Underlay networks and those of other providers aren't reached through `ovn0`.
 fn node_networks(world: &World, name: &str) -> NodeNetworks {
-    let join = world.config.join_subnet.as_str();
+    let join = world.config().join_subnet.as_str();
     let mut networks = NodeNetworks::default();
     for (subnet, established) in world.established_in(name) {
         let spec = &established.spec;
@@ -326,18 +326,19 @@ fn node_networks(world: &World, name: &str) -> NodeNetworks {
             });
         }
     }
-    let nodes: std::collections::BTreeSet<_> = world.nodes.values().flat_map(|n| n.internal_ips()).collect();
+    let nodes: std::collections::BTreeSet<_> =
+        world.nodes().values().flat_map(|n| n.internal_ips()).collect();
     networks.nodes = nodes.iter().map(ToString::to_string).collect();
     networks
 }
 
 /// The report that the rows are refused: by what stands in the database, or by the database itself.
 pub(crate) fn refused(world: &World, name: &str, problem: &Problem) -> Option<Intent> {
-    let vpc = world.vpcs.get(name)?;
+    let vpc = world.vpcs().get(name)?;
     let mut status = vpc.status.clone().unwrap_or_default();
     status.standby = false;
     let mut ready = Condition::new(condition::READY, false, problem.reason, problem.message.as_str());
     ready.observed_generation = vpc.metadata.generation;
-    condition::set(&mut status.conditions, ready, &world.now);
+    condition::set(&mut status.conditions, ready, world.now());
     write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status)
 }

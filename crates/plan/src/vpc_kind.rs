@@ -63,11 +63,11 @@ impl World {
     /// What the Vpc of this name is, whether or not there is an object.
     #[must_use]
     pub fn vpc_kind(&self, vpc: &str) -> VpcKind {
-        if vpc == self.config.cluster_router {
+        if vpc == self.config().cluster_router {
             return VpcKind::Default;
         }
         let router = vpc_neutron::served(self, vpc).map(|(uuid, _)| uuid);
-        if router.is_some() || self.vpcs.get(vpc).is_some_and(|object| is_labeled(object)) {
+        if router.is_some() || self.vpcs().get(vpc).is_some_and(|object| is_labeled(object)) {
             VpcKind::Neutron(router)
         } else {
             VpcKind::Custom

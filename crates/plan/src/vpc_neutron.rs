@@ -18,11 +18,11 @@ const NAMED: usize = 3;
 /// The row of Neutron's router of this name, if this cluster may use it.
 pub(crate) fn served<'a>(world: &'a World, name: &str) -> Option<(Uuid, &'a Row)> {
     // Neutron's `neutron-<uuid>` always can be a name; a row that only looks like Neutron's may not.
-    if !world.config.external_vpcs || !validate::is_object_name(name) {
+    if !world.config().external_vpcs || !validate::is_object_name(name) {
         return None;
     }
-    let (uuid, row) = neutron::router_named(&world.nb, name)?;
-    let selected = world.config.router_selector.selects(|key| match key {
+    let (uuid, row) = neutron::router_named(world.nb(), name)?;
+    let selected = world.config().router_selector.selects(|key| match key {
         "name" => neutron::display_name(row),
         "id" => row.str("name").map(neutron::router_id),
         key => row.key("external_ids", key),
@@ -33,19 +33,19 @@ pub(crate) fn served<'a>(world: &'a World, name: &str) -> Option<(Uuid, &'a Row)
 /// The same router with its ports.
 pub(crate) fn router(world: &World, name: &str) -> Option<Router> {
     let (uuid, row) = served(world, name)?;
-    Some(neutron::read_router(&world.nb, uuid, row))
+    Some(neutron::read_router(world.nb(), uuid, row))
 }
 
 /// Neutron has a router of this name, and the operator's flags keep it from this cluster.
 pub(crate) fn is_hidden(world: &World, name: &str) -> bool {
-    neutron::router_named(&world.nb, name).is_some() && served(world, name).is_none()
+    neutron::router_named(world.nb(), name).is_some() && served(world, name).is_none()
 }
 
 /// What Neutron's side does to a Subnet that stands on one of its routers. The Subnet stays as it is.
 pub(crate) fn troubles(world: &World, subnet: &str) -> Vec<Problem> {
     let Some(established) = world.established(subnet) else { return Vec::new() };
     let Some((uuid, row)) = served(world, &established.spec.vpc) else { return Vec::new() };
-    let routes = neutron::routes(&world.nb, uuid);
+    let routes = neutron::routes(world.nb(), uuid);
     disabled(row).into_iter().chain(diverted(&routes, &established.net)).collect()
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn troubles(world: &World, subnet: &str) -> Vec<Problem> {
 pub(crate) fn troubles_of_vpc(world: &World, vpc: &str) -> Vec<Problem> {
     let Some((uuid, row)) = served(world, vpc) else { return Vec::new() };
     let mut troubles: Vec<Problem> = disabled(row).into_iter().collect();
-    let routes = neutron::routes(&world.nb, uuid);
+    let routes = neutron::routes(world.nb(), uuid);
     if routes.is_empty() {
         return troubles;
     }

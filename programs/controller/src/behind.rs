@@ -52,7 +52,7 @@ impl Watched {
     /// The world has taken in what was looked at, and all kinds are listed.
     pub fn settle(&mut self, world: &World) {
         if std::mem::take(&mut self.stale) {
-            for namespace in world.namespaces.values() {
+            for namespace in world.namespaces().values() {
                 self.namespace(world, namespace);
             }
         }

@@ -482,7 +482,7 @@ fn recompute(world: &World) -> usize {
         let plan = plan(world, owner);
         acts += plan.before.len() + plan.after.len() + usize::from(plan.address.is_some());
         if let Some(rows) = &plan.rows {
-            let group = tombolo_diff::diff(&world.nb, &world.config.cluster, owner, rows);
+            let group = tombolo_diff::diff(world.nb(), &world.config().cluster, owner, rows);
             acts += group.unwrap_or_else(|refusal| panic!("{owner}: {refusal}")).ops.len();
         }
     }

@@ -198,9 +198,9 @@ fn an_object_that_a_patch_does_not_find_is_gone() {
     bed.make(1, effects, None);
     let patches = writes(bed.engine.poll(1)).into_iter().filter(|it| it.kind == Kind::Subnet);
     let patch = patches.into_iter().find(|it| matches!(it.verb, Verb::MergePatch { .. })).unwrap();
-    assert!(bed.engine.world().subnets.contains_key(&patch.name));
+    assert!(bed.engine.world().subnets().contains(&patch.name));
     bed.engine.handle(2, Event::WriteDone { id: patch.id, result: Err(WriteError::NotFound) });
-    assert!(!bed.engine.world().subnets.contains_key(&patch.name));
+    assert!(!bed.engine.world().subnets().contains(&patch.name));
 }
 
 #[test]

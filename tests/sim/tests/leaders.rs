@@ -181,7 +181,7 @@ fn what_a_new_leader_has_not_heard_of_stays() {
     assert!(sim.engine(second).health().leading);
     assert_eq!(canon::show(sim.nb().rows()), rows);
     // It asked, and knows now.
-    assert!(sim.engine(second).world().pods.contains_key("a/p"));
+    assert!(sim.engine(second).world().pods().contains("a/p"));
     sim.delete(Kind::Pod, "a", "p");
     sim.advance(60_000);
     sim.converge();

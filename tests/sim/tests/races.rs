@@ -54,13 +54,13 @@ fn an_answer_that_comes_after_the_end_brings_nothing_back() {
     sim.delete(Kind::Pod, "a", "p");
     sim.converge();
     assert!(!has_port(&sim, "p.a") && sim.api.get(Kind::Ip, "p.a").is_none());
-    assert!(sim.engine(0).world().pods.is_empty());
+    assert!(sim.engine(0).world().pods().is_empty());
     // The same for an object that our own write lets go.
     sim.subnet("s", &json!({ "cidrBlock": "10.199.0.0/24" }));
     sim.converge();
     sim.delete(Kind::Subnet, "", "s");
     sim.converge();
-    assert!(!sim.engine(0).world().subnets.contains_key("s"));
+    assert!(!sim.engine(0).world().subnets().contains("s"));
 }
 
 #[test]
@@ -276,8 +276,8 @@ fn deletions_seen_by_a_standby_are_not_kept_for_ever() {
         sim.delete(Kind::Pod, "a", &format!("p{number}"));
     }
     sim.settle();
-    assert!(sim.engine(standby).world().seen_deleted.len() <= 1_024);
-    assert!(sim.engine(0).world().seen_deleted.len() <= 1_024);
+    assert!(sim.engine(standby).world().deletions_seen() <= 1_024);
+    assert!(sim.engine(0).world().deletions_seen() <= 1_024);
 }
 
 #[test]

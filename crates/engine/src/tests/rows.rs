@@ -43,7 +43,7 @@ fn the_brake_knows_how_many_rows_are_ours() {
         None,
     ] {
         bed.rows([(table::SWITCH, OTHER, row)]);
-        let cluster = &bed.engine.world().config.cluster;
+        let cluster = &bed.engine.world().config().cluster;
         let is_ours = |row: &Row| nb::ownership(cluster, row) != Ownership::Foreign;
         let count: usize =
             nb::OWNED.iter().map(|table| bed.nb.rows(table).filter(|(_, row)| is_ours(row)).count()).sum();

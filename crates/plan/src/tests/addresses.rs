@@ -132,7 +132,7 @@ fn ports_without_an_ip_object_keep_their_addresses_through_a_restart() {
     let rows = |small: &Small, strip: bool| -> Vec<_> {
         let all = crate::nb::OWNED
             .into_iter()
-            .flat_map(|table| small.world.nb.rows(table).map(move |it| (table, it)));
+            .flat_map(|table| small.world.nb().rows(table).map(move |it| (table, it)));
         all.map(|(table, (uuid, row))| {
             let mut row = Row::clone(row);
             if strip && table == table::SWITCH {
@@ -411,7 +411,7 @@ fn a_port_is_bound_to_one_chassis_and_never_to_several() {
         small.object("Node", json!({ "metadata": { "name": "n", "annotations": annotations } }));
         small.stand(&p());
         let port = small.row(table::SWITCH_PORT, &p(), "port");
-        let row: &Arc<Row> = small.world.nb.row(table::SWITCH_PORT, &port).unwrap();
+        let row: &Arc<Row> = small.world.nb().row(table::SWITCH_PORT, &port).unwrap();
         assert_eq!(row.key("options", "requested-chassis"), bound, "{chassis:?}");
     }
 }

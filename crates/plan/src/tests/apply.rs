@@ -170,7 +170,7 @@ fn pods_are_linked_to_the_port_group_of_their_node_when_it_appears() {
     let mut small = Small::cluster();
     small.object("Node", json!({ "metadata": { "name": "n" } }));
     small.pod("a", "p", json!({}));
-    let ids = small.world.config.cluster.marks(&Owner::node("n"));
+    let ids = small.world.config().cluster.marks(&Owner::node("n"));
     let group = |name: &str| {
         let row = Row::new().with("name", Datum::string(name));
         Some(row.with("external_ids", Datum::map_of_strings(ids.clone())))
@@ -188,7 +188,7 @@ fn who_overlaps_a_subnet_is_looked_at_when_its_switch_comes_or_goes() {
     let mut small = tenant();
     small.subnet("late", on_router("10.1.0.0/16"));
     let switch = small.row(table::SWITCH, &Owner::subnet("net2"), "switch");
-    let row = Row::clone(small.world.nb.row(table::SWITCH, &switch).unwrap());
+    let row = Row::clone(small.world.nb().row(table::SWITCH, &switch).unwrap());
     assert!(has(&small.nb([(table::SWITCH, switch, None)]), "subnet/late"));
     assert!(has(&small.nb([(table::SWITCH, switch, Some(row))]), "subnet/late"));
 }
@@ -251,7 +251,7 @@ fn a_subnet_that_goes_is_looked_at_when_a_port_leaves_its_switch() {
     });
     assert!(has(&going, "subnet/net2"));
     assert!(has(&leave(|small| drop(small.gone("Subnet", "net2"))), "subnet/net2"));
-    assert!(has(&leave(|small| small.world.config.leaving = true), "subnet/net2"));
+    assert!(has(&leave(|small| small.world.config_mut().leaving = true), "subnet/net2"));
 }
 
 #[test]
@@ -284,8 +284,8 @@ fn deletions_that_left_rows_behind_are_remembered_however_many_come() {
     for number in 0..5_000 {
         small.world.mark_deleted(Owner::pod("b", &number.to_string()));
     }
-    assert!(small.world.seen_deleted.contains(&Owner::pod("a", "p")));
-    assert!(small.world.seen_deleted.len() <= 1_025, "{}", small.world.seen_deleted.len());
+    assert!(small.world.is_seen_deleted(&Owner::pod("a", "p")));
+    assert!(small.world.deletions_seen() <= 1_025, "{}", small.world.deletions_seen());
     small.gone("Pod", "a/p");
     assert!(small.plan(&Owner::pod("a", "p")).explained);
 }
@@ -295,7 +295,7 @@ fn a_switch_that_doesnt_say_its_network_has_that_of_its_router_port() {
     // Made by an earlier version; the user has changed the wish since, while nobody looked (invariant 11).
     let mut small = tenant();
     let switch = small.row(table::SWITCH, &Owner::subnet("net2"), "switch");
-    let row = Row::clone(small.world.nb.row(table::SWITCH, &switch).unwrap());
+    let row = Row::clone(small.world.nb().row(table::SWITCH, &switch).unwrap());
     let mut ids = row.get("external_ids").unwrap().str_map();
     ids.remove(SPEC_KEY);
     small.nb([(table::SWITCH, switch, None)]);

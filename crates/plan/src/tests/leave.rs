@@ -20,7 +20,7 @@ fn leaving() -> Small {
         small.pod("a", pod, json!({}));
         small.stand(&Owner::pod("a", pod));
     }
-    small.world.config.leaving = true;
+    small.world.config_mut().leaving = true;
     small
 }
 

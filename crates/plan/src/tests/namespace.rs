@@ -39,7 +39,7 @@ fn the_default_subnet_of_a_vpc_comes_first_and_each_once() {
 fn pods_wait_for_a_switch_that_is_lost() {
     let mut small = tenants(&["net1"]);
     let switch = small.row(table::SWITCH, &Owner::subnet("net1"), "switch");
-    let row = Row::clone(small.world.nb.row(table::SWITCH, &switch).unwrap());
+    let row = Row::clone(small.world.nb().row(table::SWITCH, &switch).unwrap());
     small.nb([(table::SWITCH, switch, None)]);
     let choice = choose(&small.world, "a");
     assert_eq!((choice.usable, choice.waits_for), (vec![], Some(Owner::subnet("net1"))));
@@ -51,7 +51,7 @@ fn pods_wait_for_a_switch_that_is_lost() {
 fn a_switch_that_says_nothing_readable_serves_nobody() {
     // It bears our marks, and a spec of another version's or somebody's making.
     let mut small = Small::with_router();
-    let marks = small.world.config.cluster.marks(&Owner::subnet("net1"));
+    let marks = small.world.config().cluster.marks(&Owner::subnet("net1"));
     let ids = marks.into_iter().chain([(SPEC_KEY.to_owned(), "{".to_owned())]);
     let row = Row::new().with("name", Datum::string("net1")).with("external_ids", Datum::map_of_strings(ids));
     small.nb([(table::SWITCH, small.row(table::SWITCH, &Owner::subnet("net1"), "switch"), Some(row))]);

@@ -130,7 +130,7 @@ fn a_second_router_of_the_same_name_takes_no_port_away() {
     small.object("Vpc", json!({ "metadata": { "name": ROUTER, "labels": labels }, "spec": {} }));
     small.subnet("s1", on_router("10.0.0.0/24"));
     small.stand(&Owner::subnet("s1"));
-    let twin = small.world.nb.rows(table::ROUTER).find(|(_, row)| row.str("name") == Some(ROUTER));
+    let twin = small.world.nb().rows(table::ROUTER).find(|(_, row)| row.str("name") == Some(ROUTER));
     let twin = twin.map(|(_, row)| tombolo_ovsdb::Row::clone(row)).unwrap().with("ports", Datum::empty_set());
     let twins = tombolo_ovsdb::Uuid::from_u128(2);
     small.nb([(table::ROUTER, twins, Some(twin))]);

@@ -49,9 +49,9 @@ impl Small {
         let schema = Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
         let config = config();
         let mut world = World::new(config.clone());
-        world.nb = Replica::new(&nb::wanted(&config.cluster).intersect(&schema), &nb::indexes());
-        world.now = "2026-01-01T00:00:00Z".to_owned();
-        world.now_secs = crate::time::seconds(&world.now).unwrap();
+        let nb = Replica::new(&nb::wanted(&config.cluster).intersect(&schema), &nb::indexes());
+        world.apply_nb(nb, &ChangeSet::default(), &mut Dirty::default());
+        world.set_time(crate::time::seconds("2026-01-01T00:00:00Z").unwrap());
         Small { world }
     }
 
@@ -93,7 +93,7 @@ impl Small {
             "Node" => world.apply_node(&name, Some(read(object)), &mut dirty),
             "Namespace" => world.apply_namespace(&name, Some(read(object)), &mut dirty),
             "Pod" => {
-                let key = Arc::from(format!("{namespace}/{name}"));
+                let key = format!("{namespace}/{name}");
                 world.apply_pod(&key, Some(read(object)), &mut dirty);
             }
             other => panic!("{other}"),
@@ -159,7 +159,7 @@ impl Small {
             "Vpc" => self.world.apply_vpc(name, None, &mut dirty),
             "Subnet" => self.world.apply_subnet(name, None, &mut dirty),
             "IP" => self.world.apply_ip(name, None, &mut dirty),
-            "Pod" => self.world.apply_pod(&Arc::from(name), None, &mut dirty),
+            "Pod" => self.world.apply_pod(name, None, &mut dirty),
             "Node" => self.world.apply_node(name, None, &mut dirty),
             "Namespace" => self.world.apply_namespace(name, None, &mut dirty),
             other => panic!("{other}"),
@@ -170,7 +170,7 @@ impl Small {
     /// Changes rows of the database, all at once.
     pub(super) fn nb(&mut self, rows: impl IntoIterator<Item = (Name, Uuid, Option<Row>)>) -> Dirty {
         let (mut replica, mut changes, mut dirty) =
-            (self.world.nb.clone(), ChangeSet::default(), Dirty::default());
+            (self.world.nb().clone(), ChangeSet::default(), Dirty::default());
         for (table, uuid, row) in rows {
             let old = replica.put(table, uuid, row);
             let new = replica.row(table, &uuid).cloned();
@@ -182,7 +182,7 @@ impl Small {
 
     /// One row as it stands, changed.
     pub(super) fn change(&mut self, table: Name, uuid: Uuid, change: impl FnOnce(Row) -> Row) -> Dirty {
-        let row = change(Row::clone(self.world.nb.row(table, &uuid).unwrap()));
+        let row = change(Row::clone(self.world.nb().row(table, &uuid).unwrap()));
         self.nb([(table, uuid, Some(row))])
     }
 
@@ -191,9 +191,9 @@ impl Small {
     pub(super) fn router(&mut self, networks: &[(&str, &str)]) -> Dirty {
         let mut rows = Vec::new();
         let mut ports: Vec<Uuid> = Vec::new();
-        if let Some(row) = self.world.nb.row(table::ROUTER, &ROUTER_ROW) {
+        if let Some(row) = self.world.nb().row(table::ROUTER, &ROUTER_ROW) {
             let ours = |port: &Uuid| {
-                let row = self.world.nb.row(table::ROUTER_PORT, port);
+                let row = self.world.nb().row(table::ROUTER_PORT, port);
                 row.is_some_and(|row| row.key("external_ids", "neutron:network_name").is_none())
             };
             ports.extend(row.get("ports").unwrap().uuids().filter(ours));
@@ -233,7 +233,7 @@ impl Small {
 
     /// Neutron deletes its router, and the database the ports that hung on it.
     pub(super) fn without_router(&mut self) -> Dirty {
-        let row = self.world.nb.row(table::ROUTER, &ROUTER_ROW).unwrap();
+        let row = self.world.nb().row(table::ROUTER, &ROUTER_ROW).unwrap();
         let ports: Vec<Uuid> = row.get("ports").unwrap().uuids().collect();
         let rows = ports.into_iter().map(|port| (table::ROUTER_PORT, port, None));
         self.nb(rows.chain([(table::ROUTER, ROUTER_ROW, None)]).collect::<Vec<_>>())
@@ -248,9 +248,9 @@ impl Small {
         let plan = self.plan(owner);
         let rows = plan.rows.unwrap_or_else(|| panic!("no rows of {owner}: {:?}", plan.problems));
         let mut new: BTreeMap<(Name, Uuid), Option<Row>> = BTreeMap::new();
-        let cluster = &self.world.config.cluster;
+        let cluster = &self.world.config().cluster;
         for table in nb::OWNED {
-            for (uuid, _) in nb::owned(&self.world.nb, cluster, table, owner) {
+            for (uuid, _) in nb::owned(self.world.nb(), cluster, table, owner) {
                 new.insert((table, uuid), None);
             }
         }
@@ -264,7 +264,7 @@ impl Small {
                 };
                 all.set(column, datum);
             }
-            if let Some(old) = self.world.nb.row(row.table, &row.uuid) {
+            if let Some(old) = self.world.nb().row(row.table, &row.uuid) {
                 for column in nb::edge_columns(row.table) {
                     all.set(column, old.get(column).unwrap().clone());
                 }
@@ -272,7 +272,7 @@ impl Small {
             new.insert((row.table, row.uuid), Some(all));
         }
         for table in [table::SWITCH, table::ROUTER, table::PORT_GROUP] {
-            for (uuid, old) in self.world.nb.rows(table) {
+            for (uuid, old) in self.world.nb().rows(table) {
                 let entry = new.entry((table, uuid)).or_insert_with(|| Some(Row::clone(old)));
                 let Some(row) = entry else { continue };
                 for column in nb::edge_columns(table) {
@@ -294,7 +294,7 @@ impl Small {
 
     /// The uuid of a row of ours.
     pub(super) fn row(&self, table: &str, owner: &Owner, role: &str) -> Uuid {
-        self.world.config.cluster.row_uuid(table, owner, role)
+        self.world.config().cluster.row_uuid(table, owner, role)
     }
 }
 

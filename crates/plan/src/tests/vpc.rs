@@ -127,9 +127,9 @@ fn a_router_that_no_vpc_can_show_is_told_of_and_no_other() {
     assert_eq!(reasons_of(odd, &[somebodys()], none), "");
     // Neither is one that the operator leaves out.
     let hidden =
-        |small: &mut Small| small.world.config.router_selector = Selector::parse("name=other").unwrap();
+        |small: &mut Small| small.world.config_mut().router_selector = Selector::parse("name=other").unwrap();
     assert_eq!(reasons_of(ROUTER, &[of_neutron(ROUTER)], hidden), "");
-    let off = |small: &mut Small| small.world.config.external_vpcs = false;
+    let off = |small: &mut Small| small.world.config_mut().external_vpcs = false;
     assert_eq!(reasons_of(odd, &[of_neutron(odd)], off), "");
 }
 

@@ -5,19 +5,27 @@
 //! object says by then. A wish that is refused leaves no trace: pools, pods, namespaces, nodes and reports read what is
 //! here, and only the plan of the Subnet itself reads the wish.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tombolo_api::SubnetSpec;
 use tombolo_net::{AddrRange, DualCidr, IfAddr, parse_addr_pair};
 use tombolo_ovsdb::Row;
 
+use super::store::{Index, Store};
 use super::{Dirty, Net, World};
 use crate::nb::{self, table};
 use crate::owner::{Owner, OwnerKind};
 use crate::subnet::switch_uuid;
 
 pub use tombolo_names::rows::SPEC as SPEC_KEY;
+
+/// What is in effect, by Subnet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InEffect {
+    store: Store<Established>,
+    /// By Vpc.
+    of_vpc: Index,
+}
 
 /// A Subnet as it is in effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,20 +60,20 @@ impl World {
     /// What is in effect of a Subnet; `None` while its switch has never stood.
     #[must_use]
     pub fn established(&self, subnet: &str) -> Option<&Established> {
-        self.established.get(subnet)
+        self.in_effect.store.get(subnet)
     }
 
     /// What counts of a Subnet for whom it serves: what is in effect, or the wish while nothing is.
     #[must_use]
     pub fn effective(&self, subnet: &str) -> Option<&SubnetSpec> {
-        let wish = || self.subnets.get(subnet).map(|entry| &entry.spec);
-        self.established.get(subnet).map(|it| &it.spec).or_else(wish)
+        let wish = || self.subnets().get(subnet).map(|entry| &entry.spec);
+        self.established(subnet).map(|it| &it.spec).or_else(wish)
     }
 
     /// Names of the Subnets that are in effect in a Vpc, ascending.
     pub fn established_in(&self, vpc: &str) -> impl Iterator<Item = (&str, &Established)> {
-        let names = self.established_of_vpc.get(vpc).into_iter().flatten();
-        names.filter_map(|name| Some((name.as_str(), self.established.get(name)?)))
+        let names = self.in_effect.of_vpc.of(vpc);
+        names.filter_map(|name| Some((name.as_str(), self.established(name)?)))
     }
 
     /// How many others an owner's report lists: a Vpc's the Subnets in effect there, the default one's the nodes too.
@@ -74,8 +82,8 @@ impl World {
         if owner.kind != OwnerKind::Vpc {
             return 0;
         }
-        let subnets = self.established_of_vpc.get(&*owner.name).map_or(0, BTreeSet::len);
-        let nodes = if *owner.name == *self.config.cluster_router { self.nodes.len() } else { 0 };
+        let subnets = self.in_effect.of_vpc.count(&owner.name);
+        let nodes = if *owner.name == *self.config.cluster_router { self.nodes().len() } else { 0 };
         subnets + nodes
     }
 
@@ -88,30 +96,25 @@ impl World {
             nb::ownership(&self.config.cluster, row) == nb::Ownership::Ours(Owner::subnet(name))
         });
         let new = match row {
-            Some(row) => self.written(name, row).or_else(|| self.established.get(name).cloned()),
-            None if self.subnets.contains_key(name) => self.established.get(name).cloned(),
+            Some(row) => self.written(name, row).or_else(|| self.established(name).cloned()),
+            None if self.subnets().contains(name) => self.established(name).cloned(),
             None => None,
         };
-        let old = self.established.get(name);
-        if old == new.as_ref() {
+        if self.established(name) == new.as_ref() {
             return;
         }
-        let old = match new.clone() {
-            Some(new) => self.established.insert(name.to_owned(), new),
-            None => self.established.remove(name),
-        };
+        let old = self.in_effect.store.put(name.to_owned(), new.clone());
         for (it, present) in old.iter().map(|it| (it, false)).chain(new.iter().map(|it| (it, true))) {
-            super::apply::index(&mut self.established_of_vpc, &it.spec.vpc, name, present);
+            self.in_effect.of_vpc.set(&it.spec.vpc, name, present);
         }
         self.refresh_pool(name, dirty);
         self.serves_changed(name, dirty);
         dirty.insert(Owner::subnet(name));
         dirty.paced.extend(old.iter().chain(&new).map(|it| Owner::vpc(&it.spec.vpc)));
         if name == self.config.join_subnet {
-            dirty.extend(self.nodes.keys().map(|node| Owner::node(node)));
+            dirty.extend(self.nodes().keys().map(|node| Owner::node(node)));
         }
-        let users = self.ips_of_subnet(name).filter_map(|ip| self.ips.get(ip));
-        dirty.extend(users.flat_map(|ip| World::owners_of_ip(ip)));
+        self.users_dirty(name, dirty);
     }
 
     /// What the rows of a Subnet say.
@@ -119,7 +122,7 @@ impl World {
         if let Some(text) = switch.key("external_ids", SPEC_KEY) {
             return serde_json::from_str(text).ok().and_then(Established::of);
         }
-        let wish = self.subnets.get(name).map(|entry| entry.spec.clone())?;
+        let wish = self.subnets().get(name).map(|entry| entry.spec.clone())?;
         let ports = nb::owned(&self.nb, &self.config.cluster, table::ROUTER_PORT, &Owner::subnet(name));
         let Some((_, port)) = ports.first() else { return Established::of(wish) };
         let networks: Vec<IfAddr> = port
@@ -145,38 +148,6 @@ impl World {
             spec.gateway = join(all.iter().map(ToString::to_string).collect());
         }
         Established::of(spec)
-    }
-
-    /// Whom a Subnet serves may have changed: the indexes, the namespaces' annotations, pods that wait.
-    pub(super) fn serves_changed(&mut self, name: &str, dirty: &mut Dirty) {
-        let new =
-            self.effective(name).map(|spec| (spec.namespaces.clone(), !spec.namespace_selectors.is_empty()));
-        let old = self.serves.remove(name);
-        let (namespaces, selects) = new.clone().unwrap_or_default();
-        let (before, selected) = old.unwrap_or_default();
-        for namespace in &before {
-            super::apply::index(&mut self.subnets_of_namespace, namespace, name, false);
-        }
-        for namespace in &namespaces {
-            super::apply::index(&mut self.subnets_of_namespace, namespace, name, true);
-        }
-        if selects {
-            self.selecting_subnets.insert(name.to_owned());
-        } else {
-            self.selecting_subnets.remove(name);
-        }
-        if new.is_some() {
-            self.serves.insert(name.to_owned(), (namespaces.clone(), selects));
-        }
-        if selects || selected || name == self.config.default_subnet {
-            for namespace in self.all_namespaces() {
-                self.namespace_dirty(&namespace, dirty);
-            }
-        } else {
-            for namespace in before.iter().chain(&namespaces) {
-                self.namespace_dirty(namespace, dirty);
-            }
-        }
     }
 
     /// Subnets whose switch or router port changed in more than its children.

@@ -211,7 +211,7 @@ impl World {
                 for subnet in self.wished_in(name, cidr.into()) {
                     dirty.insert(Owner::subnet(subnet));
                     // Whether this one can be served decides about those that it is in the way of.
-                    if let Some(entry) = self.subnets.get(subnet) {
+                    if let Some(entry) = self.subnets().get(subnet) {
                         self.rivals_dirty(subnet, entry, dirty);
                     }
                 }

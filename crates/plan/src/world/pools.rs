@@ -1,17 +1,27 @@
 //! The allocator's pools: what the IP objects hold, what was chosen and isn't persisted yet, and what ports bear.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tombolo_api::Ip;
 use tombolo_net::{Addresses, Family, Mac, SubnetPool, SubnetPoolError};
 use tombolo_ovsdb::Row;
 
-use super::contested::Wish;
+use super::contested::{Contested, Wish};
 use super::{Dirty, World};
 use crate::desired::AddressRequest;
 use crate::nb::{self, Ownership, table};
 use crate::owner::{Owner, OwnerKind};
 use crate::reservation;
+
+/// The pools by Subnet, and what is special about some of their holders.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pools {
+    by_subnet: BTreeMap<String, SubnetPool>,
+    contested: Contested,
+    /// Ports without an IP object (any more), with their subnets: what they bear isn't free.
+    borne: BTreeMap<String, String>,
+}
 
 /// Why a request got no address: what each subnet said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +31,18 @@ pub struct NoAddress {
 }
 
 impl World {
+    /// The allocator of a subnet.
+    #[must_use]
+    pub fn pool(&self, subnet: &str) -> Option<&SubnetPool> {
+        self.pools.by_subnet.get(subnet)
+    }
+
+    /// Why an IP object's addresses aren't its own, if another holds them.
+    #[must_use]
+    pub fn contested(&self, ip: &str) -> Option<&str> {
+        self.pools.contested.why(ip)
+    }
+
     /// Chooses addresses for a request. The choice holds until [`World::release`] or until the IP object
     /// that persists it is deleted.
     ///
@@ -29,7 +51,7 @@ impl World {
     pub fn allocate(&mut self, request: &AddressRequest) -> Result<(String, Addresses), NoAddress> {
         let mut tried = Vec::new();
         for subnet in &request.subnets {
-            let Some(pool) = self.pools.get_mut(subnet) else { continue };
+            let Some(pool) = self.pools.by_subnet.get_mut(subnet) else { continue };
             // Of several subnets, asked-for addresses decide: a subnet that can't contain them is not meant.
             if request.subnets.len() > 1 && request.addresses.iter().any(|a| !pool.cidr().contains(*a)) {
                 continue;
@@ -38,8 +60,8 @@ impl World {
                 Ok(addresses) => {
                     // From here on it is the one who asked that holds it. What its port bears in another subnet stays
                     // taken until that port goes.
-                    if self.borne.get(&request.ip_name) == Some(subnet) {
-                        self.borne.remove(&request.ip_name);
+                    if self.pools.borne.get(&request.ip_name) == Some(subnet) {
+                        self.pools.borne.remove(&request.ip_name);
                     }
                     return Ok((subnet.clone(), addresses));
                 }
@@ -51,11 +73,11 @@ impl World {
 
     /// Takes back what was chosen for an IP object that was never persisted.
     pub fn release(&mut self, owner: &Owner, subnet: &str, ip: &str, dirty: &mut Dirty) {
-        if self.ips.contains_key(ip) {
+        if self.ips().contains(ip) {
             return;
         }
         // A port bears an address of one subnet.
-        let elsewhere = self.borne.get(ip).is_some_and(|borne| borne != subnet);
+        let elsewhere = self.pools.borne.get(ip).is_some_and(|borne| borne != subnet);
         if self.bears(owner) && !elsewhere {
             self.keep_borne(ip, subnet);
         } else {
@@ -71,13 +93,20 @@ impl World {
     }
 
     pub(super) fn keep_borne(&mut self, port: &str, subnet: &str) {
-        self.contested.remove(port);
-        self.borne.insert(port.to_owned(), subnet.to_owned());
+        self.pools.contested.remove(port);
+        self.pools.borne.insert(port.to_owned(), subnet.to_owned());
+    }
+
+    /// There is an IP object for a port again: what the port bears in another subnet is free.
+    pub(super) fn leave_borne(&mut self, port: &str, subnet: &str, dirty: &mut Dirty) {
+        if let Some(other) = self.pools.borne.remove(port).filter(|other| other != subnet) {
+            self.unclaim(port, &other, dirty);
+        }
     }
 
     /// The port is gone.
     pub(super) fn forget_borne(&mut self, port: &str, dirty: &mut Dirty) {
-        if let Some(subnet) = self.borne.remove(port) {
+        if let Some(subnet) = self.pools.borne.remove(port) {
             self.unclaim(port, &subnet, dirty);
         }
     }
@@ -94,26 +123,26 @@ impl World {
     pub(super) fn adopt_port(&mut self, port: &Row) {
         let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, port) else { return };
         let (Some(name), Some(subnet)) = (port.str("name"), port.key("external_ids", "ls")) else { return };
-        if !matches!(owner.kind, OwnerKind::Pod | OwnerKind::Node) || self.ips.contains_key(name) {
+        if !matches!(owner.kind, OwnerKind::Pod | OwnerKind::Node) || self.ips().contains(name) {
             return;
         }
-        let Some(pool) = self.pools.get_mut(subnet) else { return };
+        let Some(pool) = self.pools.by_subnet.get_mut(subnet) else { return };
         let mut words =
             port.get("addresses").and_then(|it| it.strings().next()).unwrap_or_default().split(' ');
         let mac = words.next().and_then(|mac| mac.parse::<Mac>().ok());
         let addresses: Vec<_> = words.filter_map(|word| word.parse().ok()).collect();
         if assign_these(pool, name, &addresses, mac).is_ok() {
-            self.borne.insert(name.to_owned(), subnet.to_owned());
+            self.pools.borne.insert(name.to_owned(), subnet.to_owned());
         }
     }
 
     pub(super) fn claim(&mut self, name: &str, ip: &Ip, dirty: &mut Dirty) {
-        self.contested.remove(name);
+        self.pools.contested.remove(name);
         let subnet = ip.spec.subnet.as_str();
         let mut wants = Vec::new();
         let error = match reservation::holds(ip) {
             Ok((addresses, mac)) => {
-                let had = self.pools.get(subnet).and_then(|pool| pool.of_owner(name));
+                let had = self.pools.by_subnet.get(subnet).and_then(|pool| pool.of_owner(name));
                 let other = |had: &Addresses| {
                     // One that has a family more than the object says was a mere intention.
                     mac.is_some_and(|mac| had.mac != mac) || !had.iter().eq(addresses.iter().copied())
@@ -122,7 +151,7 @@ impl World {
                     // What we had in mind for it, or what it was before, may be another IP object's by right.
                     self.unclaim(name, subnet, dirty);
                 }
-                let Some(pool) = self.pools.get_mut(subnet) else { return };
+                let Some(pool) = self.pools.by_subnet.get_mut(subnet) else { return };
                 match assign_these(pool, name, &addresses, mac) {
                     Ok(_) => return,
                     Err(error) => {
@@ -133,12 +162,12 @@ impl World {
             }
             Err(error) => error,
         };
-        self.contested.insert(name, subnet, wants, error);
+        self.pools.contested.insert(name, subnet, wants, error);
     }
 
     pub(super) fn unclaim(&mut self, name: &str, subnet: &str, dirty: &mut Dirty) {
-        self.contested.remove(name);
-        let freed = self.pools.get_mut(subnet).and_then(|pool| pool.release(name));
+        self.pools.contested.remove(name);
+        let freed = self.pools.by_subnet.get_mut(subnet).and_then(|pool| pool.release(name));
         dirty.soon.insert(Owner::subnet(subnet));
         if let Some(freed) = freed {
             self.reclaim_contested(subnet, &freed, dirty);
@@ -151,15 +180,16 @@ impl World {
     fn reclaim_contested(&mut self, subnet: &str, freed: &Addresses, dirty: &mut Dirty) {
         for wish in freed.iter().map(Wish::Address).chain([Wish::Mac(freed.mac)]) {
             let age = |name: &String| {
-                let meta = self.ips.get(name).map(|ip| &ip.metadata);
+                let meta = self.ips().get(name).map(|ip| &ip.metadata);
                 (meta.and_then(|meta| meta.creation_timestamp.as_ref()).map(|time| time.0), name.clone())
             };
-            let mut names: Vec<String> = self.contested.wanting(subnet, wish).map(str::to_owned).collect();
+            let mut names: Vec<String> =
+                self.pools.contested.wanting(subnet, wish).map(str::to_owned).collect();
             names.sort_by_cached_key(age);
             for name in names {
-                let Some(ip) = self.ips.get(&name).cloned() else { continue };
+                let Some(ip) = self.ips().get(&name).cloned() else { continue };
                 self.claim(&name, &ip, dirty);
-                if self.contested.why(&name).is_none() {
+                if self.pools.contested.why(&name).is_none() {
                     dirty.extend(World::owners_of_ip(&ip));
                     break;
                 }
@@ -171,10 +201,10 @@ impl World {
     /// grew takes it over, with the IP objects that didn't fit before.
     pub(super) fn refresh_pool(&mut self, subnet: &str, dirty: &mut Dirty) {
         let Some(net) = self.established(subnet).map(|it| it.net.clone()) else {
-            self.pools.remove(subnet);
+            self.pools.by_subnet.remove(subnet);
             return;
         };
-        if let Some(pool) = self.pools.get_mut(subnet).filter(|pool| pool.cidr() == net.cidr) {
+        if let Some(pool) = self.pools.by_subnet.get_mut(subnet).filter(|pool| pool.cidr() == net.cidr) {
             pool.set_excluded(&net.gateways, &net.excluded);
             dirty.grown.insert(subnet.to_owned());
             return;
@@ -185,7 +215,7 @@ impl World {
         if let Err(holder) = pool.claim_mac("gateway", gateway) {
             debug_assert!(false, "an empty pool has no holder, but {holder}");
         }
-        if let Some(old) = self.pools.remove(subnet) {
+        if let Some(old) = self.pools.by_subnet.remove(subnet) {
             for owner in old.owners() {
                 let Some(has) = old.of_owner(owner) else { continue };
                 let addresses: Vec<_> = has.iter().collect();
@@ -193,11 +223,11 @@ impl World {
                 drop(assign_these(&mut pool, owner, &addresses, Some(has.mac)));
             }
         }
-        self.pools.insert(subnet.to_owned(), pool);
+        self.pools.by_subnet.insert(subnet.to_owned(), pool);
         dirty.grown.insert(subnet.to_owned());
         let names: Vec<String> = self.ips_of_subnet(subnet).map(str::to_owned).collect();
         for name in names {
-            if let Some(ip) = self.ips.get(&name).cloned() {
+            if let Some(ip) = self.ips().get(&name).cloned() {
                 self.claim(&name, &ip, dirty);
             }
         }

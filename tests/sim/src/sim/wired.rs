@@ -523,7 +523,7 @@ impl Sim {
                     "invariant 6: the replica of controller {number} differs from the database in {name}"
                 );
             }
-            let told = controller.engine.world().nb.clone();
+            let told = controller.engine.world().nb().clone();
             for (name, table) in seen.tables() {
                 assert!(table.iter().eq(told.rows(name)), "controller {number} plans on another {name}");
             }

@@ -1,0 +1,58 @@
+//! Pods, by node too.
+
+use std::sync::Arc;
+
+use tombolo_api::views::PodView;
+
+use super::store::{Index, Store};
+use super::{Dirty, World};
+use crate::owner::{Owner, OwnerKind};
+
+/// Pods by `<namespace>/<name>`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pods {
+    store: Store<Arc<PodView>, Arc<str>>,
+    /// By `spec.nodeName`.
+    of_node: Index<Arc<str>>,
+}
+
+impl World {
+    /// Pods by `<namespace>/<name>`.
+    #[must_use]
+    pub fn pods(&self) -> &Store<Arc<PodView>, Arc<str>> {
+        &self.objects.pods.store
+    }
+
+    /// Pods (`<namespace>/<name>`) on this node.
+    pub fn pods_of_node(&self, node: &str) -> impl Iterator<Item = &Arc<str>> {
+        self.objects.pods.of_node.of(node)
+    }
+
+    /// Pods of this namespace.
+    pub fn pods_of_namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
+        let names = self.pods().keys_from(&format!("{namespace}/"));
+        names.take_while(move |name| name.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    /// The ports of all pods on a node name something of it.
+    pub(super) fn pods_of_node_dirty(&self, node: &str, dirty: &mut Dirty) {
+        dirty.extend(self.pods_of_node(node).map(|name| Owner { kind: OwnerKind::Pod, name: name.clone() }));
+    }
+
+    /// A pod was added, changed or (`None`) is gone.
+    pub fn apply_pod(&mut self, name: &str, pod: Option<Arc<PodView>>, dirty: &mut Dirty) {
+        let name = self.pods().key(name).map_or_else(|| Arc::from(name), Arc::clone);
+        let old = self.objects.pods.store.put(name.clone(), pod.clone());
+        let node = |pod: &Option<Arc<PodView>>| pod.as_ref().and_then(|pod| pod.spec.node_name.clone());
+        let (before, after) = (node(&old), node(&pod));
+        if before != after {
+            if let Some(node) = before {
+                self.objects.pods.of_node.remove(&node, &name);
+            }
+            if let Some(node) = after {
+                self.objects.pods.of_node.insert(&node, name.clone());
+            }
+        }
+        dirty.insert(Owner { kind: OwnerKind::Pod, name });
+    }
+}

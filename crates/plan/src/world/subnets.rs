@@ -1,0 +1,153 @@
+//! Subnets as their users wish them, and whom a change of one concerns. What is in effect of them is in `established`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tombolo_api::annotations::{ALLOWED_ADDRESSES, STATIC_IN_EXCLUDED, SUBNET_PORT_SECURITY};
+use tombolo_api::{Subnet, SubnetSpec, condition};
+use tombolo_net::{AddrRange, DualCidr};
+
+use super::store::{Index, Store};
+use super::{Dirty, World};
+use crate::desired::Problem;
+use crate::owner::Owner;
+
+/// Subnets by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Subnets {
+    store: Store<SubnetEntry>,
+    /// By `spec.vpc`.
+    of_vpc: Index,
+}
+
+/// A Subnet as it is used: defaults filled in, texts parsed.
+#[derive(Clone, Debug)]
+pub struct SubnetEntry {
+    /// The object.
+    pub object: Arc<Subnet>,
+    /// Its spec with defaults.
+    pub spec: SubnetSpec,
+    /// Its network; `None` when the spec can't be read.
+    pub net: Option<Net>,
+    /// What is wrong with the spec by itself.
+    pub problems: Vec<Problem>,
+}
+
+impl SubnetEntry {
+    /// It is being deleted.
+    #[must_use]
+    pub fn is_terminating(&self) -> bool {
+        self.object.metadata.deletion_timestamp.is_some()
+    }
+
+    /// What its annotations say that its pods' ports depend on.
+    fn grants(&self) -> [Option<&String>; 3] {
+        let annotations = self.object.metadata.annotations.as_ref();
+        [SUBNET_PORT_SECURITY, ALLOWED_ADDRESSES, STATIC_IN_EXCLUDED]
+            .map(|key| annotations.and_then(|all| all.get(key)))
+    }
+
+    /// Whether it says the same as an earlier one, but for its report.
+    fn same_but_status(&self, old: &SubnetEntry) -> bool {
+        let (meta, before) = (&self.object.metadata, &old.object.metadata);
+        old.spec == self.spec
+            && old.object.spec == self.object.spec
+            && old.grants() == self.grants()
+            && before.finalizers == meta.finalizers
+            && before.deletion_timestamp == meta.deletion_timestamp
+    }
+}
+
+/// The network of a Subnet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Net {
+    /// One or two networks.
+    pub cidr: DualCidr,
+    /// A gateway for each.
+    pub gateways: Vec<IpAddr>,
+    /// What isn't handed out.
+    pub excluded: Vec<AddrRange>,
+}
+
+impl World {
+    /// Subnets by name.
+    #[must_use]
+    pub fn subnets(&self) -> &Store<SubnetEntry> {
+        &self.objects.subnets.store
+    }
+
+    /// Names of the Subnets whose `spec.vpc` is this one, ascending.
+    pub fn subnets_of_vpc(&self, vpc: &str) -> impl Iterator<Item = &str> {
+        self.objects.subnets.of_vpc.of(vpc).map(String::as_str)
+    }
+
+    /// A Subnet was added, changed or (`None`) is gone.
+    pub fn apply_subnet(&mut self, name: &str, subnet: Option<Arc<Subnet>>, dirty: &mut Dirty) {
+        let entry = subnet.map(|object| crate::subnet::read(&self.config, object));
+        let old = self.objects.subnets.store.put(name.to_owned(), entry.clone());
+        if let (Some(old), Some(new)) = (&old, &entry)
+            && new.same_but_status(old)
+        {
+            // By our own hand as a rule.
+            dirty.soon.insert(Owner::subnet(name));
+            self.report_changed(name, old, new, dirty);
+            return;
+        }
+        dirty.insert(Owner::subnet(name));
+        for (entry, present) in old.iter().map(|e| (e, false)).chain(entry.iter().map(|e| (e, true))) {
+            self.objects.subnets.of_vpc.set(&entry.spec.vpc, name, present);
+            self.networks.wish(name, entry, present);
+        }
+        self.refresh_established(name, dirty);
+        if self.established(name).is_none() {
+            // Its pods wait for it by its wish, or have lost it.
+            self.serves_changed(name, dirty);
+        }
+        for entry in old.iter().chain(&entry) {
+            self.wish_concerns(name, &entry.spec.vpc, dirty);
+            self.rivals_dirty(name, entry, dirty);
+        }
+        let granted = matches!((&old, &entry), (Some(old), Some(new)) if old.grants() != new.grants());
+        if old.is_none() || entry.is_none() || granted {
+            // Pods that hold an address in it are served, or told that it is gone; or may send from others.
+            self.users_dirty(name, dirty);
+        }
+        if granted {
+            self.serves_changed(name, dirty);
+        }
+        if entry.is_none() && (name == self.config.join_subnet || name == self.config.default_subnet) {
+            dirty.insert(Owner::cluster());
+        }
+    }
+
+    /// Only the report of a Subnet changed: pods that wait for it say why.
+    fn report_changed(&mut self, name: &str, old: &SubnetEntry, new: &SubnetEntry, dirty: &mut Dirty) {
+        let ready = |entry: &SubnetEntry| {
+            let status = entry.object.status.as_ref()?;
+            let ready = condition::get(&status.conditions, condition::READY)?;
+            Some((ready.status, ready.message.clone(), ready.observed_generation))
+        };
+        if ready(old) != ready(new) {
+            self.serves_changed(name, dirty);
+        }
+    }
+
+    /// A Vpc reports what is in effect. Of wishes it says whether its default Subnet is one, and one without a router
+    /// stays for them.
+    fn wish_concerns(&self, subnet: &str, vpc: &str, dirty: &mut Dirty) {
+        let is_default = self.vpcs().get(vpc).is_some_and(|object| object.spec.default_subnet == subnet);
+        if is_default || !self.has_router(vpc) {
+            dirty.insert(Owner::vpc(vpc));
+        }
+    }
+
+    /// Subnets of the default Vpc whose network, wished or in effect, is concerned.
+    pub(super) fn conflicts_dirty(&self, concerns: impl Fn(DualCidr) -> bool, dirty: &mut Dirty) {
+        let concerned = |subnet: &&str| {
+            let wish = self.subnets().get(subnet).and_then(|entry| entry.net.as_ref());
+            let nets = wish.into_iter().chain(self.established(subnet).map(|it| &it.net));
+            nets.into_iter().any(|net| concerns(net.cidr))
+        };
+        dirty.extend(self.subnets_of_vpc(&self.config.cluster_router).filter(concerned).map(Owner::subnet));
+    }
+}
