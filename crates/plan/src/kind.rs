@@ -12,7 +12,7 @@ use tombolo_api::views::{NamespaceView, NodeView, PodView};
 use tombolo_api::{Ip, Subnet, Vpc};
 
 use crate::owner::{Owner, OwnerKind};
-use crate::world::{Dirty, SubnetEntry, World};
+use crate::world::{Dirty, IpEntry, SubnetEntry, World};
 
 /// Calls a macro with all rows of the table, in the order in which kinds are best listed.
 #[macro_export]
@@ -46,12 +46,24 @@ pub struct Facts {
     pub careful: bool,
 }
 
-/// Whose metadata is held.
+/// What the World holds of an object.
 trait Held {
     fn meta(&self) -> &ObjectMeta;
 }
 
+impl<T: Held> Held for Arc<T> {
+    fn meta(&self) -> &ObjectMeta {
+        (**self).meta()
+    }
+}
+
 impl Held for SubnetEntry {
+    fn meta(&self) -> &ObjectMeta {
+        &self.object.metadata
+    }
+}
+
+impl Held for IpEntry {
     fn meta(&self) -> &ObjectMeta {
         &self.object.metadata
     }
@@ -131,7 +143,11 @@ macro_rules! define {
             }
         }
 
-        $(define!(@held $care $variant $type);)*
+        $(impl Held for $type {
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+        })*
 
         impl World {
             /// The metadata of the object held under this key (`name`, or `namespace/name`).
@@ -161,15 +177,6 @@ macro_rules! define {
     (@is namespaced) => { true };
     (@is careful) => { true };
     (@is $other:ident) => { false };
-    // Subnets are held with what was read out of them.
-    (@held $care:ident Subnet $type:ty) => {};
-    (@held $care:ident $variant:ident $type:ty) => {
-        impl Held for Arc<$type> {
-            fn meta(&self) -> &ObjectMeta {
-                &self.metadata
-            }
-        }
-    };
 }
 
 for_each_kind!(define);

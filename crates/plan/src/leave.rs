@@ -44,8 +44,8 @@ pub(crate) fn plan(world: &World, owner: &Owner) -> Plan {
         // Its one row is the fence, which stays: a controller that wakes up late must not write any more.
         OwnerKind::Cluster => {
             plan.rows = None;
-            let held = world.ips().values().filter(|ip| is_held(&ip.metadata));
-            plan.after.extend(held.filter_map(|ip| write::finalizer(Kind::Ip, &ip.metadata, false)));
+            let held = world.ips().values().map(|ip| &ip.object.metadata).filter(|meta| is_held(meta));
+            plan.after.extend(held.filter_map(|meta| write::finalizer(Kind::Ip, meta, false)));
         }
         // Told of by the cluster's plan: its object is no owner of rows.
         OwnerKind::Ip => plan.rows = None,
@@ -121,7 +121,7 @@ pub fn left(world: &World) -> Vec<String> {
     };
     left.extend(held("Vpc", &mut world.vpcs().values().map(|o| &o.metadata)));
     left.extend(held("Subnet", &mut world.subnets().values().map(|o| &o.object.metadata)));
-    left.extend(held("IP", &mut world.ips().values().map(|o| &o.metadata)));
+    left.extend(held("IP", &mut world.ips().values().map(|o| &o.object.metadata)));
     let marked =
         |kind: Kind, metas: &mut dyn Iterator<Item = &ObjectMeta>, keys: &[&'static str]| -> Vec<String> {
             let marked = metas.filter(|meta| bare(kind, meta, keys).is_some()).take(NAMED);

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use tombolo_api::Ip;
 use tombolo_api::annotations::{
     ALLOCATED, CIDR, GATEWAY, IP_ADDRESS, LOGICAL_SWITCH, MAC_ADDRESS, PORT_NAME, TRUE,
 };
@@ -17,11 +16,10 @@ use crate::desired::{AddressRequest, DesiredRow, Edge, Kind, Managed, Plan, Rows
 use crate::nb::{self, table};
 use crate::owner::{ClusterId, Owner};
 use crate::pod::{name_taken, other_bears, port_addresses};
-use crate::reservation;
 use crate::row::{child_ids, external_ids, string, strings};
 use crate::subnet::{is_established, switch_uuid};
 use crate::unserved;
-use crate::world::World;
+use crate::world::{IpEntry, World};
 use crate::write;
 
 /// Name of a node's port, and of its IP object.
@@ -62,13 +60,13 @@ pub fn group_uuid(cluster: &ClusterId, node: &str) -> Uuid {
 /// What should stand of a node.
 pub fn plan(world: &World, name: &str) -> Plan {
     let owner = Owner::node(name);
-    let holder = world.ips().get(&port_name(name)).map(|ip| World::owner_of_ip(ip));
+    let named = world.ips().get(&port_name(name));
     // A pod may have the name of a node's port: what is its own isn't the node's to take or to delete.
-    let ip = world.ips().get(&port_name(name)).filter(|_| holder.as_ref() == Some(&owner));
+    let ip = named.filter(|ip| ip.owner == owner);
     let Some(node) = world.nodes().get(name) else {
         let explained = world.is_seen_deleted(&owner);
-        let ip = ip.filter(|ip| !reservation::is_kept(ip));
-        let after = ip.map(|ip| write::end(Kind::Ip, &ip.metadata)).into_iter().collect();
+        let ip = ip.filter(|ip| !ip.is_kept());
+        let after = ip.map(|ip| write::end(Kind::Ip, &ip.object.metadata)).into_iter().collect();
         return Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() };
     };
     let join = world.config().join_subnet.as_str();
@@ -77,8 +75,8 @@ pub fn plan(world: &World, name: &str) -> Plan {
         plan.waits_for = Some(Owner::subnet(join));
         return plan;
     };
-    if let Some(holder) = holder.filter(|_| ip.is_none()) {
-        return name_taken(&port_name(name), &holder);
+    if let Some(other) = named.filter(|_| ip.is_none()) {
+        return name_taken(&port_name(name), &other.owner);
     }
     let Some(ip) = ip else {
         // A node keeps the address that it was told before, if nobody else has it.
@@ -110,8 +108,8 @@ pub fn plan(world: &World, name: &str) -> Plan {
         plan.problem(Reason::AcquireAddressFailed, why.to_owned());
         // An address that no port bears yet is given up for another one (invariant 5).
         let port = world.config().cluster.row_uuid(table::SWITCH_PORT, &owner, "port");
-        if world.nb().row(table::SWITCH_PORT, &port).is_none() && !reservation::is_kept(ip) {
-            plan.before.push(write::end(Kind::Ip, &ip.metadata));
+        if world.nb().row(table::SWITCH_PORT, &port).is_none() && !ip.is_kept() {
+            plan.before.push(write::end(Kind::Ip, &ip.object.metadata));
         }
         return plan;
     }
@@ -128,8 +126,8 @@ pub fn plan(world: &World, name: &str) -> Plan {
     plan.rows = Some(rows(world, name, ip, router));
     let wanted = BTreeMap::from([
         (ALLOCATED, Some(TRUE.to_owned())),
-        (IP_ADDRESS, Some(ip.spec.ip_address.clone())),
-        (MAC_ADDRESS, Some(ip.spec.mac_address.clone())),
+        (IP_ADDRESS, Some(ip.object.spec.ip_address.clone())),
+        (MAC_ADDRESS, Some(ip.object.spec.mac_address.clone())),
         (CIDR, Some(entry.spec.cidr_block.clone())),
         (GATEWAY, Some(entry.spec.gateway.clone())),
         (LOGICAL_SWITCH, Some(join.to_owned())),
@@ -140,7 +138,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     plan
 }
 
-fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
+fn rows(world: &World, name: &str, ip: &IpEntry, router: Uuid) -> Rows {
     let cluster = &world.config().cluster;
     let owner = Owner::node(name);
     let join = world.config().join_subnet.as_str();
@@ -169,8 +167,7 @@ fn rows(world: &World, name: &str, ip: &Ip, router: Uuid) -> Rows {
             edge: None,
         },
     ];
-    let hops: Vec<IpAddr> = parse_addr_pair(&ip.spec.ip_address).unwrap_or_default();
-    let hop = |family| hops.iter().copied().find(|hop| Family::of(*hop) == family);
+    let hop = |family| ip.addresses.iter().copied().find(|hop| Family::of(*hop) == family);
     let mut policy = |role: String, priority: i64, matching: String, hop: IpAddr| {
         rows.push(DesiredRow {
             table: table::POLICY,

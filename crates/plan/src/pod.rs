@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tombolo_api::SubnetSpec;
 use tombolo_api::annotations::{
     ALLOCATED, CHASSIS, CIDR, GATEWAY, INTERFACE_VERSION, IP_ADDRESS, LOGICAL_ROUTER, LOGICAL_SWITCH,
     MAC_ADDRESS, MTU, POD_NIC_TYPE, POD_UID, ROUTED, TRUE, is_static_pod,
@@ -10,9 +11,8 @@ use tombolo_api::annotations::{
 use tombolo_api::defaults::DISTRIBUTED;
 use tombolo_api::validate::{self, Place};
 use tombolo_api::views::PodView;
-use tombolo_api::{Ip, SubnetSpec};
 use tombolo_names::Reason;
-use tombolo_net::{Family, Mac, parse_addr_pair};
+use tombolo_net::{Family, Mac};
 use tombolo_ovn::nb::{LogicalSwitch, LogicalSwitchPort, PortGroup};
 use tombolo_ovsdb::Uuid;
 
@@ -27,7 +27,7 @@ use crate::row::{child_ids, string, strings};
 use crate::subnet::{is_established, switch_uuid};
 use crate::tenancy;
 use crate::unserved;
-use crate::world::World;
+use crate::world::{IpEntry, World};
 use crate::write;
 
 /// Name of a pod's port, and of its IP object.
@@ -38,10 +38,9 @@ pub fn port_name(namespace: &str, name: &str) -> String {
 
 /// The value of a port's `addresses`: MAC and addresses, as Kube-OVN prints them.
 #[must_use]
-pub fn port_addresses(ip: &Ip) -> String {
-    let mac = ip.spec.mac_address.parse::<Mac>().map_or(ip.spec.mac_address.clone(), |mac| mac.to_kube_ovn());
-    let addresses = parse_addr_pair(&ip.spec.ip_address).unwrap_or_default();
-    std::iter::once(mac).chain(addresses.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
+pub fn port_addresses(ip: &IpEntry) -> String {
+    let mac = ip.mac.map_or_else(|| ip.object.spec.mac_address.clone(), Mac::to_kube_ovn);
+    std::iter::once(mac).chain(ip.addresses.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a pod has, or is to get, an interface of ours.
@@ -53,28 +52,28 @@ fn is_served(pod: &PodView) -> bool {
 pub fn plan(world: &World, owner: &Owner) -> Plan {
     let (namespace, name) = owner.namespaced();
     let ip_name = port_name(namespace, name);
-    let holder = world.ips().get(&ip_name).map(|ip| World::owner_of_ip(ip));
-    let ip = world.ips().get(&ip_name).filter(|_| holder.as_ref() == Some(owner));
+    let named = world.ips().get(&ip_name);
+    let ip = named.filter(|ip| ip.owner == *owner);
     let pod = world.pods().get(&owner.name);
     match (pod.filter(|pod| is_served(pod)), ip) {
         (None, ip) => {
             // Rows first: an address is free only when no port bears it.
             let explained = pod.is_some() || world.is_seen_deleted(owner);
-            let ip = ip.filter(|ip| !reservation::is_kept(ip));
-            let after = ip.map(|ip| write::end(Kind::Ip, &ip.metadata)).into_iter().collect();
+            let ip = ip.filter(|ip| !ip.is_kept());
+            let after = ip.map(|ip| write::end(Kind::Ip, &ip.object.metadata)).into_iter().collect();
             Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() }
         }
-        (Some(pod), None) => match holder {
-            Some(holder) => name_taken(&ip_name, &holder),
+        (Some(pod), None) => match named {
+            Some(other) => name_taken(&ip_name, &other.owner),
             None => request(world, owner, pod, ip_name),
         },
         // The new pod may ask for other things, and be on another node: it begins with nothing.
         (Some(pod), Some(ip)) if is_of_predecessor(ip, pod) => {
             let mut plan = Plan { rows: Some(Rows::none()), explained: true, ..Plan::default() };
-            match reservation::is_kept(ip) {
+            match ip.is_kept() {
                 false => {
-                    plan.after.push(write::end(Kind::Ip, &ip.metadata));
-                    if let Some(held) = write::held_by_others(&ip.metadata) {
+                    plan.after.push(write::end(Kind::Ip, &ip.object.metadata));
+                    if let Some(held) = write::held_by_others(&ip.object.metadata) {
                         let text = format!(
                             "the address of an earlier pod of this name is still held: the finalizer {held} keeps the \
                              IP object {ip_name}; the pod is served when whoever put it there takes it away"
@@ -84,7 +83,7 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
                 }
                 true => {
                     let nobody = BTreeMap::from([(POD_UID, None)]);
-                    plan.after.extend(write::annotations(Kind::Ip, &ip.metadata, &nobody));
+                    plan.after.extend(write::annotations(Kind::Ip, &ip.object.metadata, &nobody));
                 }
             }
             plan
@@ -111,9 +110,9 @@ pub(crate) fn name_taken(ip_name: &str, holder: &Owner) -> Plan {
 
 /// Whether the port of somebody else still bears an address of `ip`: the rows of this owner wait for it then, since
 /// two ports of one address would be two running pods of one address (invariant 5).
-pub(crate) fn other_bears(world: &World, owner: &Owner, ip: &Ip, plan: &mut Plan) -> bool {
-    for address in parse_addr_pair(&ip.spec.ip_address).unwrap_or_default() {
-        let bearers = nb::bearers(world.nb(), &world.config().cluster, &ip.spec.subnet, address);
+pub(crate) fn other_bears(world: &World, owner: &Owner, ip: &IpEntry, plan: &mut Plan) -> bool {
+    for address in &ip.addresses {
+        let bearers = nb::bearers(world.nb(), &world.config().cluster, ip.subnet(), *address);
         if let Some(other) = bearers.into_iter().find(|bearer| bearer != owner) {
             plan.problem(
                 Reason::AcquireAddressFailed,
@@ -127,8 +126,8 @@ pub(crate) fn other_bears(world: &World, owner: &Owner, ip: &Ip, plan: &mut Plan
 }
 
 /// The address was chosen for a pod of the same name that is gone, without anybody having seen it go.
-fn is_of_predecessor(ip: &Ip, pod: &PodView) -> bool {
-    let chosen_for = ip.metadata.annotations.as_ref().and_then(|all| all.get(POD_UID));
+fn is_of_predecessor(ip: &IpEntry, pod: &PodView) -> bool {
+    let chosen_for = ip.annotation(POD_UID);
     matches!((chosen_for, &pod.metadata.uid), (Some(a), Some(b)) if !a.is_empty() && a != b)
 }
 
@@ -223,16 +222,16 @@ fn place(world: &World, subnet: &str) -> Place {
 }
 
 /// The pod has an address.
-fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
+fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &IpEntry) -> Plan {
     let mut plan = Plan::default();
-    let subnet = ip.spec.subnet.as_str();
+    let subnet = ip.subnet();
     let cluster = &world.config().cluster;
     let uuid = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
     let port = world.nb().row(table::SWITCH_PORT, &uuid);
     // An address that no port bears yet is given up for another one (invariant 5), unless a user chose it.
     let give_up = |plan: &mut Plan| {
-        if port.is_none() && !reservation::is_kept(ip) {
-            plan.before.push(write::end(Kind::Ip, &ip.metadata));
+        if port.is_none() && !ip.is_kept() {
+            plan.before.push(write::end(Kind::Ip, &ip.object.metadata));
         }
     };
     if !world.subnets().contains(subnet) {
@@ -240,7 +239,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
         give_up(&mut plan);
         return plan;
     }
-    if let Some(why) = world.contested(&ip.metadata.name.clone().unwrap_or_default()) {
+    if let Some(why) = world.contested(ip.name()) {
         plan.problem(Reason::AcquireAddressFailed, format!("AddressConflict: {why}"));
         give_up(&mut plan);
         return plan;
@@ -274,15 +273,14 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
         0 => world.router_mtu(&spec.vpc),
         mtu => Some(mtu),
     };
-    let own = parse_addr_pair(&ip.spec.ip_address).unwrap_or_default();
-    let has = |family| own.iter().any(|address| Family::of(*address) == family);
+    let has = |family| ip.addresses.iter().any(|address| Family::of(*address) == family);
     let joined = |texts: Vec<String>| Some(texts.join(","));
     let net = &established.net;
     let cidrs = net.cidr.iter().filter(|cidr| has(cidr.family())).map(|cidr| cidr.to_string()).collect();
     let gateways = net.gateways.iter().filter(|it| has(Family::of(**it))).map(ToString::to_string).collect();
     let mut wanted = BTreeMap::from([
         (ALLOCATED, Some(TRUE.to_owned())),
-        (IP_ADDRESS, Some(ip.spec.ip_address.clone())),
+        (IP_ADDRESS, Some(ip.object.spec.ip_address.clone())),
         (CIDR, joined(cidrs)),
         (GATEWAY, joined(gateways)),
         (LOGICAL_SWITCH, Some(subnet.to_owned())),
@@ -296,8 +294,8 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
     wanted.insert(INTERFACE_VERSION, interface_version(world, pod, ip, &uuid));
     // A MAC that the user wrote stays as it is spelled.
     let told = pod.annotation(MAC_ADDRESS).and_then(|text| text.parse::<Mac>().ok());
-    if told.is_none() || told != ip.spec.mac_address.parse().ok() {
-        wanted.insert(MAC_ADDRESS, Some(ip.spec.mac_address.clone()));
+    if told.is_none() || told != ip.mac {
+        wanted.insert(MAC_ADDRESS, Some(ip.object.spec.mac_address.clone()));
     }
     // While the router or its networks are away, what the pod was told of them stays.
     if mtu.is_some() || !world.vpc_kind(&spec.vpc).is_neutron() {
@@ -307,10 +305,10 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &Ip) -> Plan {
     plan
 }
 
-fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, spec: &SubnetSpec) -> Rows {
+fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, spec: &SubnetSpec) -> Rows {
     let cluster = &world.config().cluster;
     let (namespace, name) = owner.namespaced();
-    let subnet = ip.spec.subnet.as_str();
+    let subnet = ip.subnet();
     let switch = switch_uuid(cluster, subnet);
     let uuid = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
     let mut row = DesiredRow {
@@ -349,7 +347,7 @@ fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &Ip, spec: &SubnetSpec)
 
 /// Which chassis may claim the port, and for which interface: two hosts may have one of the same pod, when a node's agent
 /// is dead and its pod came back elsewhere.
-fn binding(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> BTreeMap<String, String> {
+fn binding(world: &World, pod: &PodView, ip: &IpEntry, port: &Uuid) -> BTreeMap<String, String> {
     let mut options = BTreeMap::new();
     let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes().get(name));
     let chassis = node.and_then(|node| node.annotation(CHASSIS)).map(str::trim);
@@ -367,7 +365,7 @@ fn binding(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> BTreeMap<Strin
 /// The UID that the pod's interface must bear for its port to be claimed for it; none if any will do. An interface that was
 /// made by an agent that didn't write it, or is to be, would lose its port: so only from the port's first moment, for a pod
 /// that doesn't run yet, and if the node's agent writes it. The pod says so then, for a row that has to be made anew.
-fn interface_version(world: &World, pod: &PodView, ip: &Ip, port: &Uuid) -> Option<String> {
+fn interface_version(world: &World, pod: &PodView, ip: &IpEntry, port: &Uuid) -> Option<String> {
     let uid = pod.metadata.uid.clone().filter(|uid| !uid.is_empty())?;
     let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes().get(name));
     let writes = node.is_some_and(|node| node.annotation(INTERFACE_VERSION) == Some(TRUE));

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use tombolo_api::validate::{self, Allowed, Grants};
 use tombolo_api::views::PodView;
-use tombolo_api::{Ip, SubnetSpec, annotations as keys};
+use tombolo_api::{SubnetSpec, annotations as keys};
 use tombolo_names::Reason;
-use tombolo_net::{Family, Mac, parse_addr_pair};
+use tombolo_net::{Family, Mac};
 
 use crate::desired::Problem;
 use crate::subnet::is_established;
-use crate::world::{Established, World};
+use crate::world::{Established, IpEntry, World};
 
 /// Whether a Subnet lists a namespace, or selects it by its labels.
 fn has(world: &World, spec: &SubnetSpec, namespace: &str) -> bool {
@@ -89,19 +89,19 @@ pub(crate) fn grants(world: &World, subnet: &str) -> Grants {
 
 /// The port security of a pod's port: its MAC with all that it may send from; empty for anything. On a router of
 /// Neutron's the pods' neighbors are VMs whose ports have it, so it is on; only the Subnet can switch it off.
-pub(crate) fn port_security(world: &World, spec: &SubnetSpec, pod: &PodView, ip: &Ip) -> Vec<String> {
-    let grants = grants(world, &ip.spec.subnet);
+pub(crate) fn port_security(world: &World, spec: &SubnetSpec, pod: &PodView, ip: &IpEntry) -> Vec<String> {
+    let grants = grants(world, ip.subnet());
     let asked = pod.annotation(keys::PORT_SECURITY).is_some_and(|it| it.trim() == keys::TRUE);
     let by_place = world.config().port_security || world.vpc_kind(&spec.vpc).is_neutron();
     if !asked && (!by_place || grants.unsecured) {
         return Vec::new();
     }
-    let own = parse_addr_pair(&ip.spec.ip_address).unwrap_or_default();
+    let own = &ip.addresses;
     let has_family = |family| own.iter().any(|address| Family::of(*address) == family);
     let allowed = grants.allowed.iter().filter(|it| has_family(it.family()));
     // One that is the pod's own is there once.
     let allowed = allowed.filter(|it| !matches!(it, Allowed::Address(address) if own.contains(address)));
-    let mac = ip.spec.mac_address.parse::<Mac>().map_or(ip.spec.mac_address.clone(), Mac::to_kube_ovn);
+    let mac = ip.mac.map_or_else(|| ip.object.spec.mac_address.clone(), Mac::to_kube_ovn);
     let words: Vec<String> = std::iter::once(mac)
         .chain(own.iter().map(ToString::to_string))
         .chain(allowed.map(ToString::to_string))
@@ -110,8 +110,7 @@ pub(crate) fn port_security(world: &World, spec: &SubnetSpec, pod: &PodView, ip:
 }
 
 /// Whether a pod runs with an address already, by kubelet's word: what it has isn't taken from it.
-pub(crate) fn runs_with(pod: &PodView, ip: &Ip) -> bool {
+pub(crate) fn runs_with(pod: &PodView, ip: &IpEntry) -> bool {
     let address = pod.status.pod_ip.as_deref().and_then(|text| text.parse::<std::net::IpAddr>().ok());
-    let own = parse_addr_pair(&ip.spec.ip_address).unwrap_or_default();
-    address.is_some_and(|address| own.contains(&address))
+    address.is_some_and(|address| ip.addresses.contains(&address))
 }

@@ -33,6 +33,7 @@ use crate::owner::{Owner, OwnerKind};
 pub use self::dirty::Dirty;
 pub(crate) use self::established::net_of;
 pub use self::established::{Established, SPEC_KEY};
+pub use self::ips::IpEntry;
 pub use self::pools::NoAddress;
 pub use self::store::Store;
 pub use self::subnets::{Net, SubnetEntry};
@@ -134,6 +135,6 @@ impl World {
             .chain(self.namespaces().keys().map(|name| Owner::namespace(name)))
             .chain(self.nodes().keys().map(|name| Owner::node(name)))
             .chain(self.pods().keys().map(|name| Owner { kind: OwnerKind::Pod, name: name.clone() }))
-            .chain(self.ips().values().flat_map(|ip| Self::owners_of_ip(ip)))
+            .chain(self.ips().values().flat_map(|ip| ip.owners()))
     }
 }

@@ -9,8 +9,8 @@ use tombolo_ovsdb::{Datum, Row, Uuid};
 
 use super::small::{ROUTER, Small, body, reasons};
 use crate::nb::table;
-use crate::world::{Dirty, SPEC_KEY};
-use crate::{AddressRequest, Owner, Plan, World};
+use crate::world::{Dirty, IpEntry, SPEC_KEY};
+use crate::{AddressRequest, Owner, Plan};
 
 fn addr(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -213,7 +213,7 @@ fn only_the_name_of_a_port_makes_an_ip_object_its_owners() {
         let object = json!({
             "apiVersion": "kubeovn.io/v1", "kind": "IP", "metadata": { "name": name }, "spec": spec,
         });
-        World::owner_of_ip(&serde_json::from_value(object).unwrap())
+        IpEntry::read(serde_json::from_value(object).unwrap()).owner
     };
     assert_eq!(owner("node-n", json!({ "nodeName": "n" })), Owner::node("n"));
     assert_eq!(owner("mine", json!({ "nodeName": "n" })), Owner::ip("mine"));

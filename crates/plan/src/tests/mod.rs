@@ -8,5 +8,5 @@ mod leave;
 mod namespace;
 mod node;
 mod overlaps;
-mod small;
+pub(crate) mod small;
 mod vpc;

@@ -17,7 +17,7 @@ use crate::{ClusterId, Config, Owner, Plan, Selector, World};
 pub(super) const ROUTER: &str = "neutron-r";
 const ROUTER_ROW: Uuid = Uuid::from_u128(1);
 
-pub(super) fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         cluster: ClusterId::new("c1").unwrap(),
         default_subnet: "ovn-default".to_owned(),

@@ -34,10 +34,7 @@ impl World {
         for name in self.pods_of_namespace(namespace) {
             let ip = |pod: &Arc<PodView>| self.ips().get(&pod.port_name());
             // One whose address a user reserved may wait to be let in.
-            let waits = self
-                .pods()
-                .get(name)
-                .is_some_and(|pod| ip(pod).is_none_or(|ip| crate::reservation::is_users(ip)));
+            let waits = self.pods().get(name).is_some_and(|pod| ip(pod).is_none_or(|ip| ip.is_users()));
             if waits {
                 dirty.insert(Owner { kind: OwnerKind::Pod, name: name.clone() });
             }

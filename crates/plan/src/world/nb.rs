@@ -117,7 +117,7 @@ impl World {
             // Its pods were told the old one.
             for (subnet, _) in self.established_in(router) {
                 let users = self.ips_of_subnet(subnet).filter_map(|ip| self.ips().get(ip));
-                dirty.extend(users.map(|ip| World::owner_of_ip(ip)));
+                dirty.extend(users.map(|ip| ip.owner.clone()));
             }
         }
     }

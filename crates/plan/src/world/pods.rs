@@ -39,9 +39,19 @@ impl World {
         dirty.extend(self.pods_of_node(node).map(|name| Owner { kind: OwnerKind::Pod, name: name.clone() }));
     }
 
+    /// The name of a pod as the store or the pod's IP object has it: it is there once.
+    fn pod_key(&self, name: &str, pod: Option<&PodView>) -> Arc<str> {
+        if let Some(key) = self.pods().key(name) {
+            return key.clone();
+        }
+        let ip = pod.and_then(|pod| self.ips().get(&pod.port_name()));
+        let key = ip.map(|ip| &ip.owner.name).filter(|key| ***key == *name);
+        key.map_or_else(|| Arc::from(name), Arc::clone)
+    }
+
     /// A pod was added, changed or (`None`) is gone.
     pub fn apply_pod(&mut self, name: &str, pod: Option<Arc<PodView>>, dirty: &mut Dirty) {
-        let name = self.pods().key(name).map_or_else(|| Arc::from(name), Arc::clone);
+        let name = self.pod_key(name, pod.as_deref());
         let old = self.objects.pods.store.put(name.clone(), pod.clone());
         let node = |pod: &Option<Arc<PodView>>| pod.as_ref().and_then(|pod| pod.spec.node_name.clone());
         let (before, after) = (node(&old), node(&pod));

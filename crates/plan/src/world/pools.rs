@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tombolo_api::Ip;
 use tombolo_net::{Addresses, Family, Mac, SubnetPool, SubnetPoolError};
 use tombolo_ovsdb::Row;
 
 use super::contested::{Contested, Wish};
-use super::{Dirty, World};
+use super::{Dirty, IpEntry, World};
 use crate::desired::AddressRequest;
 use crate::nb::{self, Ownership, table};
 use crate::owner::{Owner, OwnerKind};
-use crate::reservation;
 
 /// The pools by Subnet, and what is special about some of their holders.
 #[derive(Clone, Debug, Default)]
@@ -136,11 +134,11 @@ impl World {
         }
     }
 
-    pub(super) fn claim(&mut self, name: &str, ip: &Ip, dirty: &mut Dirty) {
+    pub(super) fn claim(&mut self, name: &str, ip: &IpEntry, dirty: &mut Dirty) {
         self.pools.contested.remove(name);
-        let subnet = ip.spec.subnet.as_str();
+        let subnet = ip.subnet();
         let mut wants = Vec::new();
-        let error = match reservation::holds(ip) {
+        let error = match ip.holds() {
             Ok((addresses, mac)) => {
                 let had = self.pools.by_subnet.get(subnet).and_then(|pool| pool.of_owner(name));
                 let other = |had: &Addresses| {
@@ -180,7 +178,7 @@ impl World {
     fn reclaim_contested(&mut self, subnet: &str, freed: &Addresses, dirty: &mut Dirty) {
         for wish in freed.iter().map(Wish::Address).chain([Wish::Mac(freed.mac)]) {
             let age = |name: &String| {
-                let meta = self.ips().get(name).map(|ip| &ip.metadata);
+                let meta = self.ips().get(name).map(|ip| &ip.object.metadata);
                 (meta.and_then(|meta| meta.creation_timestamp.as_ref()).map(|time| time.0), name.clone())
             };
             let mut names: Vec<String> =
@@ -190,7 +188,7 @@ impl World {
                 let Some(ip) = self.ips().get(&name).cloned() else { continue };
                 self.claim(&name, &ip, dirty);
                 if self.pools.contested.why(&name).is_none() {
-                    dirty.extend(World::owners_of_ip(&ip));
+                    dirty.extend(ip.owners());
                     break;
                 }
             }
