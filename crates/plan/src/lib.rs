@@ -4,6 +4,7 @@
 //! randomness, no IO. Doesn't decide how rows get into the database (`tombolo-diff`) nor what is done when
 //! (`tombolo-engine`).
 
+mod address;
 pub mod admission;
 mod asking;
 pub mod config;

@@ -7,15 +7,14 @@ use std::net::IpAddr;
 use tombolo_api::annotations::{
     ALLOCATED, CIDR, GATEWAY, IP_ADDRESS, LOGICAL_SWITCH, MAC_ADDRESS, PORT_NAME, TRUE,
 };
-use tombolo_names::Reason;
 use tombolo_net::{Family, parse_addr_pair};
 use tombolo_ovn::nb::{LogicalRouter, LogicalRouterPolicy, LogicalSwitch, LogicalSwitchPort, PortGroup};
 use tombolo_ovsdb::{Datum, Uuid};
 
+use crate::address;
 use crate::desired::{AddressRequest, DesiredRow, Edge, Kind, Managed, Plan, Rows};
 use crate::nb::{self, table};
 use crate::owner::{ClusterId, Owner};
-use crate::pod::{name_taken, other_bears, port_addresses};
 use crate::row::{child_ids, external_ids, string, strings};
 use crate::subnet::{is_established, switch_uuid};
 use crate::unserved;
@@ -64,10 +63,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     // A pod may have the name of a node's port: what is its own isn't the node's to take or to delete.
     let ip = named.filter(|ip| ip.owner == owner);
     let Some(node) = world.nodes().get(name) else {
-        let explained = world.is_seen_deleted(&owner);
-        let ip = ip.filter(|ip| !ip.is_kept());
-        let after = ip.map(|ip| write::end(Kind::Ip, &ip.object.metadata)).into_iter().collect();
-        return Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() };
+        return address::gone(ip, world.is_seen_deleted(&owner));
     };
     let join = world.config().join_subnet.as_str();
     let mut plan = Plan::default();
@@ -76,7 +72,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         return plan;
     };
     if let Some(other) = named.filter(|_| ip.is_none()) {
-        return name_taken(&port_name(name), &other.owner);
+        return address::name_taken(&port_name(name), &other.owner);
     }
     let Some(ip) = ip else {
         // A node keeps the address that it was told before, if nobody else has it.
@@ -104,16 +100,10 @@ pub fn plan(world: &World, name: &str) -> Plan {
         });
         return plan;
     };
-    if let Some(why) = world.contested(&port_name(name)) {
-        plan.problem(Reason::AcquireAddressFailed, why.to_owned());
-        // An address that no port bears yet is given up for another one (invariant 5).
-        let port = world.config().cluster.row_uuid(table::SWITCH_PORT, &owner, "port");
-        if world.nb().row(table::SWITCH_PORT, &port).is_none() && !ip.is_kept() {
-            plan.before.push(write::end(Kind::Ip, &ip.object.metadata));
-        }
+    if address::is_contested(world, ip, "", &mut plan) {
         return plan;
     }
-    if other_bears(world, &owner, ip, &mut plan) {
+    if address::other_bears(world, &owner, ip, &mut plan) {
         return plan;
     }
     let router =
@@ -150,7 +140,7 @@ fn rows(world: &World, name: &str, ip: &IpEntry, router: Uuid) -> Rows {
             uuid: cluster.row_uuid(table::SWITCH_PORT, &owner, "port"),
             columns: [
                 (LogicalSwitchPort::NAME, string(&port_name(name))),
-                (LogicalSwitchPort::ADDRESSES, strings([port_addresses(ip)])),
+                (LogicalSwitchPort::ADDRESSES, strings([address::port_addresses(ip)])),
                 (LogicalSwitchPort::EXTERNAL_IDS, child_ids(cluster, &owner, switch, [("ls", join)])),
             ]
             .into(),

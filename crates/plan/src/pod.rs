@@ -16,12 +16,13 @@ use tombolo_net::{Family, Mac};
 use tombolo_ovn::nb::{LogicalSwitch, LogicalSwitchPort, PortGroup};
 use tombolo_ovsdb::Uuid;
 
+use crate::address;
 use crate::asking::Asking;
 use crate::desired::{AddressRequest, DesiredRow, Edge, Kind, Link, Managed, Plan, Rows};
 use crate::namespace;
-use crate::nb::{self, table};
+use crate::nb::table;
 use crate::node::group_uuid;
-use crate::owner::{Owner, OwnerKind};
+use crate::owner::Owner;
 use crate::reservation;
 use crate::row::{child_ids, string, strings};
 use crate::subnet::{is_established, switch_uuid};
@@ -34,13 +35,6 @@ use crate::write;
 #[must_use]
 pub fn port_name(namespace: &str, name: &str) -> String {
     format!("{name}.{namespace}")
-}
-
-/// The value of a port's `addresses`: MAC and addresses, as Kube-OVN prints them.
-#[must_use]
-pub fn port_addresses(ip: &IpEntry) -> String {
-    let mac = ip.mac.map_or_else(|| ip.object.spec.mac_address.clone(), Mac::to_kube_ovn);
-    std::iter::once(mac).chain(ip.addresses.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a pod has, or is to get, an interface of ours.
@@ -56,79 +50,14 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
     let ip = named.filter(|ip| ip.owner == *owner);
     let pod = world.pods().get(&owner.name);
     match (pod.filter(|pod| is_served(pod)), ip) {
-        (None, ip) => {
-            // Rows first: an address is free only when no port bears it.
-            let explained = pod.is_some() || world.is_seen_deleted(owner);
-            let ip = ip.filter(|ip| !ip.is_kept());
-            let after = ip.map(|ip| write::end(Kind::Ip, &ip.object.metadata)).into_iter().collect();
-            Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() }
-        }
+        (None, ip) => address::gone(ip, pod.is_some() || world.is_seen_deleted(owner)),
         (Some(pod), None) => match named {
-            Some(other) => name_taken(&ip_name, &other.owner),
+            Some(other) => address::name_taken(&ip_name, &other.owner),
             None => request(world, owner, pod, ip_name),
         },
-        // The new pod may ask for other things, and be on another node: it begins with nothing.
-        (Some(pod), Some(ip)) if is_of_predecessor(ip, pod) => {
-            let mut plan = Plan { rows: Some(Rows::none()), explained: true, ..Plan::default() };
-            match ip.is_kept() {
-                false => {
-                    plan.after.push(write::end(Kind::Ip, &ip.object.metadata));
-                    if let Some(held) = write::held_by_others(&ip.object.metadata) {
-                        let text = format!(
-                            "the address of an earlier pod of this name is still held: the finalizer {held} keeps the \
-                             IP object {ip_name}; the pod is served when whoever put it there takes it away"
-                        );
-                        plan.problem(Reason::AcquireAddressFailed, text);
-                    }
-                }
-                true => {
-                    let nobody = BTreeMap::from([(POD_UID, None)]);
-                    plan.after.extend(write::annotations(Kind::Ip, &ip.object.metadata, &nobody));
-                }
-            }
-            plan
-        }
+        (Some(pod), Some(ip)) if address::is_of_predecessor(ip, pod) => address::of_predecessor(ip),
         (Some(pod), Some(ip)) => serve(world, owner, pod, ip),
     }
-}
-
-/// The IP object, and so the port, that would be this owner's is another's of the same name (invariant 10). Who came first
-/// keeps it.
-pub(crate) fn name_taken(ip_name: &str, holder: &Owner) -> Plan {
-    let mut plan = Plan::default();
-    let whose = match holder.kind {
-        OwnerKind::Ip => "an object that a user made for somebody else".to_owned(),
-        _ => format!("that of {holder}"),
-    };
-    plan.problem(
-        Reason::NameTaken,
-        format!("the IP object {ip_name}, whose name is that of the port here, is {whose}; delete that, or use another name"),
-    );
-    plan.waits_for = Some(holder.clone());
-    plan
-}
-
-/// Whether the port of somebody else still bears an address of `ip`: the rows of this owner wait for it then, since
-/// two ports of one address would be two running pods of one address (invariant 5).
-pub(crate) fn other_bears(world: &World, owner: &Owner, ip: &IpEntry, plan: &mut Plan) -> bool {
-    for address in &ip.addresses {
-        let bearers = nb::bearers(world.nb(), &world.config().cluster, ip.subnet(), *address);
-        if let Some(other) = bearers.into_iter().find(|bearer| bearer != owner) {
-            plan.problem(
-                Reason::AcquireAddressFailed,
-                format!("the address {address} is still on the port of {other}"),
-            );
-            plan.waits_for = Some(other);
-            return true;
-        }
-    }
-    false
-}
-
-/// The address was chosen for a pod of the same name that is gone, without anybody having seen it go.
-fn is_of_predecessor(ip: &IpEntry, pod: &PodView) -> bool {
-    let chosen_for = ip.annotation(POD_UID);
-    matches!((chosen_for, &pod.metadata.uid), (Some(a), Some(b)) if !a.is_empty() && a != b)
 }
 
 /// The pod needs an address.
@@ -228,20 +157,12 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &IpEntry) -> Plan
     let cluster = &world.config().cluster;
     let uuid = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
     let port = world.nb().row(table::SWITCH_PORT, &uuid);
-    // An address that no port bears yet is given up for another one (invariant 5), unless a user chose it.
-    let give_up = |plan: &mut Plan| {
-        if port.is_none() && !ip.is_kept() {
-            plan.before.push(write::end(Kind::Ip, &ip.object.metadata));
-        }
-    };
     if !world.subnets().contains(subnet) {
         plan.problem(Reason::SubnetNotFound, format!("the Subnet {subnet} of the pod's address is gone"));
-        give_up(&mut plan);
+        address::give_up(world, ip, &mut plan);
         return plan;
     }
-    if let Some(why) = world.contested(ip.name()) {
-        plan.problem(Reason::AcquireAddressFailed, format!("AddressConflict: {why}"));
-        give_up(&mut plan);
+    if address::is_contested(world, ip, "AddressConflict: ", &mut plan) {
         return plan;
     }
     // Whoever may write IP objects or pods' annotations doesn't thereby get into a tenant's network. What runs stays.
@@ -251,7 +172,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &IpEntry) -> Plan
         && let Some(problem) = tenancy::denied(world, subnet, owner.namespaced().0)
     {
         plan.problems.push(problem);
-        give_up(&mut plan);
+        address::give_up(world, ip, &mut plan);
         return plan;
     }
     if reservation::is_to_be_taken(ip, pod) {
@@ -263,7 +184,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &IpEntry) -> Plan
         plan.waits_for = Some(Owner::subnet(subnet));
         return plan;
     };
-    if other_bears(world, owner, ip, &mut plan) {
+    if address::other_bears(world, owner, ip, &mut plan) {
         return plan;
     }
     let spec = &established.spec;
@@ -316,7 +237,7 @@ fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, spec: &Subnet
         uuid,
         columns: [
             (LogicalSwitchPort::NAME, string(&port_name(namespace, name))),
-            (LogicalSwitchPort::ADDRESSES, strings([port_addresses(ip)])),
+            (LogicalSwitchPort::ADDRESSES, strings([address::port_addresses(ip)])),
             (LogicalSwitchPort::PORT_SECURITY, strings(tenancy::port_security(world, spec, pod, ip))),
             (
                 LogicalSwitchPort::EXTERNAL_IDS,

@@ -85,7 +85,7 @@ impl World {
 
     /// Whether the port of a pod or node stands. Its address isn't free then, whatever becomes of the IP object:
     /// somebody may be using it (invariant 5).
-    pub(super) fn bears(&self, owner: &Owner) -> bool {
+    pub(crate) fn bears(&self, owner: &Owner) -> bool {
         let uuid = self.config.cluster.row_uuid(table::SWITCH_PORT, owner, "port");
         self.nb.row(table::SWITCH_PORT, &uuid).is_some()
     }
