@@ -6,7 +6,6 @@
 
 mod address;
 pub mod admission;
-mod asking;
 pub mod config;
 pub mod desired;
 pub mod kind;
@@ -27,8 +26,6 @@ mod tenancy;
 pub mod time;
 pub mod unserved;
 mod vpc;
-mod vpc_kind;
-pub mod vpc_neutron;
 mod write;
 
 #[cfg(test)]
@@ -38,7 +35,7 @@ pub use config::{Config, Selector};
 pub use desired::{AddressRequest, AddressWait, Intent, Kind, Plan, Problem, Rows, Verb};
 pub use kind::Object;
 pub use owner::{ClusterId, Owner, OwnerKind};
-pub use vpc_kind::VpcKind;
+pub use vpc::VpcKind;
 pub use world::World;
 
 /// What should stand of `owner`.

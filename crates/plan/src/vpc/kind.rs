@@ -5,7 +5,7 @@ use tombolo_api::annotations::{TRUE, VPC_EXTERNAL};
 use tombolo_api::validate::Place;
 use tombolo_ovsdb::Uuid;
 
-use crate::vpc_neutron;
+use super::neutron;
 use crate::world::World;
 
 /// The kinds of Vpcs.
@@ -54,7 +54,7 @@ impl VpcKind {
 }
 
 /// Whether the object says that it is a router of Neutron's.
-pub(crate) fn is_labeled(vpc: &Vpc) -> bool {
+pub(super) fn is_labeled(vpc: &Vpc) -> bool {
     let labels = vpc.metadata.labels.as_ref();
     labels.and_then(|labels| labels.get(VPC_EXTERNAL)).is_some_and(|value| value == TRUE)
 }
@@ -66,7 +66,7 @@ impl World {
         if vpc == self.config().cluster_router {
             return VpcKind::Default;
         }
-        let router = vpc_neutron::served(self, vpc).map(|(uuid, _)| uuid);
+        let router = neutron::served(self, vpc).map(|(uuid, _)| uuid);
         if router.is_some() || self.vpcs().get(vpc).is_some_and(|object| is_labeled(object)) {
             VpcKind::Neutron(router)
         } else {

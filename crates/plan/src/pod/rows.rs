@@ -1,0 +1,100 @@
+//! The rows of a pod: its port, and the link to its node's port group.
+
+use std::collections::BTreeMap;
+
+use tombolo_api::SubnetSpec;
+use tombolo_api::annotations::{CHASSIS, INTERFACE_VERSION, TRUE, is_static_pod};
+use tombolo_api::defaults::DISTRIBUTED;
+use tombolo_api::views::PodView;
+use tombolo_ovn::nb::{LogicalSwitch, LogicalSwitchPort, PortGroup};
+use tombolo_ovsdb::Uuid;
+
+use super::port_name;
+use crate::address;
+use crate::desired::{DesiredRow, Edge, Link, Managed, Rows};
+use crate::nb::table;
+use crate::node::group_uuid;
+use crate::owner::Owner;
+use crate::row::{child_ids, string, strings};
+use crate::subnet::switch_uuid;
+use crate::tenancy;
+use crate::world::{IpEntry, World};
+
+pub(super) fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, spec: &SubnetSpec) -> Rows {
+    let cluster = &world.config().cluster;
+    let (namespace, name) = owner.namespaced();
+    let subnet = ip.subnet();
+    let switch = switch_uuid(cluster, subnet);
+    let uuid = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
+    let mut row = DesiredRow {
+        table: table::SWITCH_PORT,
+        uuid,
+        columns: [
+            (LogicalSwitchPort::NAME, string(&port_name(namespace, name))),
+            (LogicalSwitchPort::ADDRESSES, strings([address::port_addresses(ip)])),
+            (LogicalSwitchPort::PORT_SECURITY, strings(tenancy::port_security(world, spec, pod, ip))),
+            (
+                LogicalSwitchPort::EXTERNAL_IDS,
+                child_ids(cluster, owner, switch, [("ls", subnet), ("pod", &format!("{namespace}/{name}"))]),
+            ),
+        ]
+        .into(),
+        edge: Some(Edge { table: table::SWITCH, parent: switch, column: LogicalSwitch::PORTS }),
+    };
+    let options = binding(world, pod, ip, &uuid);
+    if !options.is_empty() {
+        row.columns.insert(LogicalSwitchPort::OPTIONS, Managed::Keys(options));
+    }
+    let node = pod.spec.node_name.as_deref().unwrap_or_default();
+    let link = Link {
+        table: table::PORT_GROUP,
+        row: group_uuid(cluster, node),
+        column: PortGroup::PORTS,
+        target: uuid,
+    };
+    let leaves_by_node = world.vpc_kind(&spec.vpc).is_default() && spec.gateway_type == DISTRIBUTED;
+    let (mut links, mut unlinked) = (Vec::new(), Vec::new());
+    if !node.is_empty() {
+        if leaves_by_node { &mut links } else { &mut unlinked }.push(link);
+    }
+    Rows { rows: vec![row], links, unlinked }
+}
+
+/// Which chassis may claim the port, and for which interface: two hosts may have one of the same pod, when a node's agent
+/// is dead and its pod came back elsewhere.
+fn binding(world: &World, pod: &PodView, ip: &IpEntry, port: &Uuid) -> BTreeMap<String, String> {
+    let mut options = BTreeMap::new();
+    let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes().get(name));
+    let chassis = node.and_then(|node| node.annotation(CHASSIS)).map(str::trim);
+    // A comma would name several (ovn-nb(5)).
+    let is_one = |name: &&str| !name.is_empty() && !name.contains([',', ' ']);
+    if let Some(chassis) = chassis.filter(is_one) {
+        options.insert("requested-chassis".to_owned(), chassis.to_owned());
+    }
+    if let Some(uid) = interface_version(world, pod, ip, port) {
+        options.insert(IFACE_ID_VER.to_owned(), uid);
+    }
+    options
+}
+
+/// The UID that the pod's interface must bear for its port to be claimed for it; none if any will do. An interface that was
+/// made by an agent that didn't write it, or is to be, would lose its port: so only from the port's first moment, for a pod
+/// that doesn't run yet, and if the node's agent writes it. The pod says so then, for a row that has to be made anew.
+pub(super) fn interface_version(world: &World, pod: &PodView, ip: &IpEntry, port: &Uuid) -> Option<String> {
+    let uid = pod.metadata.uid.clone().filter(|uid| !uid.is_empty())?;
+    let node = pod.spec.node_name.as_deref().and_then(|name| world.nodes().get(name));
+    let writes = node.is_some_and(|node| node.annotation(INTERFACE_VERSION) == Some(TRUE));
+    // A static pod's UID changes while it runs.
+    let is_static = is_static_pod(pod.metadata.annotations.as_ref());
+    let bound = match world.nb().row(table::SWITCH_PORT, port) {
+        Some(row) => row.key("options", IFACE_ID_VER).is_some(),
+        None => {
+            let begins = writes && !is_static && !tenancy::runs_with(pod, ip);
+            begins || pod.annotation(INTERFACE_VERSION) == Some(uid.as_str())
+        }
+    };
+    bound.then_some(uid)
+}
+
+/// Key of a port's `options`, and of an interface's `external_ids` (ovn-controller(8)).
+const IFACE_ID_VER: &str = "iface-id-ver";

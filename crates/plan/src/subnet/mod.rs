@@ -1,0 +1,172 @@
+//! Subnets: a switch, and a pair of ports that connects it to its Vpc's router. On a router of Neutron's that
+//! port is all there is (invariant 3).
+
+mod in_use;
+mod overlap;
+mod problems;
+mod report;
+mod rows;
+
+use std::sync::Arc;
+
+use tombolo_api::Subnet;
+use tombolo_api::defaults::{Defaults, subnet_defaults};
+use tombolo_api::validate;
+use tombolo_names::Reason;
+use tombolo_net::Mac;
+use tombolo_ovsdb::Uuid;
+
+use self::problems::problems;
+pub(crate) use self::problems::problems_of_newcomer;
+pub(crate) use self::report::refused;
+use self::report::report;
+use self::rows::{router_uuid, rows, switch_row};
+use crate::config::Config;
+use crate::desired::{Kind, Plan, Problem, Rows};
+use crate::nb::{self, table};
+use crate::owner::{ClusterId, Owner};
+use crate::vpc::{VpcKind, neutron};
+use crate::world::{SubnetEntry, World, net_of};
+use crate::write;
+
+/// Name of the router's port to a subnet, as Kube-OVN names it.
+#[must_use]
+pub fn router_port_name(vpc: &str, subnet: &str) -> String {
+    format!("{vpc}-{subnet}")
+}
+
+/// Name of the switch's port to its router, as Kube-OVN names it.
+#[must_use]
+pub fn switch_port_name(subnet: &str, vpc: &str) -> String {
+    format!("{subnet}-{vpc}")
+}
+
+/// MAC of the router in a subnet. Always the same for the same cluster and name.
+#[must_use]
+pub fn gateway_mac(cluster: &ClusterId, subnet: &str) -> Mac {
+    Mac::from_seed_bytes(format!("{}\nsubnet/{subnet}", cluster.as_str()).as_bytes())
+}
+
+/// The row of a subnet's switch.
+#[must_use]
+pub fn switch_uuid(cluster: &ClusterId, subnet: &str) -> Uuid {
+    cluster.row_uuid(table::SWITCH, &Owner::subnet(subnet), "switch")
+}
+
+/// Whether the switch of a subnet stands and is ours.
+#[must_use]
+pub fn is_established(world: &World, subnet: &str) -> bool {
+    let cluster = &world.config().cluster;
+    world
+        .nb()
+        .row(table::SWITCH, &switch_uuid(cluster, subnet))
+        .is_some_and(|row| nb::ownership(cluster, row) == nb::Ownership::Ours(Owner::subnet(subnet)))
+}
+
+/// Reads a Subnet: defaults filled in, texts parsed, and what is wrong with it by itself.
+pub(crate) fn read(config: &Config, object: Arc<Subnet>) -> SubnetEntry {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let defaults = Defaults {
+        default_vpc: config.cluster_router.clone(),
+        default_subnet: config.default_subnet.clone(),
+        join_subnet: config.join_subnet.clone(),
+        enable_lb: config.enable_lb,
+    };
+    let spec = subnet_defaults(&name, &object.spec, &defaults);
+    let net = net_of(&spec);
+    SubnetEntry { object, spec, net, problems: Vec::new() }
+}
+
+/// What should stand of a Subnet.
+pub fn plan(world: &World, name: &str) -> Plan {
+    let owner = Owner::subnet(name);
+    let Some(entry) = world.subnets().get(name) else {
+        // Ports of pods still on the switch hold it: they go first, each with its own owner.
+        let explained = world.is_seen_deleted(&owner);
+        return Plan { rows: Some(Rows::none()), explained, ..Plan::default() };
+    };
+    if entry.is_terminating() {
+        return terminating(world, name, entry);
+    }
+    let mut plan = Plan::default();
+    let meta = &entry.object.metadata;
+    let mut problems = problems(world, name, &entry.spec, entry.net.as_ref(), entry, false);
+    let refused = validate::refused(&problems);
+    // Nothing is written back into a spec that is refused: its user is to change it, and a default of the old
+    // network (its gateway) would be in the way of the new one.
+    if !refused {
+        plan.before.extend(write::merged([
+            write::spec(Kind::Subnet, meta, &entry.object.spec, &entry.spec),
+            write::finalizer(Kind::Subnet, meta, true),
+        ]));
+    }
+    place(world, name, entry, refused, &mut plan);
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
+    for problem in problems {
+        plan.problem(problem.reason, problem.message);
+    }
+    plan.problems.extend(neutron::troubles(world, name));
+    if plan.waits_for.is_none() {
+        plan.after.extend(report(world, name, entry, &plan.problems, refused));
+    }
+    plan
+}
+
+/// The rows: of the wish, or, where that is refused, of what is in effect (invariant 11). Without either, and where
+/// what is in effect has come into a conflict, what stands stays as it is: taking the port away would cut pods off
+/// for a typo, and putting it back could cut off somebody else.
+fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &mut Plan) {
+    let established = world.established(name);
+    let accepted = match (&entry.net, refused) {
+        (Some(net), false) => Some((&entry.spec, net)),
+        _ => established
+            .filter(|it| it.spec != entry.spec)
+            .map(|it| (&it.spec, &it.net))
+            .filter(|(spec, net)| !validate::refused(&problems(world, name, spec, Some(net), entry, false))),
+    };
+    let candidate = accepted.map(|(spec, _)| spec).or(established.map(|it| &it.spec));
+    let Some(spec) = candidate else { return };
+    let kind = world.vpc_kind(&spec.vpc);
+    if kind == VpcKind::Neutron(None) {
+        if neutron::is_hidden(world, &spec.vpc) {
+            return; // what stands on a router that the operator has since hidden stays
+        }
+        // The router was deleted under us: its port went with it, ours would dangle. Pods keep their
+        // addresses and their switch. One that stands elsewhere stays there until it can move.
+        let owner = Owner::subnet(name);
+        let stands_elsewhere = nb::owns(world.nb(), &world.config().cluster, table::ROUTER_PORT, &owner);
+        if let Some(established) = established.filter(|_| is_established(world, name) && !stands_elsewhere) {
+            plan.explained = true; // what the port led to is gone
+            plan.rows =
+                Some(Rows { rows: vec![switch_row(world, name, &established.spec)], ..Rows::default() });
+        }
+        return;
+    }
+    let Some((spec, net)) = accepted else { return };
+    match router_uuid(world, &spec.vpc, kind) {
+        Some(uuid) => {
+            // The object is there and says itself where its port is to be: many may move at once.
+            plan.explained = true;
+            plan.rows = Some(rows(world, name, spec, net, uuid, kind));
+        }
+        None => plan.waits_for = Some(Owner::vpc(&spec.vpc)),
+    }
+}
+
+fn terminating(world: &World, name: &str, entry: &SubnetEntry) -> Plan {
+    let mut plan = Plan { explained: true, ..Plan::default() };
+    let users: Vec<&str> = world.ips_of_subnet(name).collect();
+    if let Some(first) = users.first() {
+        let message = format!(
+            "{} addresses are in use, the first by {first}; the Subnet goes when the last one is released",
+            users.len()
+        );
+        // The way of things, not a fault: told by the condition, not by a warning.
+        let problem = Problem { reason: Reason::InUse, message };
+        plan.after.extend(report(world, name, entry, std::slice::from_ref(&problem), false));
+        return plan;
+    }
+    plan.rows = Some(Rows::none());
+    plan.after.extend(write::finalizer(Kind::Subnet, &entry.object.metadata, false));
+    plan
+}
