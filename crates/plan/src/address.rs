@@ -58,8 +58,8 @@ pub(crate) fn name_taken(ip_name: &str, holder: &Owner) -> Plan {
     plan
 }
 
-/// Whether the port of somebody else still bears an address of `ip`: the rows of this owner wait for it then, since
-/// two ports of one address would be two running pods of one address (invariant 5).
+/// Whether another owner's port still bears an address of `ip`: the rows of this owner wait for it then, since two
+/// ports with one address would be two running pods with one address (invariant 5).
 pub(crate) fn other_bears(world: &World, owner: &Owner, ip: &IpEntry, plan: &mut Plan) -> bool {
     for address in &ip.addresses {
         let bearers = nb::bearers(world.nb(), &world.config().cluster, ip.subnet(), *address);
@@ -75,7 +75,7 @@ pub(crate) fn other_bears(world: &World, owner: &Owner, ip: &IpEntry, plan: &mut
     false
 }
 
-/// The address was chosen for a pod of the same name that is gone, without anybody having seen it go.
+/// The address was chosen for an earlier pod of the same name, whose end no watch delivered.
 pub(crate) fn is_of_predecessor(ip: &IpEntry, pod: &PodView) -> bool {
     let chosen_for = ip.annotation(POD_UID);
     matches!((chosen_for, &pod.metadata.uid), (Some(a), Some(b)) if !a.is_empty() && a != b)

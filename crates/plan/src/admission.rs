@@ -1,8 +1,8 @@
-//! What is said of a Subnet before it is stored.
+//! The verdict on a Subnet before it is stored.
 //!
-//! Decides what only annoys its user when it is stored: what is wrong by itself, and a network that somebody on the
-//! router has. What depends on the order in which things are created (a Vpc that is yet to come, a namespace that isn't
-//! in it yet) is a warning; the plan says it again, on the object.
+//! Refuses what would only annoy its user once stored: a spec that is wrong by itself, and a network that another port
+//! on the router has. A problem that depends on the order of creation (a Vpc that is yet to come, a namespace that isn't
+//! in it yet) is a warning; the plan repeats it on the object.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use tombolo_api::validate::{Problem, Reason, Severity};
 use crate::subnet;
 use crate::world::World;
 
-/// What becomes of a request.
+/// The verdict on a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Why it is refused; empty when it isn't.
     pub refused: Vec<Problem>,
-    /// What its user should know all the same.
+    /// Problems that its user should know all the same.
     pub warnings: Vec<Problem>,
 }
 

@@ -1,4 +1,4 @@
-//! What every cluster has: the default Vpc, the default Subnet and the join Subnet.
+//! The objects of every cluster: the default Vpc, the default Subnet and the join Subnet.
 
 use serde_json::json;
 use tombolo_api::{OVN_PROVIDER, SubnetSpec, VpcSpec};

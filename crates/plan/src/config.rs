@@ -1,4 +1,4 @@
-//! What the operator set: the values of the program's flags that the plan depends on.
+//! The operator's settings: the values of the program's flags on which the plan depends.
 
 use std::net::IpAddr;
 

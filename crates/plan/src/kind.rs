@@ -29,7 +29,7 @@ macro_rules! for_each_kind {
     };
 }
 
-/// What is to be known of a kind.
+/// A kind's properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// In metrics and logs.
@@ -46,7 +46,7 @@ pub struct Facts {
     pub careful: bool,
 }
 
-/// What the World holds of an object.
+/// The World's entry of an object.
 trait Held {
     fn meta(&self) -> &ObjectMeta;
 }
@@ -89,7 +89,7 @@ macro_rules! define {
             /// All kinds, in the order in which they are best listed.
             pub const ALL: [Kind; COUNT] = [$(Kind::$variant),*];
 
-            /// What is to be known of it.
+            /// Its properties.
             #[must_use]
             pub const fn facts(self) -> Facts {
                 match self {
@@ -129,7 +129,7 @@ macro_rules! define {
             /// Reads an object of this kind.
             ///
             /// # Errors
-            /// What in it doesn't fit the type.
+            /// The part that doesn't fit the type.
             pub fn decode(kind: Kind, text: &[u8]) -> Result<Object, serde_json::Error> {
                 Ok(match kind { $(Kind::$variant => Object::$variant(Arc::new(serde_json::from_slice(text)?)),)* })
             }

@@ -1,8 +1,8 @@
-//! Leaving: what should stand of this cluster once it is uninstalled, which is nothing but the fence of its writes.
+//! Leaving: the desired state of a cluster that is uninstalled, which is nothing but the fence of its writes.
 //!
 //! Decides what goes from OVN and from objects, owner by owner like any other plan, so that ownership, the fence and what
 //! holds a row back are the same. Objects stay, without our finalizers: their kinds can be deleted then, and until
-//! they are, a controller that is started again finds everybody's addresses.
+//! then, a controller that starts again finds all addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::owner::{Owner, OwnerKind};
 use crate::world::World;
 use crate::write;
 
-/// What the controller and the agent write on nodes.
+/// The annotations of controller and agent on nodes.
 const ON_NODES: [&str; 13] = [
     keys::ALLOCATED,
     keys::ROUTED,
@@ -31,12 +31,12 @@ const ON_NODES: [&str; 13] = [
     keys::TUNNEL_INTERFACE,
     keys::NODE_NETWORKS,
 ];
-/// What the controller writes on namespaces.
+/// The controller's annotations on namespaces.
 const ON_NAMESPACES: [&str; 3] = [keys::LOGICAL_SWITCH, keys::CIDR, keys::EXCLUDE_IPS];
 /// So many of a kind are named.
 const NAMED: usize = 10;
 
-/// What should stand of `owner`.
+/// The desired state of `owner`.
 pub(crate) fn plan(world: &World, owner: &Owner) -> Plan {
     let mut plan = Plan { rows: Some(Rows::none()), explained: true, ..Plan::default() };
     let name = &*owner.name;
@@ -47,7 +47,7 @@ pub(crate) fn plan(world: &World, owner: &Owner) -> Plan {
             let held = world.ips().values().map(|ip| &ip.object.metadata).filter(|meta| is_held(meta));
             plan.after.extend(held.filter_map(|meta| write::finalizer(Kind::Ip, meta, false)));
         }
-        // Told of by the cluster's plan: its object is no owner of rows.
+        // The cluster's plan covers it: its object owns no rows.
         OwnerKind::Ip => plan.rows = None,
         OwnerKind::Vpc => {
             let vpc = world.vpcs().get(name);
@@ -96,7 +96,7 @@ pub fn users(world: &World) -> Vec<String> {
     users.into_iter().collect()
 }
 
-/// What is still there of this cluster, in words, the first ones of each kind; empty when it has left.
+/// Remains of this cluster, in words, the first ones of each kind; empty when it has left.
 #[must_use]
 pub fn left(world: &World) -> Vec<String> {
     let cluster = &world.config().cluster;

@@ -38,7 +38,7 @@ pub use owner::{ClusterId, Owner, OwnerKind};
 pub use vpc::VpcKind;
 pub use world::World;
 
-/// What should stand of `owner`.
+/// The desired state of `owner`.
 #[must_use]
 pub fn plan(world: &World, owner: &Owner) -> Plan {
     let plan = decide(world, owner);
@@ -66,7 +66,7 @@ fn decide(world: &World, owner: &Owner) -> Plan {
     }
 }
 
-/// What the owner's object is to say when its rows can't be written (invariant 10); `None` when it says so, or
+/// The report on the owner's object when its rows can't be written (invariant 10); `None` when it says so, or
 /// when its kind has no conditions and an Event must do.
 #[must_use]
 pub fn refused(world: &World, owner: &Owner, problem: &Problem) -> Option<Intent> {

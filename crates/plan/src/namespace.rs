@@ -1,5 +1,5 @@
-//! Which Subnets the pods of a namespace get addresses from, and what the namespace is told of them (Kube-OVN's
-//! annotations).
+//! The Subnets from which the pods of a namespace get addresses, and the namespace's annotations (Kube-OVN's) that name
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -21,13 +21,13 @@ pub(crate) struct Choice {
     pub usable: Vec<String>,
     /// Why Subnets that list the namespace don't.
     pub refused: Vec<Problem>,
-    /// Why Subnets that merely select it by its labels don't: told to the namespace, since the pods may well be elsewhere.
+    /// Why Subnets that merely select it by its labels don't: for the namespace's Events, its pods may be elsewhere.
     pub unselected: Vec<Problem>,
     /// None is usable: the owner whose change may help.
     pub waits_for: Option<Owner>,
 }
 
-/// What becomes of a pod that is to be on a Subnet.
+/// The answer to a pod that asks for a Subnet.
 pub(crate) enum Verdict {
     /// It may be.
     Served,
@@ -166,7 +166,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         .extend(choice.refused.into_iter().filter(|problem| problem.reason != Reason::NoSubnetInVpc));
     plan.problems.extend(choice.unselected);
     plan.problems.extend(stray_defaults(world, name));
-    // While no Subnet serves new pods, the namespace keeps those that it was told of; what they are may have changed.
+    // While no Subnet serves new pods, the namespace keeps the Subnets that it names; their networks may have changed.
     let told = object.metadata.annotations.as_ref().and_then(|all| all.get(LOGICAL_SWITCH));
     let subnets: Vec<String> = match choice.usable.is_empty() {
         true => told.into_iter().flat_map(|told| told.split(',')).map(str::to_owned).collect(),

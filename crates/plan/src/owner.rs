@@ -13,7 +13,7 @@ pub use tombolo_names::rows::{
     CLUSTER as CLUSTER_KEY, OWNER as OWNER_KEY, PARENT as PARENT_KEY, VENDOR, VENDOR_KEY,
 };
 
-/// Namespace of all row uuids, so that they clash with nobody's UUIDv5 of the same words.
+/// Namespace of all row uuids, so that they don't clash with another UUIDv5 of the same words.
 const ROWS: Uuid = Uuid::from_u128(0x6f1d_7e0a_6c0b_4b53_9d0e_7a1c_2b5f_e901);
 
 /// The kinds of owners. The order is the order of work after a start: what others hang on comes first.
@@ -54,7 +54,7 @@ impl OwnerKind {
 /// The owner of rows: `vpc/ovn-cluster`, `subnet/net2`, `node/host1`, `pod/net2/ubuntu`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {
-    /// What kind of object.
+    /// The kind of object.
     pub kind: OwnerKind,
     /// Its name; `<namespace>/<name>` for a pod.
     pub name: Arc<str>,

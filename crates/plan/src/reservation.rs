@@ -18,7 +18,7 @@ use crate::tenancy;
 use crate::world::{IpEntry, World};
 use crate::write;
 
-/// What is wrong with an IP object that a user made. It has no rows.
+/// The desired state of an IP object that a user made: no rows, only its problems.
 pub fn plan(world: &World, name: &str) -> Plan {
     let mut plan = Plan::default();
     let Some(ip) = world.ips().get(name).filter(|ip| ip.is_users()) else { return plan };
@@ -76,7 +76,7 @@ pub(crate) fn take(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, pl
             );
             return;
         }
-        // A pod whose address is there before it isn't looked at when one is chosen.
+        // No address is chosen for a pod that finds one: nothing has checked its annotations yet.
         if is_refused(&limits(world, pod, ip.subnet()), plan) {
             return;
         }
@@ -114,7 +114,7 @@ pub(crate) fn take(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, pl
     plan.before.extend(write::merged(patches));
 }
 
-/// What a pod asks for that its IP object isn't, in words.
+/// A wish of a pod that its IP object contradicts, in words.
 fn contradiction(pod: &PodView, ip: &IpEntry) -> Option<String> {
     let none = BTreeMap::new();
     let annotations = pod.metadata.annotations.as_ref().unwrap_or(&none);

@@ -24,7 +24,7 @@ fn has(world: &World, spec: &SubnetSpec, namespace: &str) -> bool {
         || spec.namespace_selectors.iter().any(|it| it.matches(labels.unwrap_or(&none)))
 }
 
-/// What stands of a Subnet.
+/// The spec in effect of a Subnet whose switch stands.
 fn established<'a>(world: &'a World, subnet: &str) -> Option<&'a Established> {
     world.established(subnet).filter(|_| is_established(world, subnet))
 }
@@ -64,7 +64,7 @@ pub(crate) fn denied(world: &World, subnet: &str, namespace: &str) -> Option<Pro
 /// Whether pods of a namespace may not be put elsewhere while none of its Subnets can serve them: a Vpc other than the
 /// default one has it, or a Subnet that names such a Vpc lists it. Their user wants them apart from the rest of the
 /// cluster; the default Subnet would be the wrong network. A Subnet of a Vpc that doesn't exist, by a typing error say, binds
-/// nobody.
+/// no namespace.
 pub(crate) fn bound(world: &World, namespace: &str) -> bool {
     let default = world.config().cluster_router.as_str();
     // A router of OpenStack's may be yet to come, or come back.
@@ -77,7 +77,7 @@ pub(crate) fn bound(world: &World, namespace: &str) -> bool {
         })
 }
 
-/// What the annotations of a Subnet grant its pods.
+/// Grants of a Subnet's annotations to its pods.
 pub(crate) fn grants(world: &World, subnet: &str) -> Grants {
     let annotations =
         world.subnets().get(subnet).and_then(|entry| entry.object.metadata.annotations.as_ref());

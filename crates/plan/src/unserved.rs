@@ -1,6 +1,6 @@
-//! What users ask for and nothing here serves, in words: a wish that is dropped is said on the object that has it.
+//! Wishes that this version doesn't serve, in words: an Event on the object names each wish that is dropped.
 //!
-//! Pods are told by their plan. NetworkPolicies and Services are no owners of rows: the controller follows them beside
+//! A pod's plan reports its own. NetworkPolicies and Services are no owners of rows: the controller follows them beside
 //! the engine and takes its words from here.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::pod::limits;
 use crate::world::World;
 
 /// Reasons of what holds for as long as the object is as it is: one Event for an object and a reason is enough,
-/// whoever leads.
+/// across leaders.
 pub const REASONS: [Reason; 6] = [
     Reason::NetworkPolicyNotEnforced,
     Reason::ServiceCannotReachPods,
@@ -30,7 +30,7 @@ fn problem(reason: Reason, message: String) -> Problem {
     Problem { reason, message }
 }
 
-/// What a Node's annotations ask for and doesn't happen.
+/// Annotations of a Node that have no effect.
 #[must_use]
 pub fn node(node: &NodeView) -> Option<Problem> {
     dropped(&validate::annotation_limits(&validate::UNSERVED_ON_NODES, node.metadata.annotations.as_ref()))
@@ -41,7 +41,7 @@ fn dropped(limits: &[validate::Problem]) -> Option<Problem> {
     validate::summary(limits).map(|(_, text)| problem(Reason::AnnotationNotServed, text))
 }
 
-/// What a served pod asks for and doesn't get on this Subnet. Its annotations may have been written since it was let in.
+/// Wishes that a served pod doesn't get on this Subnet. Its annotations may be younger than its address.
 pub(crate) fn pod(world: &World, pod: &PodView, subnet: &str, vpc: &str) -> Vec<Problem> {
     let mut all: Vec<Problem> = dropped(&limits(world, pod, subnet)).into_iter().collect();
     let needs = pod.spec.needs();
@@ -79,7 +79,7 @@ pub fn unreachable(world: &World, subnets: &str) -> Option<String> {
     })
 }
 
-/// What to say of a NetworkPolicy.
+/// The report on a NetworkPolicy.
 #[must_use]
 pub fn network_policy() -> Problem {
     problem(
@@ -90,7 +90,7 @@ pub fn network_policy() -> Problem {
     )
 }
 
-/// What to say of a Service. `behind`: where the pods of its namespace are, if nodes have no route to them.
+/// The report on a Service. `behind`: where the pods of its namespace are, if nodes have no route to them.
 #[must_use]
 pub fn service(service: &ServiceView, default_vpc: &str, behind: Option<&str>) -> Vec<Problem> {
     let mut all = Vec::new();
@@ -120,7 +120,7 @@ pub fn service(service: &ServiceView, default_vpc: &str, behind: Option<&str>) -
     all
 }
 
-/// What to say of a Service whose pods are in such a place.
+/// The report on a Service whose pods are in such a place.
 #[must_use]
 pub fn service_unreachable(place: &str) -> Problem {
     problem(

@@ -1,7 +1,7 @@
 //! World: everything known, in one place, with the indexes that keep the cost of a change local.
 //!
-//! Decides nothing about OVN. It answers "what is there" and, when something changes, "who must be looked
-//! at again" ([`Dirty`]). A file for each input holds its store, its indexes and its `apply_…`. The allocator's pools are
+//! Decides nothing about OVN. It answers "what is there" and, when something changes, "which owners need a new plan"
+//! ([`Dirty`]). A file for each input holds its store, its indexes and its `apply_…`. The allocator's pools are
 //! here too: they are a projection of the IP objects plus what was chosen and isn't persisted yet.
 
 mod contested;
@@ -54,7 +54,7 @@ pub struct World {
     networks: networks::Networks,
 }
 
-/// What the watches deliver; a line for each kind.
+/// Objects of the watches; a line for each kind.
 #[derive(Clone, Debug, Default)]
 struct Objects {
     vpcs: vpcs::Vpcs,

@@ -26,7 +26,7 @@ pub fn delete(kind: Kind, meta: &ObjectMeta) -> Intent {
     }
 }
 
-/// What brings an object to its end: finalizers of Kube-OVN's, which nobody else would take away, go first. Whether it
+/// The end of an object: Kube-OVN's finalizers, which no other program takes away, go first. Whether it
 /// was deleted already is the engine's to know.
 pub fn end(kind: Kind, meta: &ObjectMeta) -> Intent {
     finalizer(kind, meta, false).unwrap_or_else(|| delete(kind, meta))

@@ -41,7 +41,7 @@ pub fn group_uuid(cluster: &ClusterId, node: &str) -> Uuid {
     cluster.row_uuid(table::PORT_GROUP, &Owner::node(node), "pods")
 }
 
-/// What should stand of a node.
+/// The desired state of a node.
 pub fn plan(world: &World, name: &str) -> Plan {
     let owner = Owner::node(name);
     let named = world.ips().get(&port_name(name));
@@ -91,7 +91,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     plan
 }
 
-/// A node keeps the address that it was told before, if nobody else has it.
+/// A node keeps the address in its annotations while that is free.
 fn request(world: &World, name: &str, node: &NodeView) -> AddressRequest {
     let join = world.config().join_subnet.as_str();
     let told = |key| node.annotation(key).unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::subnet::switch_uuid;
 use crate::world::{IpEntry, World};
 
 /// The name of a node's port group in the database: the one that stands, or [`group_name`], which nodes `a-b` and `a.b`
-/// share: the one that comes second gets a name that nobody else has.
+/// share: the second one gets a unique name.
 fn group_in_use(world: &World, node: &str) -> String {
     let uuid = group_uuid(&world.config().cluster, node);
     if let Some(name) = world.nb().row(table::PORT_GROUP, &uuid).and_then(|row| row.str("name")) {

@@ -1,4 +1,4 @@
-//! What a pod asks for by `ip_address`, `ip_pool` and `ip_family`, held against the Subnets that it may be on.
+//! A pod's wishes by `ip_address`, `ip_pool` and `ip_family`, against the Subnets that it may be on.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::desired::{AddressWait, Problem};
 use crate::tenancy;
 use crate::world::World;
 
-/// So many entries of a pool are told with what is wrong with them.
+/// So many entries of a pool are named with their problems.
 const TOLD: usize = 4;
 
 /// A pod's wishes.
@@ -22,14 +22,14 @@ pub(crate) struct Asking<'a> {
     pub wanted: &'a PodRequest,
 }
 
-/// What is to be had.
+/// The Subnets and addresses to choose from.
 pub(crate) struct Chosen {
     pub subnets: Vec<String>,
     /// Empty for any.
     pub addresses: Vec<IpAddr>,
 }
 
-/// What isn't.
+/// No address, and why.
 pub(crate) struct Refused {
     pub problem: Problem,
     /// The Subnet whose change may help.
@@ -63,7 +63,7 @@ impl Asking<'_> {
                 }
             },
             (addresses, _) => {
-                // What is taken is told by the allocator, which knows when it is free again.
+                // The allocator reports a taken address, since it knows when that is free again.
                 if let Some(why) = self.static_unfit(&subnets, addresses) {
                     // The Subnet may grow, or let it have the address.
                     let until_changed = subnets.first().cloned();
@@ -127,7 +127,7 @@ impl Asking<'_> {
         })
     }
 
-    /// What a Subnet has against an entry of a pool.
+    /// A Subnet's objection to an entry of a pool.
     fn unfit(&self, subnet: &str, entry: &[IpAddr]) -> Option<String> {
         if entry.is_empty() {
             return Some("an entry is no address".to_owned());
@@ -161,7 +161,7 @@ impl Asking<'_> {
         })
     }
 
-    /// Words for static addresses that no Subnet of the pod can give, whoever else goes.
+    /// Words for static addresses that no Subnet of the pod can give, even when others leave.
     fn static_unfit(&self, subnets: &[String], addresses: &[IpAddr]) -> Option<String> {
         let contains =
             |subnet: &str, address| self.world.pool(subnet).is_some_and(|pool| pool.cidr().contains(address));
@@ -177,7 +177,7 @@ impl Asking<'_> {
         }
         addresses.iter().find_map(|address| {
             let of = subnets.iter().filter(|subnet| contains(subnet, *address));
-            // The gateway is excluded too, and is nobody's in any case: the allocator says so.
+            // The gateway is excluded too, and never a pod's: the allocator says so.
             let mut reasons = of.map(|subnet| {
                 match self.world.pool(subnet)?.pool(Family::of(*address))?.check(self.ip_name, *address) {
                     Ok(()) => self.excluded(subnet, *address),

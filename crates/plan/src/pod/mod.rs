@@ -1,4 +1,4 @@
-//! Pods: an address, then a port, then what the pod's node is told.
+//! Pods: an address, then a port, then the annotations that the pod's node reads.
 
 mod asking;
 mod request;
@@ -41,7 +41,7 @@ fn is_served(pod: &PodView) -> bool {
     !pod.spec.host_network && !pod.is_finished()
 }
 
-/// What should stand of a pod.
+/// The desired state of a pod.
 pub fn plan(world: &World, owner: &Owner) -> Plan {
     let (namespace, name) = owner.namespaced();
     let ip_name = port_name(namespace, name);
@@ -103,7 +103,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &IpEntry) -> Plan
     plan
 }
 
-/// What the pod's node reads: the pod's interface and its network.
+/// The annotations that the pod's node reads: the pod's interface and its network.
 fn annotations(
     world: &World,
     owner: &Owner,
@@ -132,14 +132,14 @@ fn annotations(
         // The agent believes the words above if this is the pod's own: they may have been copied with its manifest.
         (POD_UID, pod.metadata.uid.clone()),
     ]);
-    // A row that somebody deletes comes back as it was.
+    // A deleted row comes back as it was.
     wanted.insert(INTERFACE_VERSION, interface_version(world, pod, ip, &port));
     // A MAC that the user wrote stays as it is spelled.
     let told = pod.annotation(MAC_ADDRESS).and_then(|text| text.parse::<Mac>().ok());
     if told.is_none() || told != ip.mac {
         wanted.insert(MAC_ADDRESS, Some(ip.object.spec.mac_address.clone()));
     }
-    // While the router or its networks are away, what the pod was told of them stays.
+    // While the router or its networks are away, the pod's MTU stays.
     if mtu.is_some() || !world.vpc_kind(&spec.vpc).is_neutron() {
         wanted.insert(MTU, mtu.map(|mtu| mtu.to_string()));
     }

@@ -76,7 +76,7 @@ pub(super) fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: Stri
     plan
 }
 
-/// What the pod's annotations ask for that it can't have on a Subnet.
+/// Wishes in the pod's annotations that it can't have on a Subnet.
 pub(crate) fn limits(world: &World, pod: &PodView, subnet: &str) -> Vec<validate::Problem> {
     let annotations = pod.metadata.annotations.as_ref();
     annotations.map_or_else(Vec::new, |all| {
@@ -84,8 +84,8 @@ pub(crate) fn limits(world: &World, pod: &PodView, subnet: &str) -> Vec<validate
     })
 }
 
-/// Whether the pod isn't to be served for what it can't have, which it is told then. What it can go without is told when
-/// it is served (see [`unserved::pod`]).
+/// Whether the pod is refused for a wish that it can't have, with an Event. Wishes that it can go without are named once
+/// it is served (see [`crate::unserved::pod`]).
 pub(crate) fn is_refused(limits: &[validate::Problem], plan: &mut Plan) -> bool {
     let refused = validate::refused(limits);
     for problem in limits.iter().filter(|_| refused) {

@@ -1,5 +1,5 @@
-//! What of a Subnet can't be changed while its addresses are in use (invariant 11): an address that would lie outside,
-//! and a gateway that pods have as their default route, or have themselves.
+//! Edits of a Subnet that addresses in use forbid (invariant 11): a network that leaves some of them out, and another
+//! gateway while pods have the old one as their default route, or have the new one themselves.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::world::{Net, World};
 /// So many holders are named.
 const NAMED: usize = 3;
 
-/// What is wrong with a network in place of the one that is in effect. Growth, a second family and other
+/// Problems of a network in place of the one that is in effect. Growth, a second family and other
 /// `excludeIps` are no problem: what is in use stays as it is.
 pub(super) fn problems(world: &World, name: &str, net: &Net) -> Vec<Problem> {
     let (Some(established), Some(pool)) = (world.established(name), world.pool(name)) else {

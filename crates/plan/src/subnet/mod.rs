@@ -63,7 +63,7 @@ pub fn is_established(world: &World, subnet: &str) -> bool {
         .is_some_and(|row| nb::ownership(cluster, row) == nb::Ownership::Ours(Owner::subnet(subnet)))
 }
 
-/// Reads a Subnet: defaults filled in, texts parsed, and what is wrong with it by itself.
+/// Reads a Subnet: fills defaults in and parses its texts.
 pub(crate) fn read(config: &Config, object: Arc<Subnet>) -> SubnetEntry {
     let name = object.metadata.name.clone().unwrap_or_default();
     let defaults = Defaults {
@@ -77,7 +77,7 @@ pub(crate) fn read(config: &Config, object: Arc<Subnet>) -> SubnetEntry {
     SubnetEntry { object, spec, net, problems: Vec::new() }
 }
 
-/// What should stand of a Subnet.
+/// The desired state of a Subnet.
 pub fn plan(world: &World, name: &str) -> Plan {
     let owner = Owner::subnet(name);
     let Some(entry) = world.subnets().get(name) else {
@@ -114,7 +114,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
 
 /// The rows: of the wish, or, where that is refused, of what is in effect (invariant 11). Without either, and where
 /// what is in effect has come into a conflict, what stands stays as it is: taking the port away would cut pods off
-/// for a typo, and putting it back could cut off somebody else.
+/// for a typo, and putting it back could cut others off.
 fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &mut Plan) {
     let established = world.established(name);
     let accepted = match (&entry.net, refused) {
@@ -161,7 +161,7 @@ fn terminating(world: &World, name: &str, entry: &SubnetEntry) -> Plan {
             "{} addresses are in use, the first by {first}; the Subnet goes when the last one is released",
             users.len()
         );
-        // The way of things, not a fault: told by the condition, not by a warning.
+        // A normal step, not a fault: the condition says it, and no warning.
         let problem = Problem { reason: Reason::InUse, message };
         plan.after.extend(report(world, name, entry, std::slice::from_ref(&problem), false));
         return plan;

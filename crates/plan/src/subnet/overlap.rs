@@ -46,7 +46,7 @@ pub(super) fn taken(
             continue;
         };
         if holds(world, router, other, theirs) {
-            continue; // its port has been looked at
+            continue; // its port counts, see above
         }
         let first = match (is_established(world, other), stands) {
             _ if newcomer => true,
@@ -55,7 +55,7 @@ pub(super) fn taken(
             (false, true) => false,
             _ => age(other_entry, other) < age(entry, name),
         };
-        // A wish that is refused by itself, or for what stands, is in nobody's way.
+        // A wish that is refused by itself, or because of rows that stand, is in no other Subnet's way.
         let vain = || {
             validate::refused(&problems_alone(world, other, &other_entry.spec, kind))
                 || overlapping_ports(world, router, theirs.cidr)
@@ -78,7 +78,7 @@ pub(super) fn taken(
 struct Standing {
     /// Of our Subnets' ports, by Subnet.
     ours: BTreeMap<String, Vec<Cidr>>,
-    /// Of Neutron's and anybody else's, with words for whose they are.
+    /// Of other ports, Neutron's among them, with words for their owners.
     others: Vec<(String, Cidr)>,
 }
 

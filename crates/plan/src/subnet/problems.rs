@@ -1,4 +1,4 @@
-//! What is wrong with a Subnet's spec: by itself, in its Vpc, and beside other networks there.
+//! Problems of a Subnet's spec: by itself, in its Vpc, and beside other networks there.
 
 use tombolo_api::SubnetSpec;
 use tombolo_api::validate::{self, SubnetContext};
@@ -10,12 +10,12 @@ use super::overlap::taken;
 use crate::vpc::{VpcKind, neutron};
 use crate::world::{Net, SubnetEntry, World};
 
-/// What is wrong with a Subnet that is to be stored. Other Subnets come first, whoever is older.
+/// Problems of a Subnet that is to be stored. All other Subnets come first, also younger ones.
 pub(crate) fn problems_of_newcomer(world: &World, name: &str, entry: &SubnetEntry) -> Vec<validate::Problem> {
     problems(world, name, &entry.spec, entry.net.as_ref(), entry, true)
 }
 
-/// What is wrong with a spec by itself and in its Vpc, whatever other Subnets have.
+/// Problems of a spec by itself and in its Vpc, without regard to other Subnets.
 pub(super) fn problems_alone(
     world: &World,
     name: &str,
@@ -63,7 +63,7 @@ pub(super) fn problems_alone(
     found
 }
 
-/// Everything that is wrong with a spec of this Subnet (its wish, or what is in effect), with what it means.
+/// All problems of a spec of this Subnet: of its wish, or of the spec in effect.
 pub(super) fn problems(
     world: &World,
     name: &str,

@@ -1,4 +1,4 @@
-//! What a Subnet's status says: its conditions, and how many of its addresses are in use.
+//! A Subnet's status: its conditions, and the number of its addresses in use.
 
 use tombolo_api::{Condition, IpCount, SubnetStatus, condition};
 use tombolo_names::Reason;

@@ -1,4 +1,4 @@
-//! Vpcs of Neutron's routers: made when a router appears, told of what it has, and taken away after it.
+//! Vpcs of Neutron's routers: they appear, report and go with their routers.
 
 use serde_json::json;
 use tombolo_api::annotations::VPC_EXTERNAL;
@@ -17,8 +17,8 @@ use crate::write;
 
 const AMBIGUOUS: &str = "several routers in OVN have this name; rename or delete all but one";
 
-/// Without object, and without a router that one could show. That a router of Neutron's is left out for its name is
-/// said; nobody has an object to look at.
+/// Without object, and without a router that one could show. A router of Neutron's that is left out for
+/// its name gets an Event all the same.
 pub(super) fn not_shown(world: &World, name: &str) -> Plan {
     let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
     let named = nb::named(world.nb(), table::ROUTER, name);
@@ -50,8 +50,8 @@ pub(super) fn announce(router: &Router) -> Plan {
 pub(super) fn plan(world: &World, vpc: &Vpc, router: &Router) -> Plan {
     let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
     if vpc.metadata.deletion_timestamp.is_some() {
-        // A finalizer of Kube-OVN's would hold it for ever; it is taken away before anybody deletes the object, and here
-        // if that was faster. The object comes back from the router.
+        // A finalizer of Kube-OVN's would hold it for ever; it goes before a user deletes the object, and here if
+        // the user was faster. The object comes back from the router.
         plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
         return plan;
     }
@@ -75,7 +75,7 @@ pub(super) fn plan(world: &World, vpc: &Vpc, router: &Router) -> Plan {
     plan
 }
 
-/// Whether Neutron's router does its work; a route that only some addresses miss is told all the same.
+/// Whether Neutron's router does its work; a route that diverts only some addresses is reported too.
 fn health(world: &World, name: &str, router: &Router, plan: &mut Plan) -> Condition {
     let troubles = troubles_of_vpc(world, name);
     let text = troubles.iter().map(|trouble| trouble.message.as_str()).collect::<Vec<_>>().join("; ");
@@ -109,7 +109,7 @@ fn neutron_status(world: &World, router: &Router) -> NeutronRouterStatus {
     }
 }
 
-/// A Vpc of a router that isn't there (any more). What the user wrote on it is kept for a while.
+/// A Vpc of a router that isn't there (any more). The user's spec on it is kept for a while.
 pub(super) fn without_router(world: &World, vpc: &Vpc) -> Plan {
     let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
     let name = vpc.metadata.name.as_deref().unwrap_or_default();
@@ -144,7 +144,7 @@ pub(super) fn without_router(world: &World, vpc: &Vpc) -> Plan {
         world.now(),
     );
     if reason == Reason::RouterNotFound {
-        // From when the reason was this one: a router that is only hidden costs nobody anything.
+        // Since the reason is this one: a router that is only hidden starts no countdown.
         let since = condition::get(&status.conditions, condition::READY)
             .and_then(|ready| ready.last_update_time.as_deref())
             .and_then(crate::time::seconds);

@@ -1,4 +1,4 @@
-//! What a Vpc is. Decided here, so that everybody who asks gets the same answer.
+//! The kind of a Vpc. Decided here, so that all readers get the same answer.
 
 use tombolo_api::Vpc;
 use tombolo_api::annotations::{TRUE, VPC_EXTERNAL};
@@ -60,7 +60,7 @@ pub(super) fn is_labeled(vpc: &Vpc) -> bool {
 }
 
 impl World {
-    /// What the Vpc of this name is, whether or not there is an object.
+    /// The kind of the Vpc of this name, whether or not there is an object.
     #[must_use]
     pub fn vpc_kind(&self, vpc: &str) -> VpcKind {
         if vpc == self.config().cluster_router {

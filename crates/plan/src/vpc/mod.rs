@@ -18,7 +18,7 @@ use crate::desired::{Kind, Plan, Rows};
 use crate::world::World;
 use crate::write;
 
-/// What should stand of a Vpc.
+/// The desired state of a Vpc.
 pub fn plan(world: &World, name: &str) -> Plan {
     let object = world.vpcs().get(name);
     if name == world.config().cluster_router {

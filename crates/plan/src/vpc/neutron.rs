@@ -1,7 +1,7 @@
 //! Neutron's routers as far as this cluster uses them: which ones it may, and what on Neutron's side is in the way of a
 //! Subnet that stands on one.
 //!
-//! One answer for all readers: a router that `--external-vpc-selector` leaves out serves nobody, whatever Vpc objects
+//! One answer for all readers: a router that `--external-vpc-selector` leaves out serves no Subnet, whatever Vpc objects
 //! bear its name.
 
 use tombolo_api::validate;
@@ -41,7 +41,7 @@ pub(crate) fn is_hidden(world: &World, name: &str) -> bool {
     neutron::router_named(world.nb(), name).is_some() && served(world, name).is_none()
 }
 
-/// What Neutron's side does to a Subnet that stands on one of its routers. The Subnet stays as it is.
+/// Troubles that Neutron's side makes a Subnet on one of its routers. The Subnet stays as it is.
 pub(crate) fn troubles(world: &World, subnet: &str) -> Vec<Problem> {
     let Some(established) = world.established(subnet) else { return Vec::new() };
     let Some((uuid, row)) = served(world, &established.spec.vpc) else { return Vec::new() };
@@ -84,7 +84,7 @@ fn disabled(row: &Row) -> Option<Problem> {
 }
 
 /// Routes into a part of the network, which beat the router's own link to it: the longer prefix counts. A route to
-/// the very same network loses to the link in OVN today, but whoever made it meant another place. Wider ones are
+/// the very same network loses to the link in OVN today, but its author meant another place. Wider ones are
 /// harmless.
 fn diverted(routes: &[neutron::Route], net: &Net) -> Option<Problem> {
     let inside = |route: &&neutron::Route| net.cidr.iter().any(|cidr| cidr.contains_net(route.prefix));

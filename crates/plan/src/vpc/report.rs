@@ -1,4 +1,4 @@
-//! What a Vpc's status says, of whatever kind it is.
+//! A Vpc's status: the parts that all kinds of Vpcs have.
 
 use tombolo_api::{Condition, Vpc, VpcStatus, condition, validate};
 use tombolo_names::Reason;
@@ -30,7 +30,7 @@ pub(super) fn report(
     plan.after.extend(write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status));
 }
 
-/// Whether all of the spec can be honored; what can't is told as Events too.
+/// Whether all of the spec can be honored; Events name the rest too.
 pub(super) fn validated(vpc: &Vpc, place: validate::Place, plan: &mut Plan) -> Condition {
     let name = vpc.metadata.name.as_deref().unwrap_or_default();
     let mut problems = validate::vpc(name, &vpc.spec, place == validate::Place::NeutronRouter);

@@ -1,6 +1,6 @@
-//! IP objects whose addresses aren't their own, and what each of them would need to be free.
+//! IP objects whose addresses another one holds, and the addresses that each of them waits for.
 //!
-//! Decides who has something to gain when an address becomes free: those that bear that very address, and nobody else.
+//! Decides which of them gain when an address becomes free: those that bear that very address.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -25,7 +25,7 @@ impl Default for Deletions {
 impl World {
     /// The object was seen to be deleted: the deletion of its rows is explained.
     pub fn mark_deleted(&mut self, owner: Owner) {
-        // On a standby nobody takes them out again: those without anything left to delete say nothing.
+        // A standby's engine never takes them out: those without rows left to delete have no further use.
         if self.deletions.seen.len() >= self.deletions.limit {
             let mut kept = std::mem::take(&mut self.deletions.seen);
             kept.retain(|owner| {

@@ -1,4 +1,4 @@
-//! What a change leaves to do: whom to plan again, and when.
+//! The work that a change leaves: the owners to plan again, and when.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +16,9 @@ pub struct Dirty {
     /// At once, or a while after their last report: it lists what many others do, and is as long as they are many. The
     /// longer it is, the longer the while, up to a second.
     pub paced: BTreeSet<Owner>,
-    /// What became free, by Subnet: as many of those who found none there may find one now.
+    /// Addresses that became free, by Subnet: as many of the owners that found none there may find one now.
     pub freed: Vec<(String, Addresses)>,
-    /// Subnets that give out other addresses than before: whoever waits for one there may find one now.
+    /// Subnets that give out other addresses than before: owners that wait for one there may find one now.
     pub grown: BTreeSet<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is in effect of a Subnet, as against what its user wishes (invariant 11).
+//! Specs of Subnets in effect, as against those that their users wish (invariant 11).
 //!
 //! A spec is accepted as a whole when the plan of the Subnet finds nothing in it to refuse. It counts once it stands in
 //! the database: the switch bears it ([`SPEC_KEY`]), so a controller that starts anew knows it, whatever the
@@ -19,7 +19,7 @@ use crate::subnet::switch_uuid;
 
 pub use tombolo_names::rows::SPEC as SPEC_KEY;
 
-/// What is in effect, by Subnet.
+/// Specs in effect, by Subnet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InEffect {
     store: Store<Established>,
@@ -57,13 +57,13 @@ pub(crate) fn net_of(spec: &SubnetSpec) -> Option<Net> {
 }
 
 impl World {
-    /// What is in effect of a Subnet; `None` while its switch has never stood.
+    /// A Subnet as it is in effect; `None` while its switch has never stood.
     #[must_use]
     pub fn established(&self, subnet: &str) -> Option<&Established> {
         self.in_effect.store.get(subnet)
     }
 
-    /// What counts of a Subnet for whom it serves: what is in effect, or the wish while nothing is.
+    /// The spec that decides whom a Subnet serves: the one in effect, or the wish while none is.
     #[must_use]
     pub fn effective(&self, subnet: &str) -> Option<&SubnetSpec> {
         let wish = || self.subnets().get(subnet).map(|entry| &entry.spec);
@@ -117,7 +117,7 @@ impl World {
         self.users_dirty(name, dirty);
     }
 
-    /// What the rows of a Subnet say.
+    /// The spec in the rows of a Subnet.
     fn written(&self, name: &str, switch: &Row) -> Option<Established> {
         if let Some(text) = switch.key("external_ids", SPEC_KEY) {
             return serde_json::from_str(text).ok().and_then(Established::of);

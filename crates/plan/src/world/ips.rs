@@ -28,8 +28,7 @@ pub struct IpEntry {
     pub addresses: Box<[IpAddr]>,
     /// The MAC in `spec.macAddress`; `None` when it can't be read.
     pub mac: Option<Mac>,
-    /// The pod or node whose port has the object's name. Any other object reserves an address for nobody, and is its own
-    /// owner.
+    /// The pod or node whose port has the object's name. Any other object only reserves an address, and is its own owner.
     pub owner: Owner,
 }
 
@@ -78,17 +77,17 @@ impl IpEntry {
         self.is_users() || self.label(IP_RESERVED_LABEL) == Some("true")
     }
 
-    /// Whom the object concerns: its owner; and the object itself, if a user made it and is to be told of it.
+    /// The owners that the object concerns: its own; and the object itself, if a user made it and so reads its Events.
     pub fn owners(&self) -> impl Iterator<Item = Owner> {
         let itself = self.is_users().then(|| Owner::ip(self.name()));
         itself.into_iter().chain([self.owner.clone()])
     }
 
-    /// What the object holds: one or two addresses, and a MAC if it says one. Of a user's object `v4IpAddress` and
+    /// One or two addresses that the object holds, and a MAC if it has one. Of a user's object `v4IpAddress` and
     /// `v6IpAddress` count where `ipAddress` is empty.
     ///
     /// # Errors
-    /// What can't be read, in words.
+    /// The unreadable part, in words.
     pub fn holds(&self) -> Result<(Vec<IpAddr>, Option<Mac>), String> {
         let spec = &self.object.spec;
         let addresses = match (&*self.addresses, spec.ip_address.trim()) {

@@ -114,7 +114,7 @@ impl World {
             dirty.extend(self.subnets_of_vpc(router).map(Owner::subnet));
         }
         if self.refresh_mtu(router) {
-            // Its pods were told the old one.
+            // Its pods have the old one in their annotations.
             for (subnet, _) in self.established_in(router) {
                 let users = self.ips_of_subnet(subnet).filter_map(|ip| self.ips().get(ip));
                 dirty.extend(users.map(|ip| ip.owner.clone()));

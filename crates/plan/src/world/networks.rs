@@ -15,7 +15,7 @@ use crate::owner::{ClusterId, Owner, OwnerKind};
 /// The indexes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Networks {
-    /// What Subnets wish, by Vpc.
+    /// Networks that Subnets wish, by Vpc.
     wishes: BTreeMap<String, CidrMap<String>>,
     routers: HashMap<Uuid, OnRouter>,
     /// Where each router port is.

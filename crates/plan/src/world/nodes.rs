@@ -32,7 +32,7 @@ impl World {
         }
         dirty.insert(Owner::node(name));
         if before != after {
-            // Agents are told the nodes' addresses there, all of them.
+            // Agents read the addresses of all nodes there.
             dirty.paced.insert(Owner::vpc(&self.config.cluster_router));
             // Subnets must not hold the address of a node, whichever of both came first.
             let moved: Vec<_> = before

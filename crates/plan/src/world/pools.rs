@@ -45,7 +45,7 @@ impl World {
     /// that persists it is deleted.
     ///
     /// # Errors
-    /// What each subnet said.
+    /// The reason of each subnet.
     pub fn allocate(&mut self, request: &AddressRequest) -> Result<(String, Addresses), NoAddress> {
         let mut tried = Vec::new();
         for subnet in &request.subnets {
@@ -83,8 +83,8 @@ impl World {
         }
     }
 
-    /// Whether the port of a pod or node stands. Its address isn't free then, whatever becomes of the IP object:
-    /// somebody may be using it (invariant 5).
+    /// Whether the port of a pod or node stands. Its address isn't free then, whatever becomes of the IP object: it may
+    /// be in use (invariant 5).
     pub(crate) fn bears(&self, owner: &Owner) -> bool {
         let uuid = self.config.cluster.row_uuid(table::SWITCH_PORT, owner, "port");
         self.nb.row(table::SWITCH_PORT, &uuid).is_some()
@@ -146,7 +146,7 @@ impl World {
                     mac.is_some_and(|mac| had.mac != mac) || !had.iter().eq(addresses.iter().copied())
                 };
                 if had.as_ref().is_some_and(other) {
-                    // What we had in mind for it, or what it was before, may be another IP object's by right.
+                    // An address chosen for it, or an earlier one of it, may be another IP object's by right.
                     self.unclaim(name, subnet, dirty);
                 }
                 let Some(pool) = self.pools.by_subnet.get_mut(subnet) else { return };

@@ -8,7 +8,7 @@ use super::{Dirty, World};
 /// Subnets by the namespaces that they name, and those that select namespaces by labels: as [`World::effective`] has it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Serving {
-    /// What the indexes hold of each Subnet: namespaces by name, and whether it selects by labels.
+    /// The indexes' entries of each Subnet: namespaces by name, and whether it selects by labels.
     by_subnet: BTreeMap<String, (Vec<String>, bool)>,
     of_namespace: Index,
     selecting: BTreeSet<String>,

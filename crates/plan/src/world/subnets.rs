@@ -1,4 +1,4 @@
-//! Subnets as their users wish them, and whom a change of one concerns. What is in effect of them is in `established`.
+//! Subnets as their users wish them, and the owners that a change of one concerns. `established` has the specs in effect.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub struct SubnetEntry {
     pub spec: SubnetSpec,
     /// Its network; `None` when the spec can't be read.
     pub net: Option<Net>,
-    /// What is wrong with the spec by itself.
+    /// Problems of the spec by itself.
     pub problems: Vec<Problem>,
 }
 
@@ -40,7 +40,7 @@ impl SubnetEntry {
         self.object.metadata.deletion_timestamp.is_some()
     }
 
-    /// What its annotations say that its pods' ports depend on.
+    /// The annotations on which its pods' ports depend.
     fn grants(&self) -> [Option<&String>; 3] {
         let annotations = self.object.metadata.annotations.as_ref();
         [SUBNET_PORT_SECURITY, ALLOWED_ADDRESSES, STATIC_IN_EXCLUDED]
@@ -65,7 +65,7 @@ pub struct Net {
     pub cidr: DualCidr,
     /// A gateway for each.
     pub gateways: Vec<IpAddr>,
-    /// What isn't handed out.
+    /// Addresses that aren't handed out.
     pub excluded: Vec<AddrRange>,
 }
 
@@ -109,7 +109,7 @@ impl World {
         }
         let granted = matches!((&old, &entry), (Some(old), Some(new)) if old.grants() != new.grants());
         if old.is_none() || entry.is_none() || granted {
-            // Pods that hold an address in it are served, or told that it is gone; or may send from others.
+            // Pods that hold an address in it are served, or get an Event that it is gone; or may send from others.
             self.users_dirty(name, dirty);
         }
         if granted {
