@@ -8,5 +8,6 @@ mod leave;
 mod namespace;
 mod node;
 mod overlaps;
+mod reservations;
 pub(crate) mod small;
 mod vpc;
