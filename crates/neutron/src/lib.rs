@@ -13,59 +13,51 @@ mod routes;
 pub use routes::{Route, routes};
 
 use tombolo_net::{Cidr, IfAddr};
+use tombolo_ovn::nb::{LogicalRouter, LogicalRouterPort, LogicalRouterStaticRoute, LogicalSwitch};
 use tombolo_ovsdb::{Atom, IndexSpec, Replica, Row, Uuid};
 
 /// Tables read here.
 pub mod table {
+    use tombolo_ovn::nb::{LogicalRouter, LogicalRouterPort, LogicalRouterStaticRoute, LogicalSwitch};
+
     /// Logical routers.
-    pub const ROUTER: &str = "Logical_Router";
+    pub const ROUTER: &str = LogicalRouter::TABLE;
     /// Ports of logical routers.
-    pub const ROUTER_PORT: &str = "Logical_Router_Port";
+    pub const ROUTER_PORT: &str = LogicalRouterPort::TABLE;
     /// Logical switches.
-    pub const SWITCH: &str = "Logical_Switch";
+    pub const SWITCH: &str = LogicalSwitch::TABLE;
     /// Routes of logical routers.
-    pub const STATIC_ROUTE: &str = "Logical_Router_Static_Route";
+    pub const STATIC_ROUTE: &str = LogicalRouterStaticRoute::TABLE;
 }
 
 /// Index: rows of [`table::ROUTER`], [`table::SWITCH`] or [`table::ROUTER_PORT`] by `name`.
 pub const BY_NAME: &str = "name";
-/// Index: [`table::ROUTER`] by each of its `ports`.
-pub const BY_PORT: &str = "port";
-/// Index: Neutron's rows of [`table::ROUTER`] by each of their `static_routes`.
-pub const BY_ROUTE: &str = "route";
 /// Index: [`table::ROUTER_PORT`] by the switch that Neutron says it leads to.
 pub const BY_NETWORK: &str = "network";
+
+// One name in all of the four tables.
+const EXTERNAL_IDS: &str = LogicalRouter::EXTERNAL_IDS;
+const NAME: &str = LogicalRouter::NAME;
 
 const NETWORK_NAME: &str = "neutron:network_name";
 const ROUTER_NAME: &str = "neutron:router_name";
 
 fn by_name(row: &Row) -> Vec<Atom> {
-    row.get("name").and_then(|name| name.as_atom()).cloned().into_iter().collect()
-}
-
-fn by_port(row: &Row) -> Vec<Atom> {
-    row.get("ports").map(|ports| ports.atoms().to_vec()).unwrap_or_default()
-}
-
-fn by_route(row: &Row) -> Vec<Atom> {
-    if !is_router(row) {
-        return Vec::new();
-    }
-    row.get("static_routes").map(|routes| routes.atoms().to_vec()).unwrap_or_default()
+    row.get(NAME).and_then(|name| name.as_atom()).cloned().into_iter().collect()
 }
 
 fn by_network(row: &Row) -> Vec<Atom> {
-    row.key("external_ids", NETWORK_NAME).map(Atom::from).into_iter().collect()
+    row.key(EXTERNAL_IDS, NETWORK_NAME).map(Atom::from).into_iter().collect()
 }
 
 /// The indexes that the functions here look up.
 pub const INDEXES: &[IndexSpec] = &[
-    IndexSpec { table: table::ROUTER, name: BY_NAME, extract: by_name },
-    IndexSpec { table: table::ROUTER, name: BY_PORT, extract: by_port },
-    IndexSpec { table: table::ROUTER, name: BY_ROUTE, extract: by_route },
-    IndexSpec { table: table::ROUTER_PORT, name: BY_NAME, extract: by_name },
-    IndexSpec { table: table::ROUTER_PORT, name: BY_NETWORK, extract: by_network },
-    IndexSpec { table: table::SWITCH, name: BY_NAME, extract: by_name },
+    IndexSpec::by(table::ROUTER, BY_NAME, by_name),
+    IndexSpec::elements(table::ROUTER, LogicalRouter::PORTS),
+    IndexSpec::elements(table::ROUTER, LogicalRouter::STATIC_ROUTES),
+    IndexSpec::by(table::ROUTER_PORT, BY_NAME, by_name),
+    IndexSpec::by(table::ROUTER_PORT, BY_NETWORK, by_network),
+    IndexSpec::by(table::SWITCH, BY_NAME, by_name),
 ];
 
 /// A router that Neutron made.
@@ -122,14 +114,14 @@ impl Router {
 /// `neutron:router_name` (`impl_idl_ovn.get_all_logical_routers_with_rports`).
 #[must_use]
 pub fn is_router(row: &Row) -> bool {
-    row.key("external_ids", ROUTER_NAME).is_some()
-        && row.str("name").is_some_and(|name| name.starts_with("neutron-"))
+    row.key(EXTERNAL_IDS, ROUTER_NAME).is_some()
+        && row.str(NAME).is_some_and(|name| name.starts_with("neutron-"))
 }
 
 /// Whether a row of `Logical_Switch` is Neutron's (`get_all_logical_switches_with_ports`).
 #[must_use]
 pub fn is_switch(row: &Row) -> bool {
-    row.key("external_ids", NETWORK_NAME).is_some()
+    row.key(EXTERNAL_IDS, NETWORK_NAME).is_some()
 }
 
 /// The row of the router of this name, if Neutron made it and no other row has the name: OVN doesn't keep router
@@ -148,13 +140,13 @@ pub fn router_named<'a>(replica: &'a Replica, name: &str) -> Option<(Uuid, &'a R
 /// The name that a router's owner gave it in OpenStack.
 #[must_use]
 pub fn display_name(row: &Row) -> Option<&str> {
-    row.key("external_ids", ROUTER_NAME)
+    row.key(EXTERNAL_IDS, ROUTER_NAME)
 }
 
 /// Whether a router is administratively up.
 #[must_use]
 pub fn is_enabled(row: &Row) -> bool {
-    row.get("enabled").and_then(|enabled| enabled.as_bool()).unwrap_or(true)
+    row.get(LogicalRouter::ENABLED).and_then(|enabled| enabled.as_bool()).unwrap_or(true)
 }
 
 /// The uuid of a router in OpenStack, out of its name in OVN.
@@ -174,7 +166,7 @@ pub fn routers_named(replica: &Replica, name: &str) -> usize {
 pub fn read_router(replica: &Replica, uuid: Uuid, row: &Row) -> Router {
     let gateway_port = gateway_port(row);
     let mut ports: Vec<RouterPort> = row
-        .get("ports")
+        .get(LogicalRouter::PORTS)
         .into_iter()
         .flat_map(|ports| ports.uuids())
         .filter_map(|port| Some((port, replica.row(table::ROUTER_PORT, &port)?)))
@@ -183,7 +175,7 @@ pub fn read_router(replica: &Replica, uuid: Uuid, row: &Row) -> Router {
     ports.sort_by(|a, b| a.name.cmp(&b.name));
     Router {
         uuid,
-        name: row.str("name").unwrap_or_default().to_owned(),
+        name: row.str(NAME).unwrap_or_default().to_owned(),
         display_name: display_name(row).unwrap_or_default().to_owned(),
         enabled: is_enabled(row),
         ports,
@@ -191,7 +183,7 @@ pub fn read_router(replica: &Replica, uuid: Uuid, row: &Row) -> Router {
 }
 
 fn gateway_port(router: &Row) -> Option<String> {
-    router.key("external_ids", "neutron:gw_port_id").map(|id| format!("lrp-{id}"))
+    router.key(EXTERNAL_IDS, "neutron:gw_port_id").map(|id| format!("lrp-{id}"))
 }
 
 /// The networks of a router port's row. Addresses that can't be parsed are left out.
@@ -200,7 +192,7 @@ pub fn cidrs(port: &Row) -> impl Iterator<Item = Cidr> {
 }
 
 fn networks(port: &Row) -> impl Iterator<Item = IfAddr> {
-    port.get("networks")
+    port.get(LogicalRouterPort::NETWORKS)
         .into_iter()
         .flat_map(|networks| networks.strings())
         .filter_map(|network| network.parse().ok())
@@ -209,18 +201,18 @@ fn networks(port: &Row) -> impl Iterator<Item = IfAddr> {
 /// Neutron's switch behind a router port's row (`neutron-<network uuid>`); `None` for one that isn't Neutron's.
 #[must_use]
 pub fn network_of(port: &Row) -> Option<&str> {
-    port.key("external_ids", NETWORK_NAME)
+    port.key(EXTERNAL_IDS, NETWORK_NAME)
 }
 
 /// Reads a port. A gateway port is told by `neutron:is_ext_gw` (release 24 and later) or by the router's
 /// `neutron:gw_port_id` (before).
 fn read_port(uuid: Uuid, row: &Row, gateway_port: Option<&str>) -> RouterPort {
-    let name = row.str("name").unwrap_or_default().to_owned();
+    let name = row.str(NAME).unwrap_or_default().to_owned();
     let network = network_of(row).map(str::to_owned);
     RouterPort {
         uuid,
         networks: networks(row).collect(),
-        gateway: row.key("external_ids", "neutron:is_ext_gw").is_some_and(|v| v.eq_ignore_ascii_case("true"))
+        gateway: row.key(EXTERNAL_IDS, "neutron:is_ext_gw").is_some_and(|v| v.eq_ignore_ascii_case("true"))
             || gateway_port == Some(name.as_str()),
         of_neutron: network.is_some() || name.starts_with("lrp-"),
         name,
@@ -233,7 +225,7 @@ fn read_port(uuid: Uuid, row: &Row, gateway_port: Option<&str>) -> RouterPort {
 pub fn network_mtu(replica: &Replica, switch: &str) -> Option<u32> {
     let (_, row) =
         replica.find(table::SWITCH, BY_NAME, &Atom::from(switch)).find(|(_, row)| is_switch(row))?;
-    row.key("external_ids", "neutron:mtu")?.parse().ok().filter(|mtu| (576..=65_535).contains(mtu))
+    row.key(EXTERNAL_IDS, "neutron:mtu")?.parse().ok().filter(|mtu| (576..=65_535).contains(mtu))
 }
 
 /// The name that the network behind this switch has in OpenStack.
@@ -241,7 +233,7 @@ pub fn network_mtu(replica: &Replica, switch: &str) -> Option<u32> {
 pub fn network_display_name(replica: &Replica, switch: &str) -> Option<String> {
     let (_, row) =
         replica.find(table::SWITCH, BY_NAME, &Atom::from(switch)).find(|(_, row)| is_switch(row))?;
-    row.key("external_ids", NETWORK_NAME).map(str::to_owned)
+    row.key(EXTERNAL_IDS, NETWORK_NAME).map(str::to_owned)
 }
 
 /// The MTU a pod behind this router should use: the smallest of the tenant networks on it, so that the
@@ -259,13 +251,16 @@ pub fn router_mtu(replica: &Replica, router: &Row, ports: impl IntoIterator<Item
 /// Names of the routers that a change of these rows concerns: the Vpcs to look at again.
 pub fn routers_touched(replica: &Replica, changes: &tombolo_ovsdb::ChangeSet) -> Vec<String> {
     let mut names = Vec::new();
-    let mut add = |row: &Row| names.extend(row.str("name").map(str::to_owned));
+    let mut add = |row: &Row| names.extend(row.str(NAME).map(str::to_owned));
     for (_, change) in changes.of_table(table::ROUTER) {
         // Policies and NAT say nothing of what is read here; nor do the routes of a router of our own, which are many.
         let read = |row: &std::sync::Arc<Row>| {
             let mut row = Row::clone(row);
-            let unread: &[_] =
-                if is_router(&row) { &["policies", "nat"] } else { &["policies", "static_routes", "nat"] };
+            let unread: &[_] = if is_router(&row) {
+                &[LogicalRouter::POLICIES, LogicalRouter::NAT]
+            } else {
+                &[LogicalRouter::POLICIES, LogicalRouter::STATIC_ROUTES, LogicalRouter::NAT]
+            };
             for column in unread {
                 row.remove(column);
             }
@@ -281,19 +276,23 @@ pub fn routers_touched(replica: &Replica, changes: &tombolo_ovsdb::ChangeSet) ->
     for (uuid, change) in changes.of_table(table::ROUTER_PORT) {
         // A port that goes leaves its router's column too: that change is in the same set.
         if change.new.is_some() {
-            replica.find(table::ROUTER, BY_PORT, &Atom::Uuid(uuid)).for_each(|(_, row)| add(row));
+            replica
+                .holders(table::ROUTER, LogicalRouter::PORTS, &Atom::Uuid(uuid))
+                .for_each(|(_, row)| add(row));
         }
     }
     for (uuid, change) in changes.of_table(table::STATIC_ROUTE) {
         // One that goes leaves its router's column too.
         if change.new.is_some() {
-            replica.find(table::ROUTER, BY_ROUTE, &Atom::Uuid(uuid)).for_each(|(_, row)| add(row));
+            let route = Atom::Uuid(uuid);
+            let holders = replica.holders(table::ROUTER, LogicalRouter::STATIC_ROUTES, &route);
+            holders.filter(|(_, row)| is_router(row)).for_each(|(_, row)| add(row));
         }
     }
     for (_, change) in changes.of_table(table::SWITCH) {
         let read = |row: &Option<std::sync::Arc<Row>>| {
             row.as_ref().map(|row| {
-                ["neutron:mtu", NETWORK_NAME].map(|key| row.key("external_ids", key).map(str::to_owned))
+                ["neutron:mtu", NETWORK_NAME].map(|key| row.key(EXTERNAL_IDS, key).map(str::to_owned))
             })
         };
         // Ports come and go on a switch all the time: only what is read here counts.
@@ -301,9 +300,11 @@ pub fn routers_touched(replica: &Replica, changes: &tombolo_ovsdb::ChangeSet) ->
             continue;
         }
         for row in change.old.iter().chain(&change.new) {
-            let Some(name) = row.str("name") else { continue };
+            let Some(name) = row.str(NAME) else { continue };
             for (port, _) in replica.find(table::ROUTER_PORT, BY_NETWORK, &Atom::from(name)) {
-                replica.find(table::ROUTER, BY_PORT, &Atom::Uuid(port)).for_each(|(_, row)| add(row));
+                replica
+                    .holders(table::ROUTER, LogicalRouter::PORTS, &Atom::Uuid(port))
+                    .for_each(|(_, row)| add(row));
             }
         }
     }

@@ -32,7 +32,7 @@ pub use driver::{
 };
 pub use name::Name;
 pub use ops::{Condition, Function, Mutation, Mutator, Op, Until};
-pub use replica::{Change, ChangeSet, Inconsistency, IndexSpec, Replica, Table};
+pub use replica::{Change, ChangeSet, Inconsistency, IndexSpec, Keys, Replica, Table};
 pub use row::Row;
 pub use schema::{Capabilities, Schema, Wanted};
 pub use txn::{OpResult, Retry, Txn, TxnError, TxnErrorKind, TxnReply};

@@ -21,8 +21,30 @@ pub struct IndexSpec {
     pub table: Name,
     /// The index's name, unique within the table.
     pub name: Name,
-    /// The keys of a row; none leaves the row out.
-    pub extract: fn(&Row) -> Vec<Atom>,
+    /// The keys of a row.
+    pub keys: Keys,
+}
+
+impl IndexSpec {
+    /// An index by what a function reads from a row.
+    pub const fn by(table: Name, name: Name, extract: fn(&Row) -> Vec<Atom>) -> IndexSpec {
+        IndexSpec { table, name, keys: Keys::Read(extract) }
+    }
+
+    /// A reverse index: rows by the elements of a column. It bears the column's name; [`Replica::holders`] looks it up.
+    pub const fn elements(table: Name, column: Name) -> IndexSpec {
+        IndexSpec { table, name: column, keys: Keys::Elements }
+    }
+}
+
+/// Where the keys of an index come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Keys {
+    /// A function of the row; no key leaves the row out. It runs twice for each change of a row.
+    Read(fn(&Row) -> Vec<Atom>),
+    /// Each atom of the column that the index is named for, of a map each key. A change costs what changed in that
+    /// column, however many elements it has.
+    Elements,
 }
 
 /// An update that contradicts the replica: the cache can't be trusted, it must be built anew.
@@ -170,22 +192,53 @@ impl Table {
             .filter_map(|(_, uuid)| self.rows.get(uuid).map(|row| (*uuid, row)))
     }
 
-    fn put(&mut self, uuid: Uuid, new: Option<Arc<Row>>) -> Option<Arc<Row>> {
+    /// Sets or removes a row. `deltas` has the columns that changed, and of those with several elements what differs, as
+    /// the server reports it; without it the rows are compared.
+    fn put(
+        &mut self,
+        uuid: Uuid,
+        new: Option<Arc<Row>>,
+        deltas: Option<&[(Name, Datum)]>,
+    ) -> Option<Arc<Row>> {
         let old = match &new {
             Some(row) => self.rows.insert(uuid, row.clone()),
             None => self.rows.remove(&uuid),
         };
         for (spec, set) in &mut self.indexes {
-            let before = old.as_deref().map(spec.extract).unwrap_or_default();
-            let after = new.as_deref().map(spec.extract).unwrap_or_default();
-            if before == after {
-                continue;
-            }
-            for key in before {
-                set.remove(&(key, uuid));
-            }
-            for key in after {
-                set.insert((key, uuid));
+            match spec.keys {
+                Keys::Read(extract) => {
+                    let before = old.as_deref().map(extract).unwrap_or_default();
+                    let after = new.as_deref().map(extract).unwrap_or_default();
+                    if before == after {
+                        continue;
+                    }
+                    for key in before {
+                        set.remove(&(key, uuid));
+                    }
+                    for key in after {
+                        set.insert((key, uuid));
+                    }
+                }
+                Keys::Elements => {
+                    let value =
+                        |row: &Option<Arc<Row>>| row.as_deref().and_then(|row| row.get(spec.name)).cloned();
+                    let (before, after) = (value(&old).unwrap_or_default(), value(&new).unwrap_or_default());
+                    let mut move_to = |key: &Atom| match after.has_element(key) {
+                        true => drop(set.insert((key.clone(), uuid))),
+                        false => drop(set.remove(&(key.clone(), uuid))),
+                    };
+                    match deltas {
+                        Some(deltas) => {
+                            let changed = deltas.iter().filter(|(column, _)| *column == spec.name);
+                            // A column of at most one element is reported by its new value alone.
+                            let single = changed.clone().next().is_some() && before.len() <= 1;
+                            changed.flat_map(|(_, delta)| delta.elements()).for_each(&mut move_to);
+                            before.elements().filter(|_| single).for_each(&mut move_to);
+                        }
+                        None if before == after => {}
+                        None => before.elements().chain(after.elements()).for_each(&mut move_to),
+                    }
+                }
             }
         }
         old
@@ -235,6 +288,17 @@ impl Replica {
         self.table(table).into_iter().flat_map(move |t| t.find(index, key))
     }
 
+    /// The rows whose column holds this element (of a map: this key), ascending by uuid. The table must have the reverse
+    /// index [`IndexSpec::elements`] of the column.
+    pub fn holders(
+        &self,
+        table: &str,
+        column: &str,
+        element: &Atom,
+    ) -> impl Iterator<Item = (Uuid, &Arc<Row>)> {
+        self.find(table, column, element)
+    }
+
     /// Sets or (`None`) removes a row as it is, and returns the old one; for tests and simulations. A row
     /// given without some columns gets their defaults, columns the table lacks are dropped.
     pub fn put(&mut self, table: Name, uuid: Uuid, row: Option<Row>) -> Option<Arc<Row>> {
@@ -249,7 +313,7 @@ impl Replica {
             }
             Arc::new(full)
         });
-        entry.put(uuid, row)
+        entry.put(uuid, row, None)
     }
 
     /// Applies an update of the server, whole or, on an inconsistency, half: then the replica must be
@@ -261,8 +325,12 @@ impl Replica {
             let table = Arc::make_mut(table);
             for (uuid, update) in rows {
                 let old = table.get(&uuid).cloned();
-                let new = merge(name, uuid, &table.layout, old.as_ref(), update)?;
-                table.put(uuid, new.clone());
+                let new = merge(name, uuid, &table.layout, old.as_ref(), &update)?;
+                let deltas = match &update {
+                    RowUpdate::Modify(cells) => Some(cells.as_slice()),
+                    RowUpdate::Insert(_) | RowUpdate::Delete => None,
+                };
+                table.put(uuid, new.clone(), deltas);
                 changes.record(name, uuid, old, new);
             }
         }
@@ -304,10 +372,10 @@ fn merge(
     uuid: Uuid,
     layout: &TableLayout,
     old: Option<&Arc<Row>>,
-    update: RowUpdate,
+    update: &RowUpdate,
 ) -> Result<Option<Arc<Row>>, Inconsistency> {
-    let conform = |column: Name, position: usize, datum: Datum| {
-        let fits = layout.types[position].conform(datum);
+    let conform = |column: Name, position: usize, datum: &Datum| {
+        let fits = layout.types[position].conform(datum.clone());
         fits.map_err(|reason| Inconsistency::Misfit { table, column, reason })
     };
     match (update, old) {
@@ -354,4 +422,67 @@ pub enum RowUpdate {
     Modify(Vec<(Name, Datum)>),
     /// `delete`.
     Delete,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schema::{Schema, Wanted};
+
+    const SCHEMA: &str = r#"{"name": "Db", "version": "1.0.0", "tables": {"T": {"columns": {
+        "set": {"type": {"key": "integer", "min": 0, "max": "unlimited"}},
+        "one": {"type": {"key": "integer", "min": 0, "max": 1}},
+        "map": {"type": {"key": "integer", "value": "integer", "min": 0, "max": "unlimited"}}}}}}"#;
+    const COLUMNS: [Name; 3] = ["map", "one", "set"];
+
+    fn replica() -> Replica {
+        let layout = Wanted::new().table("T", &COLUMNS).intersect(&Schema::parse(SCHEMA).unwrap());
+        Replica::new(&layout, &COLUMNS.map(|column| IndexSpec::elements("T", column)))
+    }
+
+    /// The rows that hold an element, by a look at each.
+    fn searched(replica: &Replica, column: &str, element: &Atom) -> Vec<Uuid> {
+        let holds = |row: &Row| row.get(column).is_some_and(|value| value.has_element(element));
+        replica.rows("T").filter(|(_, row)| holds(row)).map(|(uuid, _)| uuid).collect()
+    }
+
+    fn cells() -> impl Strategy<Value = Vec<(Name, Datum)>> {
+        let set = prop::collection::btree_set(0..6_i64, 0..4).prop_map(|it| ("set", Datum::set(it)));
+        let one = prop::option::of(0..6_i64).prop_map(|it| ("one", Datum::optional(it)));
+        let map =
+            prop::collection::btree_map(0..6_i64, 0..3_i64, 0..4).prop_map(|it| ("map", Datum::map(it)));
+        let all = (prop::option::of(set), prop::option::of(one), prop::option::of(map));
+        all.prop_map(|(set, one, map)| [map, one, set].into_iter().flatten().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn reverse_indexes_say_what_a_search_says(acts in prop::collection::vec((0..3_u128, 0..3_u8, cells()), 1..30)) {
+            let mut replica = replica();
+            for (number, act, cells) in acts {
+                let uuid = Uuid::from_u128(number);
+                let there = replica.row("T", &uuid).is_some();
+                let update = match act {
+                    0 if there => RowUpdate::Delete,
+                    2 => {
+                        // As simulations do it.
+                        replica.put("T", uuid, Some(Row::from_cells(cells)));
+                        continue;
+                    }
+                    _ if there => RowUpdate::Modify(cells),
+                    _ => RowUpdate::Insert(cells),
+                };
+                let tables = BTreeMap::from([("T", vec![(uuid, update)])]);
+                replica.apply(TableUpdates { tables }).unwrap();
+                for column in COLUMNS {
+                    for element in (0..6).map(Atom::Integer) {
+                        let found: Vec<Uuid> = replica.holders("T", column, &element).map(|(uuid, _)| uuid).collect();
+                        prop_assert_eq!(found, searched(&replica, column, &element), "{} {:?}", column, element);
+                    }
+                }
+            }
+        }
+    }
 }

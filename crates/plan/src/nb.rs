@@ -64,14 +64,22 @@ fn by_owner(row: &Row) -> Vec<Atom> {
     row.key("external_ids", OWNER_KEY).map(Atom::from).into_iter().collect()
 }
 
-/// The indexes of the replica.
+/// The indexes of the replica. Those of columns of references find the rows that a row hangs on or is an entry of.
 #[must_use]
 pub fn indexes() -> Vec<IndexSpec> {
     let mut all = neutron::INDEXES.to_vec();
-    all.extend(OWNED.map(|table| IndexSpec { table, name: BY_OWNER, extract: by_owner }));
-    all.push(IndexSpec { table: table::SWITCH_PORT, name: BY_ADDRESS, extract: by_address });
+    all.extend(OWNED.map(|table| IndexSpec::by(table, BY_OWNER, by_owner)));
+    all.push(IndexSpec::by(table::SWITCH_PORT, BY_ADDRESS, by_address));
     let by_name = [table::SWITCH_PORT, table::PORT_GROUP];
-    all.extend(by_name.map(|table| IndexSpec { table, name: neutron::BY_NAME, extract: by_name_column }));
+    all.extend(by_name.map(|table| IndexSpec::by(table, neutron::BY_NAME, by_name_column)));
+    for table in OWNED {
+        for column in edge_columns(table) {
+            let is_there = |spec: &IndexSpec| spec.table == table && spec.name == *column;
+            if !all.iter().any(is_there) {
+                all.push(IndexSpec::elements(table, column));
+            }
+        }
+    }
     all
 }
 

@@ -347,7 +347,7 @@ async fn compare(ours: &Client, theirs: &mut Reference, marker: &str, when: &str
 async fn our_replica_equals_the_python_idl() -> Result<()> {
     needs!(tombolo_ovsdb_servers::are_there());
     let mut servers = Servers::cluster(nb::SCHEMA, 3).await?;
-    let index = IndexSpec { table: nb::LogicalSwitchPort::TABLE, name: "address", extract: by_address };
+    let index = IndexSpec::by(nb::LogicalSwitchPort::TABLE, "address", by_address);
     let ours = Client::connect(servers.config().index(index))?;
     let writer = servers.client().await?;
     let mut reference = Reference::start(&servers)?;

@@ -51,7 +51,7 @@ fn name_keys(row: &Row) -> Vec<Atom> {
 async fn a_write_is_in_the_replica_when_its_answer_is_there() -> Result<()> {
     needs!(tombolo_ovsdb_servers::are_there());
     let servers = servers().await?;
-    let index = IndexSpec { table: nb::LogicalSwitchPort::TABLE, name: "name", extract: name_keys };
+    let index = IndexSpec::by(nb::LogicalSwitchPort::TABLE, "name", name_keys);
     let client = Client::connect(servers.config().index(index))?;
     client.ready(LIMIT).await?;
     for round in 0..50u128 {

@@ -77,9 +77,9 @@ pub fn wanted() -> Wanted {
 
 /// How the replica finds rows.
 pub const INDEXES: &[IndexSpec] = &[
-    IndexSpec { table: Interface::TABLE, name: BY_NAME, extract: name_of },
-    IndexSpec { table: Interface::TABLE, name: BY_IFACE_ID, extract: iface_id_of },
-    IndexSpec { table: Port::TABLE, name: BY_NAME, extract: name_of },
+    IndexSpec::by(Interface::TABLE, BY_NAME, name_of),
+    IndexSpec::by(Interface::TABLE, BY_IFACE_ID, iface_id_of),
+    IndexSpec::by(Port::TABLE, BY_NAME, name_of),
 ];
 
 /// A pod's port as we make it.

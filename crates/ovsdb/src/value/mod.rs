@@ -302,6 +302,16 @@ impl Datum {
         }
     }
 
+    /// The atoms of a set, or the keys of a map, ascending.
+    pub fn elements(&self) -> impl Iterator<Item = &Atom> {
+        self.atoms().iter().chain(self.entries().iter().map(|(key, _)| key))
+    }
+
+    /// Whether a set has this atom, or a map this key.
+    pub fn has_element(&self, element: &Atom) -> bool {
+        self.contains(element) || self.entry(element).is_some()
+    }
+
     /// The atom of a set of exactly one.
     pub fn as_atom(&self) -> Option<&Atom> {
         match &self.0 {

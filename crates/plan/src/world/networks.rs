@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tombolo_net::{Cidr, CidrMap, DualCidr};
 use tombolo_neutron as neutron;
+use tombolo_ovn::nb::LogicalRouter;
 use tombolo_ovsdb::{Atom, ChangeSet, Replica, Row, Uuid};
 
 use super::{Dirty, SubnetEntry, World};
@@ -73,7 +74,7 @@ impl Networks {
         }
         let Some(row) = nb.row(table::ROUTER_PORT, &port) else { return };
         let key = Atom::Uuid(port);
-        let routers = nb.find(table::ROUTER, neutron::BY_PORT, &key);
+        let routers = nb.holders(table::ROUTER, LogicalRouter::PORTS, &key);
         let place = Place {
             routers: routers.map(|(router, _)| router).collect(),
             networks: neutron::cidrs(row).collect(),
