@@ -170,7 +170,7 @@ mod tests {
         let guards =
             guards.iter().map(|it| Op::require_row("Logical_Switch", Uuid::from_u128(*it))).collect();
         let ops = vec![Op::delete("Logical_Switch", Uuid::from_u128(9)); ops];
-        Group { owner: Owner::pod("n", "p"), guards, ops, deletes: 0 }
+        Group { owner: Owner::pod("n", "p"), guards, ops, deletes: 0, awaited: Default::default() }
     }
 
     #[test]

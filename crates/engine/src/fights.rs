@@ -38,7 +38,7 @@ pub fn fingerprint(replica: &Replica, rows: &Rows) -> u64 {
     }
     let mut text = Text(DefaultHasher::new());
     // What hangs on a row that has yet to come is written when it is there: nobody has undone it.
-    let there = rows.links.iter().filter(|link| replica.row(link.table, &link.row).is_some()).count();
+    let there = rows.entries.iter().filter(|entry| replica.row(entry.table, &entry.row).is_some()).count();
     // Writing to a hasher can't fail.
     let _ = write!(text, "{rows:?} {there}");
     text.0.finish()

@@ -362,6 +362,9 @@ impl Engine {
                     (false, true) => self.own_rows = self.own_rows.saturating_sub(1),
                     _ => {}
                 }
+                if change.old.is_none() {
+                    dirty.extend(self.reign.awaited.remove(&uuid).into_iter().flatten());
+                }
                 // Whoever waits for a row to hang its own on can go on.
                 if let (true, Ownership::Ours(owner)) = (before == Ownership::Foreign, after) {
                     self.reign.work.unblock(&owner);

@@ -39,6 +39,10 @@ pub(crate) struct Reign {
     pub(crate) taken: BTreeMap<Uuid, BTreeSet<Owner>>,
     /// For which of them each owner waits.
     pub(crate) wants_name_of: HashMap<Owner, Uuid>,
+    /// Shared rows that aren't there, and owners that have yet to put their entries there.
+    pub(crate) awaited: BTreeMap<Uuid, BTreeSet<Owner>>,
+    /// For which of them each owner waits.
+    pub(crate) awaits: HashMap<Owner, BTreeSet<Uuid>>,
     /// Rows that another writer undoes.
     pub(crate) fights: Fights,
     /// What was said of each owner, as numbers: the texts may be long.

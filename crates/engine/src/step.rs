@@ -52,6 +52,7 @@ impl Engine {
         self.reign.after_commit.remove(&owner);
         self.reign.waiters.begin(&owner);
         self.forget_wanted_name(&owner);
+        self.forget_awaited(&owner);
         let mut plan = plan(&self.world, &owner);
         let mut problems = plan.problems.clone();
         problems.extend(self.reign.work.state(&owner).refused.clone());
@@ -119,6 +120,18 @@ impl Engine {
         }
     }
 
+    /// It waits for no shared row until its plan names one again.
+    fn forget_awaited(&mut self, owner: &Owner) {
+        for uuid in self.reign.awaits.remove(owner).into_iter().flatten() {
+            if let Some(owners) = self.reign.awaited.get_mut(&uuid) {
+                owners.remove(owner);
+                if owners.is_empty() {
+                    self.reign.awaited.remove(&uuid);
+                }
+            }
+        }
+    }
+
     /// Whether the rows are as desired, so that the next stage may come. If not, they are put into the batch or
     /// wait.
     fn rows_stand(
@@ -141,7 +154,7 @@ impl Engine {
             Err(Refusal::InUse { .. }) => return false,
             Err(refusal) => {
                 let reason = match refusal {
-                    Refusal::NameTaken { .. } => Reason::NameTaken,
+                    Refusal::NameTaken { .. } | Refusal::EntryTaken { .. } => Reason::NameTaken,
                     Refusal::NotOurs { .. } => Reason::RowNotOurs,
                     Refusal::HangsOnForeign { .. } => Reason::HangsOnForeignRow,
                     _ => Reason::HoldsForeignRows,
@@ -159,6 +172,12 @@ impl Engine {
                 return false;
             }
         };
+        for uuid in &group.awaited {
+            self.reign.awaited.entry(*uuid).or_default().insert(owner.clone());
+        }
+        if !group.awaited.is_empty() {
+            self.reign.awaits.insert(owner.clone(), group.awaited.clone());
+        }
         if group.is_empty() {
             return true;
         }
@@ -215,8 +234,8 @@ mod tests {
         let owner = Owner::subnet("s");
         let uuid = bed.uuid(table::ROUTER_PORT, &owner, "router-port");
         let parent = bed.uuid(table::ROUTER, &Owner::vpc("gone"), "router");
-        let edge = Some(Edge { table: table::ROUTER, parent, column: "ports" });
-        let row = DesiredRow { table: table::ROUTER_PORT, uuid, columns: [].into(), edge };
+        let edges = vec![Edge { table: table::ROUTER, parent, column: "ports" }];
+        let row = DesiredRow { table: table::ROUTER_PORT, uuid, columns: [].into(), edges };
         let rows = Some(Rows { rows: vec![row], ..Rows::default() });
         let plan = Plan { rows, ..Plan::default() };
         let mut problems = Vec::new();

@@ -9,6 +9,9 @@ pub const OWNER: &str = "tombolo.io/owner";
 /// The uuid of the row that refers to a row which is in no root table: its switch or router. Taking such a row away
 /// means taking the reference away, there.
 pub const PARENT: &str = "tombolo.io/parent";
+/// What the row's owner has put into rows that it shares with other owners, where it isn't a reference to the row itself:
+/// `<uuid of the shared row>/<element>`, separated by blanks.
+pub const ENTRIES: &str = "tombolo.io/entries";
 /// The key by which Kube-OVN's tools know a row.
 pub const VENDOR_KEY: &str = "vendor";
 /// Its value. It alone proves nothing: a Kube-OVN beside us writes it too.

@@ -13,7 +13,7 @@ mod routes;
 pub use routes::{Route, routes};
 
 use tombolo_net::{Cidr, IfAddr};
-use tombolo_ovn::nb::{LogicalRouter, LogicalRouterPort, LogicalRouterStaticRoute, LogicalSwitch};
+use tombolo_ovn::nb::{LogicalRouter, LogicalRouterPort};
 use tombolo_ovsdb::{Atom, IndexSpec, Replica, Row, Uuid};
 
 /// Tables read here.

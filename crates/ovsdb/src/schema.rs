@@ -323,6 +323,13 @@ impl Wanted {
         schema.tables.keys().fold(Wanted::new(), |wanted, table| wanted.table_all(intern(table)))
     }
 
+    /// Whether a column is among what is wanted.
+    #[must_use]
+    pub fn has(&self, table: &str, column: &str) -> bool {
+        let columns = self.tables.get(table).map(|table| &table.columns);
+        columns.is_some_and(|columns| columns.as_ref().is_none_or(|columns| columns.contains(column)))
+    }
+
     /// These columns of a table.
     #[must_use]
     pub fn table(mut self, table: Name, columns: &[Name]) -> Wanted {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tombolo_names::Reason;
-use tombolo_ovsdb::Datum;
+use tombolo_ovsdb::{Atom, Datum};
 use uuid::Uuid;
 
 pub use crate::kind::Kind;
-use crate::owner::Owner;
+use crate::nb;
+use crate::owner::{ENTRIES_KEY, Owner};
 
 /// What is managed of a column. What isn't named here is never compared and never written.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,9 +32,9 @@ pub struct DesiredRow {
     pub uuid: Uuid,
     /// The managed columns.
     pub columns: BTreeMap<&'static str, Managed>,
-    /// Where the row hangs: `None` for a root table. A row that isn't in a root table vanishes without its
-    /// edge, so both are always in one transaction.
-    pub edge: Option<Edge>,
+    /// Where the row hangs: nowhere in a root table. A row that isn't in a root table vanishes without an edge, so both
+    /// are always in one transaction. Edges that aren't named here are taken away.
+    pub edges: Vec<Edge>,
 }
 
 /// Membership of a row in a column of its parent. Foreign parents are touched by `mutate` of this one
@@ -48,17 +49,35 @@ pub struct Edge {
     pub column: &'static str,
 }
 
-/// A reference from a row of somebody's (a port group of a node) to a row of this owner, kept by `mutate`.
+/// An element of a set, or a key of a map, in a row that several owners fill (see [`crate::nb::SHARED`]): a port in a
+/// node's port group, an address in a set, a name in DNS records. It is kept by one `mutate`, whatever the row's size, and
+/// taken away when the owner no longer names it.
+///
+/// While the shared row isn't there the entry isn't, either; its arrival makes this owner dirty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Link {
-    /// The table of the row that refers.
+pub struct Entry {
+    /// The table of the shared row.
     pub table: &'static str,
-    /// The row that refers.
+    /// The shared row.
     pub row: Uuid,
     /// Its column.
     pub column: &'static str,
-    /// The row referred to.
-    pub target: Uuid,
+    /// The element or key. A reference is to a row of this owner. Of any other, a row of this owner says in its
+    /// `external_ids` that it is the owner's ([`entries_mark`]).
+    pub element: Atom,
+    /// The key's value, in a column that is a map.
+    pub value: Option<Atom>,
+}
+
+/// The key of `external_ids` that says which entries are the owner's, for one of its rows; none if all are references to
+/// its rows, which say it by themselves.
+#[must_use]
+pub fn entries_mark(entries: &[Entry]) -> Option<(String, String)> {
+    let values = entries.iter().filter(|entry| !nb::is_reference(entry.table, entry.column));
+    let mut words: Vec<String> = values.map(|entry| nb::entry_word(entry.row, &entry.element)).collect();
+    words.sort_unstable();
+    words.dedup();
+    (!words.is_empty()).then(|| (ENTRIES_KEY.to_owned(), words.join(" ")))
 }
 
 /// All rows of one owner.
@@ -66,10 +85,8 @@ pub struct Link {
 pub struct Rows {
     /// The rows, parents before children.
     pub rows: Vec<DesiredRow>,
-    /// References to them from elsewhere.
-    pub links: Vec<Link>,
-    /// References that there may have been and must not be (any more).
-    pub unlinked: Vec<Link>,
+    /// What the owner puts into rows that it shares with others.
+    pub entries: Vec<Entry>,
 }
 
 impl Rows {

@@ -6,25 +6,35 @@ use std::sync::LazyLock;
 
 use tombolo_neutron as neutron;
 use tombolo_ovn::nb::{
-    AddressSet, LogicalRouter, LogicalRouterPolicy, LogicalRouterPort, LogicalRouterStaticRoute,
-    LogicalSwitch, LogicalSwitchPort, PortGroup, TABLES,
+    AddressSet, Dns, LoadBalancer, LoadBalancerGroup, LogicalRouter, LogicalRouterPolicy, LogicalRouterPort,
+    LogicalRouterStaticRoute, LogicalSwitch, LogicalSwitchPort, PortGroup, TABLES,
 };
 use tombolo_ovn::{Facts, Reference};
 use tombolo_ovsdb::{Atom, Change, Condition, Datum, Function, IndexSpec, Replica, Row, Uuid, Wanted};
 
-use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner, VENDOR, VENDOR_KEY};
+use crate::owner::{CLUSTER_KEY, ClusterId, ENTRIES_KEY, OWNER_KEY, Owner, VENDOR, VENDOR_KEY};
 
 /// Table names (ovn-nb(5)).
 pub mod table {
     pub use tombolo_neutron::table::{ROUTER, ROUTER_PORT, STATIC_ROUTE, SWITCH};
+    use tombolo_ovn::nb::{
+        AddressSet, Dns, LoadBalancer, LoadBalancerGroup, LogicalRouterPolicy, LogicalSwitchPort, PortGroup,
+    };
+
     /// Ports of logical switches.
-    pub const SWITCH_PORT: &str = "Logical_Switch_Port";
+    pub const SWITCH_PORT: &str = LogicalSwitchPort::TABLE;
     /// Policies of logical routers.
-    pub const POLICY: &str = "Logical_Router_Policy";
+    pub const POLICY: &str = LogicalRouterPolicy::TABLE;
     /// Groups of switch ports.
-    pub const PORT_GROUP: &str = "Port_Group";
+    pub const PORT_GROUP: &str = PortGroup::TABLE;
     /// Sets of addresses; one of them is our epoch row.
-    pub const ADDRESS_SET: &str = "Address_Set";
+    pub const ADDRESS_SET: &str = AddressSet::TABLE;
+    /// Records that a switch answers.
+    pub const DNS: &str = Dns::TABLE;
+    /// Virtual addresses and their backends.
+    pub const LOAD_BALANCER: &str = LoadBalancer::TABLE;
+    /// Groups of load balancers.
+    pub const LOAD_BALANCER_GROUP: &str = LoadBalancerGroup::TABLE;
 }
 
 /// The tables in which rows of ours stand, children before parents: the order in which to delete.
@@ -38,6 +48,106 @@ pub const OWNED: [&str; 8] = [
     table::SWITCH,
     table::ROUTER,
 ];
+
+/// Columns in which several owners have entries (see [`crate::desired::Entry`]). What else is in them is left alone.
+pub const SHARED: [(&str, &str); 7] = [
+    (table::ADDRESS_SET, AddressSet::ADDRESSES),
+    (table::DNS, Dns::RECORDS),
+    (table::LOAD_BALANCER, LoadBalancer::VIPS),
+    (table::LOAD_BALANCER_GROUP, LoadBalancerGroup::LOAD_BALANCER),
+    (table::SWITCH, LogicalSwitch::DNS_RECORDS),
+    (table::SWITCH, LogicalSwitch::LOAD_BALANCER_GROUP),
+    (table::PORT_GROUP, PortGroup::PORTS),
+];
+
+/// Those of them in which we may have an entry on a row of others, too, where a user grants it (invariant 1).
+pub const GRANTED: [(&str, &str); 2] =
+    [(table::SWITCH, LogicalSwitch::DNS_RECORDS), (table::SWITCH, LogicalSwitch::LOAD_BALANCER_GROUP)];
+
+/// Whether the elements of a column refer to rows.
+#[must_use]
+pub fn is_reference(table: &str, column: &str) -> bool {
+    reference(table, column).is_some()
+}
+
+fn reference(table: &str, column: &str) -> Option<&'static Reference> {
+    facts(table)?.references.iter().find(|reference| reference.column == column)
+}
+
+/// The columns of [`SHARED`] whose elements refer to rows of a table, each with its table and whether the reference is
+/// strong: then a row can't go while it is referred to.
+pub fn shared_references(table: &str) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    SHARED.into_iter().filter_map(move |(holder, column)| {
+        let reference = reference(holder, column).filter(|reference| reference.table == table)?;
+        Some((holder, column, !reference.weak))
+    })
+}
+
+/// The owner of ours to whose row an element of a column of references refers.
+pub fn owner_referred_to(
+    replica: &Replica,
+    cluster: &ClusterId,
+    table: &str,
+    column: &str,
+    target: Uuid,
+) -> Option<Owner> {
+    let row = replica.row(reference(table, column)?.table, &target)?;
+    match ownership(cluster, row) {
+        Ownership::Ours(owner) => Some(owner),
+        _ => None,
+    }
+}
+
+/// The elements in which two values of a column differ; of a map also the keys whose value is another one.
+pub fn changed_elements(before: Option<&Datum>, after: Option<&Datum>) -> Vec<Atom> {
+    let none = Datum::empty_set();
+    let (before, after) = (before.unwrap_or(&none), after.unwrap_or(&none));
+    if before == after {
+        return Vec::new();
+    }
+    let (gone, new) = (before.difference(after), after.difference(before));
+    let mut all: Vec<Atom> = gone.elements().chain(new.elements()).cloned().collect();
+    let other = |(key, value): &&(Atom, Atom)| after.entry(key).is_some_and(|it| it != value);
+    all.extend(before.entries().iter().filter(other).map(|(key, _)| key.clone()));
+    all
+}
+
+/// How a mark names an entry (see [`crate::desired::entries_mark`]): no blank is in one.
+pub(crate) fn entry_word(row: Uuid, element: &Atom) -> String {
+    let text = element.as_str().map_or_else(|| format!("{element:?}"), str::to_owned);
+    format!("{row}/{text}")
+}
+
+/// The entries that a row of ours claims for its owner: shared rows and elements.
+pub fn claimed(row: &Row) -> impl Iterator<Item = (Uuid, Atom)> {
+    let words = row.key("external_ids", ENTRIES_KEY).unwrap_or_default().split(' ');
+    words.filter_map(|word| {
+        let (place, element) = word.split_once('/')?;
+        Some((place.parse().ok()?, Atom::from(element)))
+    })
+}
+
+/// The owners of ours whose rows claim an entry.
+pub fn claimants(replica: &Replica, cluster: &ClusterId, place: Uuid, element: &Atom) -> Vec<Owner> {
+    let key = Atom::from(entry_word(place, element));
+    let rows = OWNED.into_iter().flat_map(|table| replica.find(table, BY_ENTRY, &key));
+    let owners = rows.filter_map(|(_, row)| match ownership(cluster, row) {
+        Ownership::Ours(owner) => Some(owner),
+        _ => None,
+    });
+    let mut owners: Vec<Owner> = owners.collect();
+    owners.sort_unstable();
+    owners.dedup();
+    owners
+}
+
+/// Index: rows of ours by the entries that they claim.
+const BY_ENTRY: &str = "entry";
+
+fn by_entry(row: &Row) -> Vec<Atom> {
+    let words = row.key("external_ids", ENTRIES_KEY).unwrap_or_default().split(' ');
+    words.filter(|word| !word.is_empty()).map(Atom::from).collect()
+}
 
 /// Index: rows by our owner key. Rows of another cluster are in it too; [`owned`] tells them apart.
 pub const BY_OWNER: &str = "owner";
@@ -69,15 +179,15 @@ fn by_owner(row: &Row) -> Vec<Atom> {
 pub fn indexes() -> Vec<IndexSpec> {
     let mut all = neutron::INDEXES.to_vec();
     all.extend(OWNED.map(|table| IndexSpec::by(table, BY_OWNER, by_owner)));
+    all.extend(OWNED.map(|table| IndexSpec::by(table, BY_ENTRY, by_entry)));
     all.push(IndexSpec::by(table::SWITCH_PORT, BY_ADDRESS, by_address));
     let by_name = [table::SWITCH_PORT, table::PORT_GROUP];
     all.extend(by_name.map(|table| IndexSpec::by(table, neutron::BY_NAME, by_name_column)));
-    for table in OWNED {
-        for column in edge_columns(table) {
-            let is_there = |spec: &IndexSpec| spec.table == table && spec.name == *column;
-            if !all.iter().any(is_there) {
-                all.push(IndexSpec::elements(table, column));
-            }
+    let edges =
+        OWNED.into_iter().flat_map(|table| edge_columns(table).iter().map(move |column| (table, *column)));
+    for (table, column) in edges.chain(SHARED) {
+        if !all.iter().any(|spec| spec.table == table && spec.name == column) {
+            all.push(IndexSpec::elements(table, column));
         }
     }
     all
@@ -184,7 +294,7 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
             &[PortGroup::NAME, PortGroup::PORTS, PortGroup::ACLS, PortGroup::EXTERNAL_IDS],
         )
         .only(table::PORT_GROUP, clusters())
-        .table(table::ADDRESS_SET, &[AddressSet::NAME, AddressSet::EXTERNAL_IDS])
+        .table(table::ADDRESS_SET, &[AddressSet::NAME, AddressSet::ADDRESSES, AddressSet::EXTERNAL_IDS])
         .only(table::ADDRESS_SET, ours())
 }
 
@@ -255,19 +365,19 @@ struct Hanging {
     others: Vec<&'static str>,
 }
 
-/// By the schema: a row of no root table lives by the references to it. Those to tables in which we have rows are edges of
-/// ours; a port group's are weak, its ports hang on their switch.
+/// By the schema: a row of no root table lives by the strong references to it. Those to tables in which we have rows are
+/// edges of ours.
 static HANGING: LazyLock<BTreeMap<&'static str, Hanging>> = LazyLock::new(|| {
     let child = |table: &str| facts(table).is_some_and(|facts| !facts.is_root);
     let hanging = |table: &&'static str| {
         let references = facts(table).map(|facts| facts.references).unwrap_or_default();
-        let children = references.iter().filter(|it| child(it.table));
+        let children = references.iter().filter(|it| !it.weak && child(it.table));
         let mut hanging = Hanging { edges: Vec::new(), edge_columns: Vec::new(), others: Vec::new() };
         for reference in children {
             if OWNED.contains(&reference.table) {
                 hanging.edges.push(reference);
                 hanging.edge_columns.push(reference.column);
-            } else if !reference.weak {
+            } else {
                 hanging.others.push(reference.column);
             }
         }
@@ -277,8 +387,16 @@ static HANGING: LazyLock<BTreeMap<&'static str, Hanging>> = LazyLock::new(|| {
 });
 
 /// The references by which rows of ours hang on a row of this table.
-pub(crate) fn edges(table: &str) -> &'static [&'static Reference] {
+pub fn edges(table: &str) -> &'static [&'static Reference] {
     HANGING.get(table).map_or(&[], |hanging| &hanging.edges)
+}
+
+/// The columns by which a row of a table that is no root hangs on another, each with the table of that.
+pub fn parents(table: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all =
+        OWNED.into_iter().flat_map(|parent| edges(parent).iter().map(move |reference| (parent, reference)));
+    all.filter(move |(_, reference)| reference.table == table)
+        .map(|(parent, reference)| (parent, reference.column))
 }
 
 /// The columns by which rows of other owners hang on a row of this table.
@@ -307,15 +425,21 @@ pub fn is_own_key(table: &str, column: &str, key: &str) -> bool {
     }
 }
 
-/// Whether nothing but columns of [`edge_columns`] changed.
+/// Whether nothing but columns of [`edge_columns`] and [`SHARED`] changed.
 #[must_use]
 pub fn only_edges(table: &str, change: &Change) -> bool {
     let (Some(old), Some(new)) = (&change.old, &change.new) else { return false };
     let columns = edge_columns(table);
-    !columns.is_empty()
-        && old.iter().zip(new.iter()).all(|((column, before), (other, after))| {
-            column == other && (before == after || columns.contains(&column))
-        })
+    let is_edge = |column: &'static str| columns.contains(&column) || SHARED.contains(&(table, column));
+    old.iter()
+        .zip(new.iter())
+        .all(|((column, before), (other, after))| column == other && (is_edge(column) || before == after))
+}
+
+/// Whether the server has a column, and we monitor it: an older one lacks some, and what needs them does without.
+#[must_use]
+pub fn has(replica: &Replica, table: &str, column: &str) -> bool {
+    replica.table(table).is_some_and(|table| table.columns().contains(&column))
 }
 
 /// The row of this name in a table that has the index [`neutron::BY_NAME`].
@@ -364,7 +488,7 @@ mod tests {
         assert_eq!(columns(table::SWITCH), (vec!["ports"], vec!["acls", "forwarding_groups", "qos_rules"]));
         assert_eq!(columns(table::ROUTER), (vec!["policies", "ports", "static_routes"], vec!["nat"]));
         assert_eq!(columns(table::ROUTER_PORT), (vec![], vec!["gateway_chassis"]));
-        assert_eq!(columns(table::PORT_GROUP), (vec!["ports"], vec!["acls"]));
+        assert_eq!(columns(table::PORT_GROUP), (vec![], vec!["acls"]));
         for table in [table::SWITCH_PORT, table::POLICY, table::STATIC_ROUTE, table::ADDRESS_SET] {
             assert_eq!(columns(table), (vec![], vec![]), "{table}");
         }

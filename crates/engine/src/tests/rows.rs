@@ -172,3 +172,46 @@ fn a_port_of_ours_that_somebody_moved_to_a_foreign_switch_stays_there_and_is_tol
         bed.told
     );
 }
+
+#[test]
+fn a_pod_enters_the_group_of_its_node_whenever_that_comes() {
+    let mut bed = Bed::leading();
+    bed.pod("p");
+    bed.settle();
+    let port = bed.uuid(table::SWITCH_PORT, &Owner::pod("a", "p"), "port");
+    let group = bed.uuid(table::PORT_GROUP, &Owner::node("n"), "pods");
+    let is_in = |bed: &Bed| {
+        let row = bed.nb.row(table::PORT_GROUP, &group);
+        row.is_some_and(|row| row.get("ports").unwrap().contains_uuid(port))
+    };
+    // The node isn't known yet, and its group not made.
+    assert!(bed.has_port("p") && bed.nb.row(table::PORT_GROUP, &group).is_none());
+    assert_eq!(bed.engine.reign.awaited.keys().collect::<Vec<_>>(), [&group]);
+    bed.object(Kind::Node, "", "n", json!({ "metadata": {} }));
+    bed.settle();
+    assert!(is_in(&bed));
+    assert!(bed.engine.reign.awaited.is_empty() && bed.engine.reign.awaits.is_empty());
+    // An operator takes the port out, and it is put back.
+    let without = bed.row(table::PORT_GROUP, group).with("ports", Datum::empty_set());
+    bed.rows([(table::PORT_GROUP, group, Some(without))]);
+    bed.settle();
+    assert!(is_in(&bed));
+    // An operator deletes the group, and all comes back.
+    bed.rows([(table::PORT_GROUP, group, None)]);
+    bed.settle();
+    assert!(is_in(&bed));
+    // An operator puts the port into another node's group, and it is taken out there.
+    bed.object(Kind::Node, "", "m", json!({ "metadata": {} }));
+    bed.settle();
+    let other = bed.uuid(table::PORT_GROUP, &Owner::node("m"), "pods");
+    let with = bed.row(table::PORT_GROUP, other).with("ports", Datum::uuid(port));
+    bed.rows([(table::PORT_GROUP, other, Some(with))]);
+    bed.settle();
+    assert!(bed.row(table::PORT_GROUP, other).get("ports").unwrap().is_empty() && is_in(&bed));
+    // A pod that is gone waits for nothing.
+    bed.rows([(table::PORT_GROUP, group, None)]);
+    bed.poll();
+    bed.delete(Kind::Pod, "a", "p");
+    bed.settle();
+    assert!(bed.engine.reign.awaited.is_empty() && bed.engine.reign.awaits.is_empty());
+}

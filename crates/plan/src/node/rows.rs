@@ -46,7 +46,7 @@ pub(super) fn rows(world: &World, name: &str, ip: &IpEntry, router: Uuid) -> Row
                 (LogicalSwitchPort::EXTERNAL_IDS, child_ids(cluster, &owner, switch, [("ls", join)])),
             ]
             .into(),
-            edge: Some(Edge { table: table::SWITCH, parent: switch, column: LogicalSwitch::PORTS }),
+            edges: vec![Edge { table: table::SWITCH, parent: switch, column: LogicalSwitch::PORTS }],
         },
         DesiredRow {
             table: table::PORT_GROUP,
@@ -56,7 +56,7 @@ pub(super) fn rows(world: &World, name: &str, ip: &IpEntry, router: Uuid) -> Row
                 (PortGroup::EXTERNAL_IDS, Managed::Keys(external_ids(cluster, &owner, [("node", name)]))),
             ]
             .into(),
-            edge: None,
+            edges: Vec::new(),
         },
     ];
     let hop = |family| ip.addresses.iter().copied().find(|hop| Family::of(*hop) == family);
@@ -72,7 +72,7 @@ pub(super) fn rows(world: &World, name: &str, ip: &IpEntry, router: Uuid) -> Row
                 (LogicalRouterPolicy::EXTERNAL_IDS, child_ids(cluster, &owner, router, [("node", name)])),
             ]
             .into(),
-            edge: Some(Edge { table: table::ROUTER, parent: router, column: LogicalRouter::POLICIES }),
+            edges: vec![Edge { table: table::ROUTER, parent: router, column: LogicalRouter::POLICIES }],
         });
     };
     // Pods to the node itself.

@@ -1,4 +1,4 @@
-//! The rows of a pod: its port, and the link to its node's port group.
+//! The rows of a pod: its port, and the entry in its node's port group.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use tombolo_api::annotations::{CHASSIS, INTERFACE_VERSION, TRUE, is_static_pod};
 use tombolo_api::defaults::DISTRIBUTED;
 use tombolo_api::views::PodView;
 use tombolo_ovn::nb::{LogicalSwitch, LogicalSwitchPort, PortGroup};
-use tombolo_ovsdb::Uuid;
+use tombolo_ovsdb::{Atom, Uuid};
 
 use super::port_name;
 use crate::address;
-use crate::desired::{DesiredRow, Edge, Link, Managed, Rows};
+use crate::desired::{DesiredRow, Edge, Entry, Managed, Rows};
 use crate::nb::table;
 use crate::node::group_uuid;
 use crate::owner::Owner;
@@ -39,25 +39,23 @@ pub(super) fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, sp
             ),
         ]
         .into(),
-        edge: Some(Edge { table: table::SWITCH, parent: switch, column: LogicalSwitch::PORTS }),
+        edges: vec![Edge { table: table::SWITCH, parent: switch, column: LogicalSwitch::PORTS }],
     };
     let options = binding(world, pod, ip, &uuid);
     if !options.is_empty() {
         row.columns.insert(LogicalSwitchPort::OPTIONS, Managed::Keys(options));
     }
     let node = pod.spec.node_name.as_deref().unwrap_or_default();
-    let link = Link {
+    let leaves_by_node = world.vpc_kind(&spec.vpc).is_default() && spec.gateway_type == DISTRIBUTED;
+    let group = Entry {
         table: table::PORT_GROUP,
         row: group_uuid(cluster, node),
         column: PortGroup::PORTS,
-        target: uuid,
+        element: Atom::Uuid(uuid),
+        value: None,
     };
-    let leaves_by_node = world.vpc_kind(&spec.vpc).is_default() && spec.gateway_type == DISTRIBUTED;
-    let (mut links, mut unlinked) = (Vec::new(), Vec::new());
-    if !node.is_empty() {
-        if leaves_by_node { &mut links } else { &mut unlinked }.push(link);
-    }
-    Rows { rows: vec![row], links, unlinked }
+    let entries = if leaves_by_node && !node.is_empty() { vec![group] } else { Vec::new() };
+    Rows { rows: vec![row], entries }
 }
 
 /// Which chassis may claim the port, and for which interface: two hosts may have one of the same pod, when a node's agent

@@ -41,7 +41,7 @@ pub(super) fn switch_row(world: &World, name: &str, spec: &SubnetSpec) -> Desire
             ),
         ]
         .into(),
-        edge: None,
+        edges: Vec::new(),
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn rows(
             ),
         ]
         .into(),
-        edge: Some(Edge { table: table::ROUTER, parent: router, column: LogicalRouter::PORTS }),
+        edges: vec![Edge { table: table::ROUTER, parent: router, column: LogicalRouter::PORTS }],
     });
     rows.push(DesiredRow {
         table: table::SWITCH_PORT,
@@ -93,7 +93,7 @@ pub(super) fn rows(
             ),
         ]
         .into(),
-        edge: Some(Edge { table: table::SWITCH, parent: switch_uuid, column: LogicalSwitch::PORTS }),
+        edges: vec![Edge { table: table::SWITCH, parent: switch_uuid, column: LogicalSwitch::PORTS }],
     });
     if !kind.is_neutron() {
         rows.extend(routing(world, name, net, router));
@@ -120,7 +120,7 @@ fn routing(world: &World, name: &str, net: &Net, router: Uuid) -> Vec<DesiredRow
                 (LogicalRouterPolicy::EXTERNAL_IDS, child_ids(cluster, &owner, router, [("subnet", name)])),
             ]
             .into(),
-            edge: Some(Edge { table: table::ROUTER, parent: router, column: LogicalRouter::POLICIES }),
+            edges: vec![Edge { table: table::ROUTER, parent: router, column: LogicalRouter::POLICIES }],
         });
         let gateway = net.gateways.iter().find(|gateway| Family::of(**gateway) == family);
         if let Some(gateway) = gateway.filter(|_| name == world.config().join_subnet) {
@@ -134,11 +134,11 @@ fn routing(world: &World, name: &str, net: &Net, router: Uuid) -> Vec<DesiredRow
                     (LogicalRouterStaticRoute::EXTERNAL_IDS, child_ids(cluster, &owner, router, [])),
                 ]
                 .into(),
-                edge: Some(Edge {
+                edges: vec![Edge {
                     table: table::ROUTER,
                     parent: router,
                     column: LogicalRouter::STATIC_ROUTES,
-                }),
+                }],
             });
         }
     }

@@ -166,21 +166,45 @@ fn nodes_follow_the_join_subnet_and_no_other() {
 }
 
 #[test]
-fn pods_are_linked_to_the_port_group_of_their_node_when_it_appears() {
+fn an_entry_that_comes_or_goes_concerns_its_owner() {
     let mut small = Small::cluster();
-    small.object("Node", json!({ "metadata": { "name": "n" } }));
     small.pod("a", "p", json!({}));
-    let ids = small.world.config().cluster.marks(&Owner::node("n"));
-    let group = |name: &str| {
-        let row = Row::new().with("name", Datum::string(name));
-        Some(row.with("external_ids", Datum::map_of_strings(ids.clone())))
+    let cluster = small.world.config().cluster.clone();
+    let marks = |owner: &Owner| cluster.marks(owner);
+    let pod = Owner::pod("a", "p");
+    let port = small.row(table::SWITCH_PORT, &pod, "port");
+    let mut ids = marks(&pod);
+    let set = Uuid::from_u128(9);
+    ids.insert(crate::owner::ENTRIES_KEY.to_owned(), format!("{set}/10.16.0.2"));
+    let row = Row::new().with("external_ids", Datum::map_of_strings(ids));
+    small.nb([(table::SWITCH_PORT, port, Some(row))]);
+    let shared = |column, value| {
+        Some(
+            Row::new()
+                .with("external_ids", Datum::map_of_strings(marks(&Owner::node("n"))))
+                .with(column, value),
+        )
     };
-    let uuid = small.row(table::PORT_GROUP, &Owner::node("n"), "pods");
-    assert!(has(&small.nb([(table::PORT_GROUP, uuid, group("node.n"))]), "pod/a/p"));
-    assert!(!has(&small.nb([(table::PORT_GROUP, uuid, group("other"))]), "pod/a/p"));
-    // A policy of the node's is nothing to a pod.
-    let policy = Row::new().with("external_ids", Datum::map_of_strings(ids.clone()));
-    assert!(!has(&small.nb([(table::POLICY, Uuid::from_u128(8), Some(policy))]), "pod/a/p"));
+    let group = small.row(table::PORT_GROUP, &Owner::node("n"), "pods");
+    for (table, uuid, column, element, other) in [
+        (table::PORT_GROUP, group, "ports", Datum::uuid(port), Datum::uuid(set)),
+        (table::ADDRESS_SET, set, "addresses", Datum::string("10.16.0.2"), Datum::string("10.16.0.3")),
+    ] {
+        // With the row come its entries: their owners wait for it (see the engine).
+        assert!(!has(&small.nb([(table, uuid, shared(column, other.clone()))]), "pod/a/p"), "{column}");
+        assert!(
+            has(&small.nb([(table, uuid, shared(column, element.union(&other)))]), "pod/a/p"),
+            "{column}"
+        );
+        assert!(!has(&small.nb([(table, uuid, shared(column, element.clone()))]), "pod/a/p"), "{column}");
+        assert!(has(&small.nb([(table, uuid, shared(column, other))]), "pod/a/p"), "{column}");
+        small.nb([(table, uuid, shared(column, element))]);
+        assert!(has(&small.nb([(table, uuid, None)]), "pod/a/p"), "{column}");
+    }
+    // Such a row's own owner has nothing to do with it.
+    small.nb([(table::PORT_GROUP, group, shared("ports", Datum::uuid(set)))]);
+    let dirty = small.nb([(table::PORT_GROUP, group, shared("ports", Datum::uuid(port)))]);
+    assert!(!has(&dirty, "node/n"));
 }
 
 #[test]

@@ -265,7 +265,7 @@ impl Small {
                 all.set(column, datum);
             }
             if let Some(old) = self.world.nb().row(row.table, &row.uuid) {
-                for column in nb::edge_columns(row.table) {
+                for column in referring(row.table) {
                     all.set(column, old.get(column).unwrap().clone());
                 }
             }
@@ -275,7 +275,7 @@ impl Small {
             for (uuid, old) in self.world.nb().rows(table) {
                 let entry = new.entry((table, uuid)).or_insert_with(|| Some(Row::clone(old)));
                 let Some(row) = entry else { continue };
-                for column in nb::edge_columns(table) {
+                for column in referring(table) {
                     let kept =
                         row.get(column).unwrap().difference(&Datum::set_of_uuids(gone.iter().copied()));
                     row.set(column, kept);
@@ -283,11 +283,18 @@ impl Small {
             }
         }
         for row in &rows.rows {
-            let Some(edge) = &row.edge else { continue };
-            let parent = new.get_mut(&(edge.table, edge.parent)).unwrap().as_mut().unwrap();
-            let child = Datum::uuid(row.uuid);
-            let all = parent.get(edge.column).map_or(child.clone(), |all| all.union(&child));
-            parent.set(edge.column, all);
+            for edge in &row.edges {
+                let parent = new.get_mut(&(edge.table, edge.parent)).unwrap().as_mut().unwrap();
+                let child = Datum::uuid(row.uuid);
+                let all = parent.get(edge.column).map_or(child.clone(), |all| all.union(&child));
+                parent.set(edge.column, all);
+            }
+        }
+        for entry in &rows.entries {
+            let Some(Some(row)) = new.get_mut(&(entry.table, entry.row)) else { continue };
+            let element = Datum::set([entry.element.clone()]);
+            let all = row.get(entry.column).map_or(element.clone(), |all| all.union(&element));
+            row.set(entry.column, all);
         }
         self.nb(new.into_iter().map(|((table, uuid), row)| (table, uuid, row)).collect::<Vec<_>>())
     }
@@ -300,6 +307,12 @@ impl Small {
 
 fn read<T: serde::de::DeserializeOwned>(object: Value) -> Arc<T> {
     Arc::new(serde_json::from_value(object).unwrap())
+}
+
+/// The columns by which rows of a table refer to others, as far as they are monitored.
+fn referring(table: &'static str) -> impl Iterator<Item = &'static str> {
+    let shared = nb::SHARED.into_iter().filter(move |(of, _)| *of == table && table == table::PORT_GROUP);
+    nb::edge_columns(table).iter().copied().chain(shared.map(|(_, column)| column))
 }
 
 /// The reasons of a plan's problems.

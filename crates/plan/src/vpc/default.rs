@@ -36,7 +36,7 @@ pub(super) fn plan(world: &World, name: &str, object: Option<&Arc<Vpc>>) -> Plan
                 (LogicalRouter::EXTERNAL_IDS, Managed::Keys(external_ids(cluster, &owner, []))),
             ]
             .into(),
-            edge: None,
+            edges: Vec::new(),
         }],
         ..Rows::default()
     });

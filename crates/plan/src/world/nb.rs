@@ -2,7 +2,7 @@
 //! Vpcs on a router, and those whose name or address becomes free.
 
 use tombolo_neutron as neutron;
-use tombolo_ovsdb::{Change, ChangeSet, Replica, Row};
+use tombolo_ovsdb::{Change, ChangeSet, Replica, Row, Uuid};
 
 use super::{Dirty, SubnetEntry, World};
 use crate::nb::{self, Ownership, table};
@@ -21,11 +21,12 @@ impl World {
         self.rows_of_subnets_changed(changes, dirty);
         self.neighbors_dirty(&before, changes, dirty);
         for table in nb::OWNED {
-            for (_, change) in changes.of_table(table) {
+            for (uuid, change) in changes.of_table(table) {
                 self.owners_dirty(table, change, dirty);
                 self.row_came_or_went(table, change, dirty);
                 // A switch or router of ours that lost or regained a child concerns the child's owner.
                 self.children_dirty(table, change, dirty);
+                self.entries_dirty(table, uuid, change, dirty);
             }
         }
         for router in neutron::routers_touched(&self.nb, changes) {
@@ -38,11 +39,6 @@ impl World {
     fn owners_dirty(&self, table: &'static str, change: &Change, dirty: &mut Dirty) {
         for row in change.old.iter().chain(&change.new) {
             let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row) else { continue };
-            // A port group of a node that appears: its pods have yet to be linked to it.
-            let appeared = change.old.is_none() && table == table::PORT_GROUP;
-            if appeared && owner.kind == OwnerKind::Node {
-                self.pods_of_node_dirty(&owner.name, dirty);
-            }
             // A child that comes or goes is its own owner's business, and each pod is one.
             if !nb::only_edges(table, change) || self.is_leaving(&owner) {
                 dirty.insert(owner);
@@ -80,8 +76,7 @@ impl World {
     /// References to rows of ours that vanished from a parent: their owners put them back.
     fn children_dirty(&self, parent: &'static str, change: &Change, dirty: &mut Dirty) {
         let Some(old) = &change.old else { return };
-        // A port group's ports hang on their switch: its references keep nothing.
-        for reference in nb::edges(parent).iter().filter(|reference| !reference.weak) {
+        for reference in nb::edges(parent) {
             let column = reference.column;
             let Some(before) = old.get(column) else { continue };
             let after = change.new.as_ref().and_then(|row| row.get(column));
@@ -94,6 +89,23 @@ impl World {
                     && let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row)
                 {
                     dirty.insert(owner);
+                }
+            }
+        }
+    }
+
+    /// Entries of a shared row that came or went otherwise than with the row: their owners see to them.
+    fn entries_dirty(&self, table: &'static str, uuid: Uuid, change: &Change, dirty: &mut Dirty) {
+        let Some(old) = &change.old else { return };
+        let cluster = &self.config.cluster;
+        for (_, column) in nb::SHARED.into_iter().filter(|(shared, _)| *shared == table) {
+            let after = change.new.as_ref().and_then(|row| row.get(column));
+            for element in nb::changed_elements(old.get(column), after) {
+                match element.as_uuid() {
+                    Some(target) => {
+                        dirty.extend(nb::owner_referred_to(&self.nb, cluster, table, column, target));
+                    }
+                    None => dirty.extend(nb::claimants(&self.nb, cluster, uuid, &element)),
                 }
             }
         }

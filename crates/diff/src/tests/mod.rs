@@ -1,9 +1,11 @@
 //! One owner's rows against small databases. The invariants that are proved here are numbered in ARCHITECTURE.md.
 
+mod entries;
+
 use std::collections::BTreeMap;
 
-use tombolo_ovsdb::{Datum, Mutation, Name, Op, Replica, Row, Schema, Uuid};
-use tombolo_plan::desired::{DesiredRow, Edge, Link, Managed, Rows};
+use tombolo_ovsdb::{Condition, Datum, Mutation, Name, Op, Replica, Row, Schema, Uuid};
+use tombolo_plan::desired::{DesiredRow, Edge, Managed, Rows};
 use tombolo_plan::nb::{self, table};
 use tombolo_plan::owner::{ClusterId, OWNER_KEY, Owner, PARENT_KEY};
 
@@ -45,7 +47,7 @@ fn port(owner: &Owner, parent: Uuid) -> Row {
 fn desired(table: Name, uuid: Uuid, owner: &Owner, columns: &[(Name, Managed)]) -> DesiredRow {
     let mut all: BTreeMap<Name, Managed> = columns.iter().cloned().collect();
     all.insert("external_ids", Managed::Keys(cluster().marks(owner)));
-    DesiredRow { table, uuid, columns: all, edge: None }
+    DesiredRow { table, uuid, columns: all, edges: Vec::new() }
 }
 
 fn text(value: &str) -> Managed {
@@ -276,46 +278,11 @@ fn an_old_row_of_ours_that_stays_keeps_its_name() {
 }
 
 #[test]
-fn links_are_made_on_rows_of_ours_only() {
-    // invariant 1
-    let (mut nb, pod) = (replica(), Owner::pod("a", "p"));
-    let link = Link { table: table::PORT_GROUP, row: GROUP, column: "ports", target: PORT };
-    let wanted = Rows { links: vec![link], ..Rows::default() };
-    // The group isn't there yet: that is no obstacle.
-    assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
-    nb.put(table::PORT_GROUP, GROUP, Some(named("theirs")));
-    assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
-    nb.put(table::PORT_GROUP, GROUP, Some(ours("node.n", &Owner::node("n"))));
-    let group = run(&nb, &pod, &wanted).unwrap();
-    assert_eq!(group.ops, [Op::add_edge(table::PORT_GROUP, GROUP, "ports", PORT)]);
-    assert_eq!(group.guards, [Op::require_row(table::PORT_GROUP, GROUP)]);
-}
-
-#[test]
-fn links_are_taken_from_rows_of_ours_only() {
-    // invariant 1
-    let (mut nb, pod) = (replica(), Owner::pod("a", "p"));
-    let link = Link { table: table::PORT_GROUP, row: GROUP, column: "ports", target: PORT };
-    let wanted = Rows { unlinked: vec![link], ..Rows::default() };
-    assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
-    nb.put(table::PORT_GROUP, GROUP, Some(with_ports(named("theirs"), &[PORT])));
-    assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
-    let group = ours("node.n", &Owner::node("n"));
-    nb.put(table::PORT_GROUP, GROUP, Some(with_ports(group.clone(), &[OTHER])));
-    assert!(run(&nb, &pod, &wanted).unwrap().is_empty());
-    nb.put(table::PORT_GROUP, GROUP, Some(with_ports(group, &[OTHER, PORT])));
-    assert_eq!(
-        run(&nb, &pod, &wanted).unwrap().ops,
-        [Op::remove_edge(table::PORT_GROUP, GROUP, "ports", PORT)]
-    );
-}
-
-#[test]
 fn a_parent_and_its_child_are_made_together() {
     let (nb, owner) = (replica(), Owner::subnet("s"));
     let switch = desired(table::SWITCH, SWITCH, &owner, &[("name", text("s"))]);
     let mut port = desired(table::SWITCH_PORT, PORT, &owner, &[("name", text("s-r"))]);
-    port.edge = Some(Edge { table: table::SWITCH, parent: SWITCH, column: "ports" });
+    port.edges = vec![Edge { table: table::SWITCH, parent: SWITCH, column: "ports" }];
     let group = run(&nb, &owner, &rows([switch, port])).unwrap();
     let [Op::Insert { .. }, Op::Insert { .. }, edge] = &group.ops[..] else { panic!("{group:?}") };
     assert_eq!(*edge, Op::add_edge(table::SWITCH, SWITCH, "ports", PORT));
@@ -368,7 +335,7 @@ fn wanted_on(owner: &Owner, parent: Uuid) -> Rows {
     let mut ids = cluster().marks(owner);
     ids.insert(PARENT_KEY.to_owned(), parent.to_string());
     row.columns.insert("external_ids", Managed::Keys(ids));
-    row.edge = Some(Edge { table: table::SWITCH, parent, column: "ports" });
+    row.edges = vec![Edge { table: table::SWITCH, parent, column: "ports" }];
     rows([row])
 }
 
@@ -461,4 +428,79 @@ fn keys_that_only_we_write_go_when_they_are_wanted_no_more() {
         group.ops,
         [Op::mutate(table::SWITCH_PORT, PORT, [gone("external_ids", &["ls", "tombolo.io/old"])])]
     );
+}
+
+#[test]
+fn a_row_hangs_on_each_parent_that_is_named_and_on_no_other() {
+    let (mut nb, owner) = (replica(), Owner::subnet("s"));
+    let vpc = Owner::vpc("v");
+    let policy = || {
+        let mut row = desired(table::POLICY, PORT, &owner, &[]);
+        row.edges =
+            [ROUTER, GROUP].map(|parent| Edge { table: table::ROUTER, parent, column: "policies" }).to_vec();
+        row
+    };
+    nb.put(table::ROUTER, ROUTER, Some(ours("a", &vpc)));
+    nb.put(table::ROUTER, GROUP, Some(ours("b", &vpc)));
+    let edge = |router| Op::add_edge(table::ROUTER, router, "policies", PORT);
+    let group = run(&nb, &owner, &rows([policy()])).unwrap();
+    assert_eq!(group.ops[1..], [edge(ROUTER), edge(GROUP)]);
+    // One of the edges is there, and one to a third router is too many.
+    nb.put(table::POLICY, PORT, Some(Row::new().with("external_ids", marks(&owner))));
+    nb.put(table::ROUTER, ROUTER, Some(ours("a", &vpc).with("policies", Datum::uuid(PORT))));
+    nb.put(table::ROUTER, OTHER, Some(ours("c", &vpc).with("policies", Datum::uuid(PORT))));
+    let group = run(&nb, &owner, &rows([policy()])).unwrap();
+    assert_eq!(group.ops, [Op::remove_edge(table::ROUTER, OTHER, "policies", PORT), edge(GROUP)]);
+    // It goes from all of them.
+    let group = run(&nb, &owner, &Rows::none()).unwrap();
+    let gone = |router| Op::remove_edge(table::ROUTER, router, "policies", PORT);
+    assert_eq!((&group.ops[..], group.deletes), (&[gone(ROUTER), gone(OTHER)][..], 1));
+}
+
+#[test]
+fn a_large_column_is_changed_by_what_differs() {
+    let (mut nb, owner) = (replica(), Owner::pod("a", "p"));
+    let addresses =
+        |numbers: std::ops::Range<u32>| Datum::set_of_strings(numbers.map(|it| format!("10.0.0.{it}")));
+    let wanted = |numbers| {
+        rows([desired(
+            table::SWITCH_PORT,
+            PORT,
+            &owner,
+            &[("addresses", Managed::Whole(addresses(numbers)))],
+        )])
+    };
+    let put = |nb: &mut Replica, numbers| {
+        nb.put(table::SWITCH_PORT, PORT, Some(ours("p.a", &owner).with("addresses", addresses(numbers))));
+    };
+    put(&mut nb, 0..100);
+    let differing =
+        [Mutation::delete("addresses", addresses(0..1)), Mutation::insert("addresses", addresses(100..101))];
+    assert_eq!(
+        run(&nb, &owner, &wanted(1..101)).unwrap().ops,
+        [Op::mutate(table::SWITCH_PORT, PORT, differing)]
+    );
+    // What is small, or differs much, is written anew.
+    let anew =
+        |numbers| [Op::update(table::SWITCH_PORT, PORT, Row::new().with("addresses", addresses(numbers)))];
+    assert_eq!(run(&nb, &owner, &wanted(80..160)).unwrap().ops, anew(80..160));
+    put(&mut nb, 0..16);
+    assert_eq!(run(&nb, &owner, &wanted(1..17)).unwrap().ops, anew(1..17));
+}
+
+#[test]
+fn a_column_that_the_server_lacks_is_left_out() {
+    let schema = include_str!("../../../../schemas/ovn-23.03/ovn-nb.ovsschema");
+    let schema = Schema::parse(schema).unwrap();
+    let lacking = tombolo_ovn::nb::LogicalRouterPolicy::CHAIN;
+    assert!(schema.column(table::POLICY, lacking).is_none(), "the older one has it by now: choose another");
+    let wanted = nb::wanted(&cluster()).table(table::POLICY, &[lacking]);
+    let mut nb = Replica::new(&wanted.intersect(&schema), &nb::indexes());
+    let owner = Owner::subnet("s");
+    nb.put(table::ROUTER, ROUTER, Some(ours("r", &Owner::vpc("r"))));
+    let mut row = desired(table::POLICY, PORT, &owner, &[(lacking, text("x")), ("match", text("1"))]);
+    row.edges = vec![Edge { table: table::ROUTER, parent: ROUTER, column: "policies" }];
+    let group = run(&nb, &owner, &rows([row])).unwrap();
+    let Op::Insert { row, .. } = &group.ops[0] else { panic!("{group:?}") };
+    assert!(row.get("match").is_some() && row.get(lacking).is_none(), "{row:?}");
 }
