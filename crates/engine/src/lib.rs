@@ -142,6 +142,21 @@ impl Engine {
         }
     }
 
+    /// Whether an owner will be planned again, whatever happens, for inspection.
+    #[must_use]
+    pub fn is_pending(&self, owner: &Owner) -> bool {
+        let reign = &self.reign;
+        let is_part = || reign.parts.iter().any(|part| part.contains(owner));
+        let waits = || self.busy_objects.values().any(|busy| busy.waiting.contains(owner));
+        reign.work.is_pending(owner) || reign.after_commit.contains(owner) || is_part() || waits()
+    }
+
+    /// The owner for which another one waits, for inspection.
+    #[must_use]
+    pub fn waits_for(&self, owner: &Owner) -> Option<&Owner> {
+        self.reign.work.waits_for(owner)
+    }
+
     /// When [`Engine::poll`] is to be called even if nothing happens; `None` for never.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Millis> {

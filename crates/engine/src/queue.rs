@@ -88,6 +88,12 @@ impl Queue {
         None
     }
 
+    /// Whether an owner waits.
+    #[must_use]
+    pub fn contains(&self, owner: &Owner) -> bool {
+        self.places.contains_key(owner)
+    }
+
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -207,6 +207,19 @@ impl Work {
         all.states.into_iter().filter_map(reserved).collect()
     }
 
+    /// Whether an owner will be planned, whatever happens: it is dirty, due, or has something under way.
+    #[must_use]
+    pub fn is_pending(&self, owner: &Owner) -> bool {
+        let is_busy = self.states.get(owner).is_some_and(State::is_busy);
+        is_busy || self.dirty.contains(owner) || self.again.contains(owner) || self.due.contains_key(owner)
+    }
+
+    /// Whom an owner waits for.
+    #[must_use]
+    pub fn waits_for(&self, owner: &Owner) -> Option<&Owner> {
+        self.waits.get(owner)
+    }
+
     /// How many owners are dirty.
     #[must_use]
     pub fn pending(&self) -> usize {

@@ -9,6 +9,7 @@ pub mod actions;
 pub mod api;
 pub mod canon;
 pub mod cluster;
+pub mod coverage;
 pub mod fault;
 pub mod guard;
 pub mod marks;

@@ -57,7 +57,8 @@ fn taking_away() -> impl Strategy<Value = Action> {
         2 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::RemoveIp(a, b)),
         2 => n.clone().prop_map(Action::RemoveRouter),
         1 => (n.clone(), n.clone()).prop_map(|(a, b)| Action::Detach(a, b)),
-        1 => (n, any::<bool>()).prop_map(|(a, b)| Action::ForeignSwitch(a, b)),
+        1 => (n.clone(), any::<bool>()).prop_map(|(a, b)| Action::ForeignSwitch(a, b)),
+        2 => (any::<u8>(), n).prop_map(|(a, b)| Action::Tamper(a, b)),
     ]
 }
 
@@ -108,6 +109,21 @@ proptest! {
         sim.advance(130_000);
         sim.converge();
         check_outcome(&sim);
+    }
+}
+
+proptest! {
+    #![proptest_config(settings(150))]
+
+    /// What makes whom dirty is written by hand, in the World: a read of a plan that nothing covers fails here.
+    #[test]
+    fn whoever_reads_what_changed_is_planned_again(history in history(40), latency in 0..30u64) {
+        let mut sim = Sim::new(config(), latency);
+        sim.checks_coverage = true;
+        sim.knobs.latency = (0, latency);
+        play(&mut sim, &history);
+        sim.advance(61_000);
+        prop_assert!(sim.covered > 0, "no event was checked");
     }
 }
 

@@ -118,7 +118,7 @@ fn an_entry_comes_with_its_owner_and_goes_when_it_is_named_no_more() {
         assert_eq!((group.guards, group.awaited.len()), (vec![Op::require_row(table, SHARED)], 0));
         // It stands: nothing to do.
         nb.put(table, SHARED, Some(shared(Some(&holder), column, alone.clone())));
-        assert_eq!(on_shared(&run(&nb, &owner, &with).unwrap()), [&mutation(table, []); 0], "{column}");
+        assert!(on_shared(&run(&nb, &owner, &with).unwrap()).is_empty(), "{column}");
         // It is named no more, and found though nobody says where it was.
         let gone = Mutation::delete(column, Datum::set([element.clone()]));
         let group = run(&nb, &owner, &without).unwrap();

@@ -8,6 +8,7 @@ mod leave;
 mod namespace;
 mod node;
 mod overlaps;
+mod reads;
 mod reservations;
 pub(crate) mod small;
 mod vpc;

@@ -5,6 +5,7 @@
 //! object says by then. A wish that is refused leaves no trace: pools, pods, namespaces, nodes and reports read what is
 //! here, and only the plan of the Subnet itself reads the wish.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tombolo_api::SubnetSpec;
@@ -76,6 +77,11 @@ impl World {
         names.filter_map(|name| Some((name.as_str(), self.established(name)?)))
     }
 
+    /// Names of the Subnets that a change of the Vpc concerns: those that wish to be there, and those in effect there.
+    pub(crate) fn subnets_concerned(&self, vpc: &str) -> BTreeSet<&str> {
+        self.subnets_of_vpc(vpc).chain(self.established_in(vpc).map(|(name, _)| name)).collect()
+    }
+
     /// How many others an owner's report lists: a Vpc's the Subnets in effect there, the default one's the nodes too.
     #[must_use]
     pub fn entries_of(&self, owner: &Owner) -> usize {
@@ -88,16 +94,17 @@ impl World {
     }
 
     /// Reads again what is in effect of a Subnet. Its switch says it; one that was made before the switches did is
-    /// as its router port has it. Where the switch is lost, the last known counts until the Subnet itself is gone, so
-    /// that the same comes back.
+    /// as its router port has it. Where the switch is lost, the last known counts until the Subnet itself is gone or
+    /// going, so that the same comes back.
     pub(super) fn refresh_established(&mut self, name: &str, dirty: &mut Dirty) {
         let uuid = switch_uuid(&self.config.cluster, name);
         let row = self.nb.row(table::SWITCH, &uuid).filter(|row| {
             nb::ownership(&self.config.cluster, row) == nb::Ownership::Ours(Owner::subnet(name))
         });
+        let comes_back = self.subnets().get(name).is_some_and(|entry| !entry.is_terminating());
         let new = match row {
             Some(row) => self.written(name, row).or_else(|| self.established(name).cloned()),
-            None if self.subnets().contains(name) => self.established(name).cloned(),
+            None if comes_back => self.established(name).cloned(),
             None => None,
         };
         if self.established(name) == new.as_ref() {
@@ -153,6 +160,7 @@ impl World {
     /// Subnets whose switch or router port changed in more than its children.
     pub(super) fn rows_of_subnets_changed(&mut self, changes: &tombolo_ovsdb::ChangeSet, dirty: &mut Dirty) {
         let mut names: Vec<String> = Vec::new();
+        let mut come_or_gone: BTreeSet<String> = BTreeSet::new();
         for table in [table::SWITCH, table::ROUTER_PORT] {
             for (_, change) in changes.of_table(table) {
                 if nb::only_edges(table, change) {
@@ -163,6 +171,9 @@ impl World {
                         && owner.kind == OwnerKind::Subnet
                     {
                         names.push(owner.name.to_string());
+                        if table == table::SWITCH && change.old.is_none() != change.new.is_none() {
+                            come_or_gone.insert(owner.name.to_string());
+                        }
                     }
                 }
             }
@@ -171,6 +182,10 @@ impl World {
         names.dedup();
         for name in names {
             self.refresh_established(&name, dirty);
+        }
+        // A Subnet whose switch is lost remains what it was, and takes no new pods meanwhile.
+        for name in come_or_gone {
+            self.serves_changed(&name, dirty);
         }
     }
 }

@@ -123,7 +123,7 @@ impl World {
         };
         if routes(before) != routes(&self.nb) {
             // One may lie inside of a Subnet.
-            dirty.extend(self.subnets_of_vpc(router).map(Owner::subnet));
+            dirty.extend(self.subnets_concerned(router).into_iter().map(Owner::subnet));
         }
         if self.refresh_mtu(router) {
             // Its pods have the old one in their annotations.

@@ -186,7 +186,7 @@ impl World {
                 continue;
             }
             for name in change.old.iter().chain(&change.new).filter_map(|row| row.str("name")) {
-                dirty.extend(self.subnets_of_vpc(name).map(Owner::subnet));
+                dirty.extend(self.subnets_concerned(name).into_iter().map(Owner::subnet));
             }
         }
         let mut places = BTreeSet::new();
@@ -206,6 +206,10 @@ impl World {
             }
         }
         for (router, cidr) in places {
+            // Those in effect there, wherever they would rather be by now.
+            let ports = self.ports_on(router, cidr.into()).into_iter();
+            let subnets = ports.filter_map(|port| self.networks.places.get(&port)?.of_subnet.as_ref());
+            dirty.extend(subnets.map(|subnet| Owner::subnet(subnet)));
             let rows = [before, &self.nb].into_iter().filter_map(|nb| nb.row(table::ROUTER, &router));
             let names: BTreeSet<&str> = rows.filter_map(|row| row.str("name")).collect();
             for name in names {

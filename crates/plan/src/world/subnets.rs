@@ -112,7 +112,10 @@ impl World {
             // Pods that hold an address in it are served, or get an Event that it is gone; or may send from others.
             self.users_dirty(name, dirty);
         }
-        if granted {
+        let is_leaving = |entry: &Option<SubnetEntry>| entry.as_ref().map(SubnetEntry::is_terminating);
+        let wished_vpc = |entry: &Option<SubnetEntry>| entry.as_ref().map(|entry| entry.spec.vpc.clone());
+        if granted || is_leaving(&old) != is_leaving(&entry) || wished_vpc(&old) != wished_vpc(&entry) {
+            // Pods that wait say why; the Vpc that it asks for decides whether they may be elsewhere.
             self.serves_changed(name, dirty);
         }
         if entry.is_none() && (name == self.config.join_subnet || name == self.config.default_subnet) {
@@ -123,9 +126,10 @@ impl World {
     /// Only the report of a Subnet changed: pods that wait for it say why.
     fn report_changed(&mut self, name: &str, old: &SubnetEntry, new: &SubnetEntry, dirty: &mut Dirty) {
         let ready = |entry: &SubnetEntry| {
-            let status = entry.object.status.as_ref()?;
-            let ready = condition::get(&status.conditions, condition::READY)?;
-            Some((ready.status, ready.message.clone(), ready.observed_generation))
+            let object = &entry.object;
+            let ready = condition::get(&object.status.as_ref()?.conditions, condition::READY)?;
+            let is_of_now = ready.observed_generation == object.metadata.generation;
+            Some((ready.status, ready.message.clone(), ready.observed_generation, is_of_now))
         };
         if ready(old) != ready(new) {
             self.serves_changed(name, dirty);
@@ -148,6 +152,7 @@ impl World {
             let nets = wish.into_iter().chain(self.established(subnet).map(|it| &it.net));
             nets.into_iter().any(|net| concerns(net.cidr))
         };
-        dirty.extend(self.subnets_of_vpc(&self.config.cluster_router).filter(concerned).map(Owner::subnet));
+        let all = self.subnets_concerned(&self.config.cluster_router).into_iter();
+        dirty.extend(all.filter(concerned).map(Owner::subnet));
     }
 }

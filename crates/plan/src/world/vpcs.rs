@@ -66,7 +66,7 @@ impl World {
             _ => true,
         };
         if spec_changed {
-            dirty.extend(self.subnets_of_vpc(name).map(Owner::subnet));
+            dirty.extend(self.subnets_concerned(name).into_iter().map(Owner::subnet));
             // Their pods that wait may be let in now.
             for namespace in old.iter().chain(&vpc).flat_map(|vpc| &vpc.spec.namespaces) {
                 self.namespace_dirty(namespace, dirty);
@@ -74,7 +74,7 @@ impl World {
         }
         if old.is_none() != vpc.is_none() {
             // Whether it is there decides where pods of its Subnets' namespaces may be.
-            let subnets: Vec<String> = self.subnets_of_vpc(name).map(str::to_owned).collect();
+            let subnets: Vec<String> = self.subnets_concerned(name).into_iter().map(str::to_owned).collect();
             subnets.iter().for_each(|subnet| self.serves_changed(subnet, dirty));
         }
         if vpc.is_none() && name == self.config.cluster_router {

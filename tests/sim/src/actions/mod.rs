@@ -4,6 +4,7 @@
 //! sense at its moment (the end of what isn't there) does nothing.
 
 pub mod edit;
+mod tamper;
 
 use serde_json::{Value, json};
 use tombolo_plan::Kind;
@@ -55,6 +56,8 @@ pub enum Action {
     ForeignSwitch(u8, bool),
     /// Somebody hangs a port on a Subnet's switch, or takes it away.
     ForeignPort(u8, bool),
+    /// An operator does something by hand to one of our rows: its number, and what.
+    Tamper(u8, u8),
     /// The leading controller's process starts again.
     Restart,
     /// The lease is lost, and given back after so many tenths of a second.
@@ -337,6 +340,7 @@ impl Action {
                     _ => {}
                 }
             }
+            Action::Tamper(row, what) => tamper::tamper(sim, usize::from(row), what),
             Action::Restart => {
                 sim.restart(0);
                 sim.elect(0);

@@ -15,6 +15,7 @@ use tombolo_ovsdb::{Txn, TxnError, TxnReply};
 use tombolo_plan::{Config, Kind};
 
 use crate::api::{self, Api};
+use crate::coverage;
 use crate::fault::{Fault, Hits};
 use crate::guard::{Epochs, Guard};
 use crate::mutant::Mutant;
@@ -160,6 +161,10 @@ pub struct Sim {
     pub now: Millis,
     /// How the wires behave from now on.
     pub knobs: Knobs,
+    /// Each event is checked by [`coverage::uncovered`]: slow.
+    pub checks_coverage: bool,
+    /// So many were.
+    pub covered: usize,
     /// The API server.
     pub api: Api,
     /// Everything that reached the database.
@@ -227,6 +232,8 @@ impl Sim {
         Sim {
             now: 0,
             knobs: Knobs::default(),
+            checks_coverage: false,
+            covered: 0,
             api: Api::at(tombolo_plan::time::text(UNIX_AT_ZERO)),
             commits: Vec::new(),
             writes: Vec::new(),
@@ -588,6 +595,11 @@ impl Sim {
                             other => format!("{other:?}"),
                         };
                         eprintln!("{:>9.3} controller {number} hears: {event}", self.now as f64 / 1_000.0);
+                    }
+                    if self.checks_coverage && controller.engine.health().leading {
+                        let uncovered = coverage::uncovered(&controller.engine, &event);
+                        assert!(uncovered.is_empty(), "at {}: {}", self.now, uncovered.join("\n"));
+                        self.covered += 1;
                     }
                     controller.engine.handle(self.now, *event);
                 }
