@@ -17,7 +17,7 @@ impl Engine {
         let Some((subnet, ip)) = self.reign.work.state(owner).reserved.clone() else { return };
         if self.world.ips().contains(&ip) {
             self.reign.work.state(owner).reserved = None;
-        } else if plan.address.is_none() {
+        } else if plan.address().is_none() {
             self.reign.work.state(owner).reserved = None;
             let mut dirty = Dirty::default();
             self.world.release(owner, &subnet, &ip, &mut dirty);

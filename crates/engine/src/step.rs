@@ -2,7 +2,7 @@
 
 use tombolo_diff::{Group, Refusal, diff};
 use tombolo_names::Reason;
-use tombolo_plan::{Intent, Kind, Owner, Plan, Problem, Rows, plan};
+use tombolo_plan::{Intent, Kind, Owner, Plan, Problem, Rows, Stage, plan};
 
 use crate::commit::Batch;
 use crate::io::{Millis, Verb};
@@ -67,35 +67,28 @@ impl Engine {
         }
         self.forget_reservation(now, &owner, &plan);
         // What had no effect when it was written stands in nobody's way: all else is done.
-        plan.before = self.sift(now, &owner, std::mem::take(&mut plan.before));
-        plan.after = self.sift(now, &owner, std::mem::take(&mut plan.after));
+        for stage in &mut plan.stages {
+            if let Stage::Objects(intents) = stage {
+                *intents = self.sift(now, &owner, std::mem::take(intents));
+            }
+        }
         let mut got = None;
-        if let Some(request) = &plan.address {
-            match self.allocate(now, &owner, request) {
-                Ok(subnet) => got = Some(subnet),
-                Err(problem) => problems.push(problem),
-            }
-        } else if !plan.before.is_empty() {
-            for intent in std::mem::take(&mut plan.before) {
-                self.write(&owner, intent);
-            }
-        } else if self.rows_stand(now, &owner, &plan, batch, &mut problems) {
-            if plan.waits_for.is_none() && plan.rows.is_some() {
-                self.reign.work.unblock(&owner);
-            }
-            if plan.after.is_empty() {
-                self.reign.work.state(&owner).succeeded();
-                problems.clone_from(&plan.problems);
-                self.world.forget_deleted(&owner);
-                self.reign.absent.remove(&owner);
-            }
-            // To take the last finalizer away is to delete.
-            let ends = |intent: &Intent| intent.verb == Verb::Delete || intent.kind == Kind::Ip;
-            if !(plan.after.iter().any(ends) && self.must_ask(&owner, plan.explained)) {
-                for intent in plan.after {
-                    self.write(&owner, intent);
+        let stands = plan.stages.iter().all(|stage| match stage {
+            Stage::Address(request) => {
+                match self.allocate(now, &owner, request) {
+                    Ok(subnet) => got = Some(subnet),
+                    Err(problem) => problems.push(problem),
                 }
+                false
             }
+            Stage::Objects(intents) => self.objects_stand(&owner, intents, plan.explained),
+            Stage::Rows(rows) => self.rows_stand(now, &owner, rows, &plan, batch, &mut problems),
+        });
+        if stands {
+            self.reign.work.state(&owner).succeeded();
+            problems.clone_from(&plan.problems);
+            self.world.forget_deleted(&owner);
+            self.reign.absent.remove(&owner);
         }
         if let Some(next) = self.reign.waiters.end(&owner, got.as_deref()) {
             self.reign.work.add(next);
@@ -132,17 +125,29 @@ impl Engine {
         }
     }
 
+    /// Whether no object is to be written, so that the next stage may come. If there are some, they are written.
+    fn objects_stand(&mut self, owner: &Owner, intents: &[Intent], explained: bool) -> bool {
+        // To take the last finalizer away is to delete.
+        let ends = |intent: &Intent| intent.verb == Verb::Delete || intent.kind == Kind::Ip;
+        if !(intents.iter().any(ends) && self.must_ask(owner, explained)) {
+            for intent in intents {
+                self.write(owner, intent.clone());
+            }
+        }
+        intents.is_empty()
+    }
+
     /// Whether the rows are as desired, so that the next stage may come. If not, they are put into the batch or
     /// wait.
     fn rows_stand(
         &mut self,
         now: Millis,
         owner: &Owner,
+        rows: &Rows,
         plan: &Plan,
         batch: &mut Batch,
         problems: &mut Vec<Problem>,
     ) -> bool {
-        let Some(rows) = &plan.rows else { return true };
         let group = match self.compare(owner, rows) {
             Ok(group) => group,
             Err(Refusal::NoParent { .. }) => {
@@ -179,6 +184,9 @@ impl Engine {
             self.reign.awaits.insert(owner.clone(), group.awaited.clone());
         }
         if group.is_empty() {
+            if plan.waits_for.is_none() {
+                self.reign.work.unblock(owner);
+            }
             return true;
         }
         let wanted = fights::fingerprint(self.world.nb(), rows);
@@ -236,10 +244,10 @@ mod tests {
         let parent = bed.uuid(table::ROUTER, &Owner::vpc("gone"), "router");
         let edges = vec![Edge { table: table::ROUTER, parent, column: "ports" }];
         let row = DesiredRow { table: table::ROUTER_PORT, uuid, columns: [].into(), edges };
-        let rows = Some(Rows { rows: vec![row], ..Rows::default() });
-        let plan = Plan { rows, ..Plan::default() };
+        let rows = Rows { rows: vec![row], ..Rows::default() };
+        let plan = Plan::default();
         let mut problems = Vec::new();
-        assert!(!bed.engine.rows_stand(bed.now, &owner, &plan, &mut Batch::default(), &mut problems));
+        assert!(!bed.engine.rows_stand(bed.now, &owner, &rows, &plan, &mut Batch::default(), &mut problems));
         assert_eq!(problems, []);
         assert_eq!(bed.engine.reign.work.due(&owner), Some(bed.now + 1_000));
     }

@@ -23,14 +23,15 @@ pub(crate) fn port_addresses(ip: &IpEntry) -> String {
 /// The owner has no port any more. Rows first: an address is free only when no port bears it.
 pub(crate) fn gone(ip: Option<&Arc<IpEntry>>, explained: bool) -> Plan {
     let ip = ip.filter(|ip| !ip.is_kept());
-    let after = ip.map(|ip| write::end(Kind::Ip, &ip.object.metadata)).into_iter().collect();
-    Plan { rows: Some(Rows::none()), after, explained, ..Plan::default() }
+    let mut plan = Plan { explained, ..Plan::of_rows(Rows::none()) };
+    plan.then_write(ip.map(|ip| write::end(Kind::Ip, &ip.object.metadata)));
+    plan
 }
 
 /// An address that no port bears yet is given up for another one (invariant 5), unless a user chose it.
 pub(crate) fn give_up(world: &World, ip: &IpEntry, plan: &mut Plan) {
     if !world.bears(&ip.owner) && !ip.is_kept() {
-        plan.before.push(write::end(Kind::Ip, &ip.object.metadata));
+        plan.then_write([write::end(Kind::Ip, &ip.object.metadata)]);
     }
 }
 
@@ -83,14 +84,14 @@ pub(crate) fn is_of_predecessor(ip: &IpEntry, pod: &PodView) -> bool {
 
 /// The new pod may ask for other things than its predecessor, and be on another node: it begins with nothing.
 pub(crate) fn of_predecessor(ip: &IpEntry) -> Plan {
-    let mut plan = Plan { rows: Some(Rows::none()), explained: true, ..Plan::default() };
+    let mut plan = Plan { explained: true, ..Plan::of_rows(Rows::none()) };
     let meta = &ip.object.metadata;
     if ip.is_kept() {
         let nobody = BTreeMap::from([(POD_UID, None)]);
-        plan.after.extend(write::annotations(Kind::Ip, meta, &nobody));
+        plan.then_write(write::annotations(Kind::Ip, meta, &nobody));
         return plan;
     }
-    plan.after.push(write::end(Kind::Ip, meta));
+    plan.then_write([write::end(Kind::Ip, meta)]);
     if let Some(held) = write::held_by_others(meta) {
         let text = format!(
             "the address of an earlier pod of this name is still held: the finalizer {held} keeps the IP object {}; the \

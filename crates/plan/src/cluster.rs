@@ -13,7 +13,7 @@ pub fn plan(world: &World) -> Plan {
     let config = world.config();
     let mut plan = Plan::default();
     if !world.vpcs().contains(&config.cluster_router) {
-        plan.before.push(write::create(
+        plan.then_write([write::create(
             Kind::Vpc,
             &config.cluster_router,
             json!({
@@ -21,7 +21,7 @@ pub fn plan(world: &World) -> Plan {
                 "metadata": { "name": config.cluster_router },
                 "spec": VpcSpec::default(),
             }),
-        ));
+        )]);
     }
     if !world.subnets().contains(&config.join_subnet) {
         let spec = SubnetSpec {
@@ -30,7 +30,7 @@ pub fn plan(world: &World) -> Plan {
             disable_inter_connection: true,
             ..common(world)
         };
-        plan.before.push(subnet(&config.join_subnet, &spec));
+        plan.then_write([subnet(&config.join_subnet, &spec)]);
     }
     if !world.subnets().contains(&config.default_subnet) {
         let spec = SubnetSpec {
@@ -42,7 +42,7 @@ pub fn plan(world: &World) -> Plan {
             nat_outgoing: true,
             ..common(world)
         };
-        plan.before.push(subnet(&config.default_subnet, &spec));
+        plan.then_write([subnet(&config.default_subnet, &spec)]);
     }
     plan
 }

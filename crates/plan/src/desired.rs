@@ -174,18 +174,24 @@ pub struct Problem {
     pub message: String,
 }
 
-/// The plan of one owner: stages, each carried out only when the one before leaves nothing to do.
+/// A step of a plan. The engine has one executor for each kind; another system to write to is one more kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stage {
+    /// An address is chosen and persisted; the plan that follows from it is another one.
+    Address(AddressRequest),
+    /// Objects of the API server are written.
+    Objects(Vec<Intent>),
+    /// The owner's rows are brought to these, all of them.
+    Rows(Rows),
+}
+
+/// The plan of one owner. A plan without rows leaves those that stand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// An address is needed first.
-    pub address: Option<AddressRequest>,
-    /// Writes that come before the rows: what was chosen is persisted first.
-    pub before: Vec<Intent>,
-    /// The rows. `None`: can't be decided now, leave what stands.
-    pub rows: Option<Rows>,
-    /// Writes that come after the rows are committed: a status never runs ahead of the database.
-    pub after: Vec<Intent>,
-    /// What keeps the object from being served, told as Event; conditions are in `after`.
+    /// Each is carried out only when the one before leaves nothing to do: a choice is persisted before rows use it
+    /// (invariant 5), and a status never runs ahead of the database.
+    pub stages: Vec<Stage>,
+    /// What keeps the object from being served, told as Event; conditions are among the writes.
     pub problems: Vec<Problem>,
     /// The object is there and undergoing deletion, was seen to be deleted, or says itself that these rows go: its
     /// deletions are explained (invariant 4).
@@ -199,6 +205,69 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A plan that begins with rows.
+    #[must_use]
+    pub fn of_rows(rows: Rows) -> Plan {
+        Plan { stages: vec![Stage::Rows(rows)], ..Plan::default() }
+    }
+
+    /// An address is chosen next.
+    pub(crate) fn then_address(&mut self, request: AddressRequest) {
+        self.stages.push(Stage::Address(request));
+    }
+
+    /// Rows are written next.
+    pub(crate) fn then_rows(&mut self, rows: Rows) {
+        self.stages.push(Stage::Rows(rows));
+    }
+
+    /// Objects are written next, together with those that the last stage writes already.
+    pub(crate) fn then_write(&mut self, intents: impl IntoIterator<Item = Intent>) {
+        let intents: Vec<Intent> = intents.into_iter().collect();
+        match self.stages.last_mut() {
+            Some(Stage::Objects(all)) => all.extend(intents),
+            _ if intents.is_empty() => {}
+            _ => self.stages.push(Stage::Objects(intents)),
+        }
+    }
+
+    /// The address that is asked for.
+    #[must_use]
+    pub fn address(&self) -> Option<&AddressRequest> {
+        self.stages.iter().find_map(|stage| match stage {
+            Stage::Address(request) => Some(request),
+            _ => None,
+        })
+    }
+
+    /// The rows; `None` leaves those that stand.
+    #[must_use]
+    pub fn rows(&self) -> Option<&Rows> {
+        self.stages.iter().find_map(|stage| match stage {
+            Stage::Rows(rows) => Some(rows),
+            _ => None,
+        })
+    }
+
+    /// The objects that are written before all else.
+    #[must_use]
+    pub fn first_writes(&self) -> &[Intent] {
+        Plan::writes_of(self.stages.first())
+    }
+
+    /// The objects that are written after all else.
+    #[must_use]
+    pub fn last_writes(&self) -> &[Intent] {
+        Plan::writes_of(self.stages.last())
+    }
+
+    fn writes_of(stage: Option<&Stage>) -> &[Intent] {
+        match stage {
+            Some(Stage::Objects(intents)) => intents,
+            _ => &[],
+        }
+    }
+
     /// Adds a problem.
     pub fn problem(&mut self, reason: Reason, message: impl Into<String>) {
         self.problems.push(Problem { reason, message: message.into() });

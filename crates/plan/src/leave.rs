@@ -38,32 +38,32 @@ const NAMED: usize = 10;
 
 /// The desired state of `owner`.
 pub(crate) fn plan(world: &World, owner: &Owner) -> Plan {
-    let mut plan = Plan { rows: Some(Rows::none()), explained: true, ..Plan::default() };
+    let mut plan = Plan { explained: true, ..Plan::of_rows(Rows::none()) };
     let name = &*owner.name;
     match owner.kind {
         // Its one row is the fence, which stays: a controller that wakes up late must not write any more.
         OwnerKind::Cluster => {
-            plan.rows = None;
+            plan.stages.clear();
             let held = world.ips().values().map(|ip| &ip.object.metadata).filter(|meta| is_held(meta));
-            plan.after.extend(held.filter_map(|meta| write::finalizer(Kind::Ip, meta, false)));
+            plan.then_write(held.filter_map(|meta| write::finalizer(Kind::Ip, meta, false)));
         }
         // The cluster's plan covers it: its object owns no rows.
-        OwnerKind::Ip => plan.rows = None,
+        OwnerKind::Ip => plan.stages.clear(),
         OwnerKind::Vpc => {
             let vpc = world.vpcs().get(name);
-            plan.after.extend(vpc.and_then(|vpc| write::finalizer(Kind::Vpc, &vpc.metadata, false)));
+            plan.then_write(vpc.and_then(|vpc| write::finalizer(Kind::Vpc, &vpc.metadata, false)));
         }
         OwnerKind::Subnet => {
             let meta = world.subnets().get(name).map(|entry| &entry.object.metadata);
-            plan.after.extend(meta.and_then(|meta| write::finalizer(Kind::Subnet, meta, false)));
+            plan.then_write(meta.and_then(|meta| write::finalizer(Kind::Subnet, meta, false)));
         }
         OwnerKind::Node => {
             let meta = world.nodes().get(name).map(|node| &node.metadata);
-            plan.after.extend(meta.and_then(|meta| bare(Kind::Node, meta, &ON_NODES)));
+            plan.then_write(meta.and_then(|meta| bare(Kind::Node, meta, &ON_NODES)));
         }
         OwnerKind::Namespace => {
             let meta = world.namespaces().get(name).map(|namespace| &namespace.metadata);
-            plan.after.extend(meta.and_then(|meta| bare(Kind::Namespace, meta, &ON_NAMESPACES)));
+            plan.then_write(meta.and_then(|meta| bare(Kind::Namespace, meta, &ON_NAMESPACES)));
         }
         // Its annotations go with the pod.
         OwnerKind::Pod => {}

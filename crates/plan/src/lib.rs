@@ -32,7 +32,7 @@ mod write;
 mod tests;
 
 pub use config::{Config, Selector};
-pub use desired::{AddressRequest, AddressWait, Intent, Kind, Plan, Problem, Rows, Verb};
+pub use desired::{AddressRequest, AddressWait, Intent, Kind, Plan, Problem, Rows, Stage, Verb};
 pub use kind::Object;
 pub use owner::{ClusterId, Owner, OwnerKind};
 pub use vpc::VpcKind;
@@ -43,7 +43,7 @@ pub use world::World;
 pub fn plan(world: &World, owner: &Owner) -> Plan {
     let plan = decide(world, owner);
     if cfg!(debug_assertions)
-        && let Some(rows) = &plan.rows
+        && let Some(rows) = plan.rows()
     {
         let wrong = lint::rows(world.nb(), rows);
         assert!(wrong.is_empty(), "the plan of {owner}: {wrong:#?}");

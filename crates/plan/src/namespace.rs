@@ -186,7 +186,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         (CIDR, Some(cidrs.join(";"))),
         (EXCLUDE_IPS, Some(excluded.join(";"))),
     ]);
-    plan.after.extend(write::annotations(Kind::Namespace, &object.metadata, &wanted));
+    plan.then_write(write::annotations(Kind::Namespace, &object.metadata, &wanted));
     plan
 }
 

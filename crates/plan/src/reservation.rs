@@ -111,7 +111,7 @@ pub(crate) fn take(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, pl
         write::annotations(Kind::Ip, &ip.object.metadata, &marks),
         write::spec(Kind::Ip, &ip.object.metadata, &ip.object.spec, &spec),
     ];
-    plan.before.extend(write::merged(patches));
+    plan.then_write(write::merged(patches));
 }
 
 /// A wish of a pod that its IP object contradicts, in words.

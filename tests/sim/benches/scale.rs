@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tombolo_engine::{Effect, Engine, Event, Leadership, NbEvent, WatchEvent};
 use tombolo_ovsdb::{Datum, Mutation, Op, Row, Txn};
 use tombolo_plan::nb::table;
-use tombolo_plan::{Kind, Owner, World, plan};
+use tombolo_plan::{Kind, Owner, Stage, World, plan};
 use tombolo_tests_sim::api::{self, Api};
 use tombolo_tests_sim::nb::{Monitor, Server};
 use tombolo_tests_sim::neutron::row_uuid;
@@ -480,8 +480,8 @@ fn recompute(world: &World) -> usize {
     let mut acts = 0;
     for owner in &owners {
         let plan = plan(world, owner);
-        acts += plan.before.len() + plan.after.len() + usize::from(plan.address.is_some());
-        if let Some(rows) = &plan.rows {
+        acts += plan.stages.iter().filter(|stage| !matches!(stage, Stage::Rows(_))).count();
+        if let Some(rows) = plan.rows() {
             let group = tombolo_diff::diff(world.nb(), &world.config().cluster, owner, rows);
             acts += group.unwrap_or_else(|refusal| panic!("{owner}: {refusal}")).ops.len();
         }

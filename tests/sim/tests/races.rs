@@ -326,5 +326,5 @@ fn every_fault_at_once_ends_well() {
         assert!(sim.pod_address(key).is_some(), "{key}");
     }
     let owner = Owner::pod("net2", "p59");
-    assert!(tombolo_plan::plan(sim.engine(0).world(), &owner).after.is_empty());
+    assert!(tombolo_plan::plan(sim.engine(0).world(), &owner).last_writes().is_empty());
 }

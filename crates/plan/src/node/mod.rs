@@ -60,7 +60,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         return address::name_taken(&port_name(name), &other.owner);
     }
     let Some(ip) = ip else {
-        plan.address = Some(request(world, name, node));
+        plan.then_address(request(world, name, node));
         return plan;
     };
     if address::is_contested(world, ip, "", &mut plan) {
@@ -76,7 +76,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         plan.waits_for = Some(Owner::vpc(&world.config().cluster_router));
         return plan;
     }
-    plan.rows = Some(rows(world, name, ip, router));
+    plan.then_rows(rows(world, name, ip, router));
     let wanted = BTreeMap::from([
         (ALLOCATED, Some(TRUE.to_owned())),
         (IP_ADDRESS, Some(ip.object.spec.ip_address.clone())),
@@ -86,7 +86,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         (LOGICAL_SWITCH, Some(join.to_owned())),
         (PORT_NAME, Some(port_name(name))),
     ]);
-    plan.after.extend(write::annotations(Kind::Node, &node.metadata, &wanted));
+    plan.then_write(write::annotations(Kind::Node, &node.metadata, &wanted));
     plan.problems.extend(unserved::node(node));
     plan
 }

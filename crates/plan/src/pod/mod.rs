@@ -98,8 +98,8 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &IpEntry) -> Plan
     }
     let spec = &established.spec;
     plan.problems.extend(unserved::pod(world, pod, subnet, &spec.vpc));
-    plan.rows = Some(rows(world, owner, pod, ip, spec));
-    plan.after.extend(annotations(world, owner, pod, ip, established));
+    plan.then_rows(rows(world, owner, pod, ip, spec));
+    plan.then_write(annotations(world, owner, pod, ip, established));
     plan
 }
 

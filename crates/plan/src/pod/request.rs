@@ -61,7 +61,7 @@ pub(super) fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: Stri
             return plan;
         }
     };
-    plan.address = Some(AddressRequest {
+    plan.then_address(AddressRequest {
         ip_name,
         subnets: chosen.subnets,
         addresses: chosen.addresses,

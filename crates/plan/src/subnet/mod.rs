@@ -83,7 +83,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     let Some(entry) = world.subnets().get(name) else {
         // Ports of pods still on the switch hold it: they go first, each with its own owner.
         let explained = world.is_seen_deleted(&owner);
-        return Plan { rows: Some(Rows::none()), explained, ..Plan::default() };
+        return Plan { explained, ..Plan::of_rows(Rows::none()) };
     };
     if entry.is_terminating() {
         return terminating(world, name, entry);
@@ -95,7 +95,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     // Nothing is written back into a spec that is refused: its user is to change it, and a default of the old
     // network (its gateway) would be in the way of the new one.
     if !refused {
-        plan.before.extend(write::merged([
+        plan.then_write(write::merged([
             write::spec(Kind::Subnet, meta, &entry.object.spec, &entry.spec),
             write::finalizer(Kind::Subnet, meta, true),
         ]));
@@ -107,7 +107,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     }
     plan.problems.extend(neutron::troubles(world, name));
     if plan.waits_for.is_none() {
-        plan.after.extend(report(world, name, entry, &plan.problems, refused));
+        plan.then_write(report(world, name, entry, &plan.problems, refused));
     }
     plan
 }
@@ -137,8 +137,10 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
         let stands_elsewhere = nb::owns(world.nb(), &world.config().cluster, table::ROUTER_PORT, &owner);
         if let Some(established) = established.filter(|_| is_established(world, name) && !stands_elsewhere) {
             plan.explained = true; // what the port led to is gone
-            plan.rows =
-                Some(Rows { rows: vec![switch_row(world, name, &established.spec)], ..Rows::default() });
+            plan.then_rows(Rows {
+                rows: vec![switch_row(world, name, &established.spec)],
+                ..Rows::default()
+            });
         }
         return;
     }
@@ -147,7 +149,7 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
         Some(uuid) => {
             // The object is there and says itself where its port is to be: many may move at once.
             plan.explained = true;
-            plan.rows = Some(rows(world, name, spec, net, uuid, kind));
+            plan.then_rows(rows(world, name, spec, net, uuid, kind));
         }
         None => plan.waits_for = Some(Owner::vpc(&spec.vpc)),
     }
@@ -163,10 +165,10 @@ fn terminating(world: &World, name: &str, entry: &SubnetEntry) -> Plan {
         );
         // A normal step, not a fault: the condition says it, and no warning.
         let problem = Problem { reason: Reason::InUse, message };
-        plan.after.extend(report(world, name, entry, std::slice::from_ref(&problem), false));
+        plan.then_write(report(world, name, entry, std::slice::from_ref(&problem), false));
         return plan;
     }
-    plan.rows = Some(Rows::none());
-    plan.after.extend(write::finalizer(Kind::Subnet, &entry.object.metadata, false));
+    plan.then_rows(Rows::none());
+    plan.then_write(write::finalizer(Kind::Subnet, &entry.object.metadata, false));
     plan
 }

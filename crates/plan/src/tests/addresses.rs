@@ -201,10 +201,10 @@ fn a_pods_rows_wait_while_the_port_of_another_bears_its_address() {
     small.ip("a", "p2", "ovn-default", "10.16.0.20");
     small.pod("a", "p2", json!({}));
     let plan = small.plan(&Owner::pod("a", "p2"));
-    assert_eq!((plan.rows.clone(), plan.waits_for.clone()), (None, Some(p())));
+    assert_eq!((plan.rows(), plan.waits_for.clone()), (None, Some(p())));
     assert_eq!(reasons(&plan), ["AcquireAddressFailed"]);
     small.stand(&p());
-    assert!(small.plan(&Owner::pod("a", "p2")).rows.is_some());
+    assert!(small.plan(&Owner::pod("a", "p2")).rows().is_some());
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_name_as_long_as_an_ip_object_can_have_is_served() {
         let name = "x".repeat(length);
         small.pod("a", &name, json!({}));
         let plan = small.plan(&Owner::pod("a", &name));
-        assert_eq!((plan.address.is_some(), reasons(&plan).is_empty()), (served, served), "{length}");
+        assert_eq!((plan.address().is_some(), reasons(&plan).is_empty()), (served, served), "{length}");
     }
 }
 

@@ -62,18 +62,18 @@ fn objects_stay_without_our_finalizers_and_annotations() {
         for ours in [OURS, "kube-ovn-controller"] {
             hold(&mut small, kind, name, &["others", ours]);
             let plan = small.plan(&owner);
-            assert_eq!(plan.after.len(), 1, "{kind}");
-            assert_eq!(body(&plan.after[0])["metadata"]["finalizers"], json!(["others"]), "{kind}");
+            assert_eq!(plan.last_writes().len(), 1, "{kind}");
+            assert_eq!(body(&plan.last_writes()[0])["metadata"]["finalizers"], json!(["others"]), "{kind}");
         }
         hold(&mut small, kind, name, &["others"]);
-        assert!(small.plan(&owner).after.is_empty(), "{kind}");
+        assert!(small.plan(&owner).last_writes().is_empty(), "{kind}");
     }
     let annotations = json!({ "ovn.kubernetes.io/logical_switch": "join", "mine": "stays" });
     for (kind, owner) in [("Node", Owner::node("n")), ("Namespace", Owner::namespace("n"))] {
         small.object(kind, json!({ "metadata": { "name": "n", "annotations": annotations } }));
         let plan = small.plan(&owner);
         let patch = json!({ "ovn.kubernetes.io/logical_switch": null });
-        assert_eq!(body(&plan.after[0])["metadata"]["annotations"], patch, "{kind}");
+        assert_eq!(body(&plan.last_writes()[0])["metadata"]["annotations"], patch, "{kind}");
     }
 }
 

@@ -129,7 +129,10 @@ fn a_namespace_keeps_what_it_was_told_as_long_as_all_of_it_is_known() {
         let meta = json!({ "name": "a", "annotations": { "ovn.kubernetes.io/logical_switch": told } });
         small.object("Namespace", json!({ "metadata": meta }));
         let plan = small.plan(&Owner::namespace("a"));
-        plan.after.iter().map(|intent| body(intent)["metadata"]["annotations"].clone()).collect::<Vec<_>>()
+        plan.last_writes()
+            .iter()
+            .map(|intent| body(intent)["metadata"]["annotations"].clone())
+            .collect::<Vec<_>>()
     };
     // Its Vpc has no Subnet any more; the networks of those it was told of may have changed.
     let known = patches("ovn-default,join");

@@ -34,7 +34,7 @@ fn ours() -> Value {
 /// The name of a node's port group, as its plan has it.
 fn group(small: &Small, name: &str) -> String {
     let plan = small.plan(&Owner::node(name));
-    let rows = plan.rows.unwrap().rows;
+    let rows = plan.rows().unwrap().rows.clone();
     let row = rows.iter().find(|row| row.table == table::PORT_GROUP).unwrap();
     let Managed::Whole(name) = &row.columns["name"] else { panic!("{row:?}") };
     Datum::as_str(name).unwrap().to_owned()
@@ -46,7 +46,7 @@ fn a_node_gets_back_the_address_it_was_told_if_nobody_else_has_it() {
     ip(&mut small, "other", "100.64.0.20", ours());
     let mut asked = |address: &str| {
         let plan = node(&mut small, "n", json!({ "ovn.kubernetes.io/ip_address": address }));
-        plan.address.unwrap().addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        plan.address().unwrap().addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     };
     assert_eq!(asked("100.64.0.30"), "100.64.0.30");
     assert_eq!(asked("100.64.0.20"), "", "another node has it");
@@ -59,12 +59,12 @@ fn a_node_waits_for_the_router_that_an_operator_deleted() {
     let mut small = Small::cluster();
     ip(&mut small, "n", "100.64.0.30", ours());
     let plan = node(&mut small, "n", json!({}));
-    assert!(plan.rows.is_some() && plan.waits_for.is_none());
+    assert!(plan.rows().is_some() && plan.waits_for.is_none());
     let vpc = Owner::vpc("ovn-cluster");
     let router = small.row(table::ROUTER, &vpc, "router");
     small.nb([(table::ROUTER, router, None)]);
     let plan = small.plan(&Owner::node("n"));
-    assert_eq!((plan.rows, plan.waits_for), (None, Some(vpc)));
+    assert_eq!((plan.rows(), &plan.waits_for), (None, &Some(vpc)));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn an_address_that_is_anothers_is_given_up_unless_a_port_or_a_user_has_it() {
         ip(&mut small, "n", "100.64.0.21", marks);
         let plan = small.plan(&Owner::node("n"));
         assert_eq!(reasons(&plan), ["AcquireAddressFailed"]);
-        plan.before.iter().any(|intent| intent.verb == Verb::Delete)
+        plan.first_writes().iter().any(|intent| intent.verb == Verb::Delete)
     };
     assert!(gives_up(ours(), false));
     assert!(!gives_up(ours(), true));

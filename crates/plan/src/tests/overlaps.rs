@@ -18,7 +18,7 @@ fn plan(small: &Small, name: &str) -> Plan {
 /// Nothing stands in the way of the Subnet.
 fn is_served(small: &Small, name: &str) -> bool {
     let plan = plan(small, name);
-    plan.problems.is_empty() && plan.rows.is_some()
+    plan.problems.is_empty() && plan.rows().is_some()
 }
 
 /// Who is in the way, by the words of the plan.
@@ -35,7 +35,7 @@ fn of_two_that_come_at_once_the_older_one_gets_the_network_and_the_other_is_told
         small.subnet_of(2, younger, on_router("10.0.0.0/16"));
         assert!(is_served(&small, older), "{older}");
         assert!(conflicts(&small, younger, &format!("Subnet {older}")), "{younger}");
-        assert_eq!(plan(&small, younger).rows, None);
+        assert_eq!(plan(&small, younger).rows(), None);
     }
     // Of the same age, the names decide: each of both must come to the same.
     let mut small = Small::with_router();

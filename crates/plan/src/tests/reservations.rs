@@ -20,7 +20,7 @@ fn reserved(small: &mut Small, meta: Value, spec: Value) {
 
 /// What the plan of the pod `a/p` writes on its IP object before anything else.
 fn taken(plan: &Plan) -> Value {
-    plan.before.first().map_or(Value::Null, |intent| body(intent).clone())
+    plan.first_writes().first().map_or(Value::Null, |intent| body(intent).clone())
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn the_pod_gets_what_was_reserved_for_it_and_the_object_says_all_of_it() {
         reserved(&mut small, json!({}), spec);
         assert_eq!(holder(&small, "dual", "10.50.0.9"), Some("p.a"));
         let plan = small.plan(&p());
-        assert_eq!(plan.rows, None, "no row uses it before");
+        assert_eq!(plan.rows(), None, "no row uses it before");
         taken(&plan)
     };
     let by_text = patch(json!({ "ipAddress": "10.50.0.9,fd50::9" }));
@@ -56,13 +56,13 @@ fn whatever_a_reserved_object_lacks_is_filled_in_before_the_rows() {
     small.pod("a", "p", json!({}));
     reserved(&mut small, marked.clone(), all.clone());
     let plan = small.plan(&p());
-    assert!(plan.before.is_empty() && plan.rows.is_some());
+    assert!(plan.first_writes().is_empty() && plan.rows().is_some());
     let mut without = |meta: &Value, key: &str| {
         let mut spec = all.clone();
         spec.as_object_mut().unwrap().remove(key);
         reserved(&mut small, meta.clone(), spec);
         let plan = small.plan(&p());
-        assert_eq!(plan.rows, None, "{key}");
+        assert_eq!(plan.rows(), None, "{key}");
         taken(&plan)
     };
     assert!(without(&marked, "macAddress")["spec"]["macAddress"].is_string());
@@ -97,7 +97,7 @@ fn a_pod_that_asks_for_something_else_than_is_reserved_for_it_is_told() {
             json!({ "ipAddress": "10.50.0.9", "macAddress": "02:00:00:00:00:09" }),
         );
         let plan = small.plan(&p());
-        assert_eq!(plan.before.is_empty(), !plan.problems.is_empty());
+        assert_eq!(plan.first_writes().is_empty(), !plan.problems.is_empty());
         reasons(&plan).join(",")
     };
     assert_eq!(told(json!({})), "");

@@ -246,7 +246,7 @@ impl Small {
     /// What the plan of an owner wants stands; what it doesn't want any more is gone.
     pub(super) fn stand(&mut self, owner: &Owner) -> Dirty {
         let plan = self.plan(owner);
-        let rows = plan.rows.unwrap_or_else(|| panic!("no rows of {owner}: {:?}", plan.problems));
+        let rows = plan.rows().cloned().unwrap_or_else(|| panic!("no rows of {owner}: {:?}", plan.problems));
         let mut new: BTreeMap<(Name, Uuid), Option<Row>> = BTreeMap::new();
         let cluster = &self.world.config().cluster;
         for table in nb::OWNED {
@@ -322,13 +322,13 @@ pub(super) fn reasons(plan: &Plan) -> Vec<&str> {
 
 /// The tables of a plan's rows; `None` if it leaves what stands.
 pub(super) fn tables(plan: &Plan) -> Option<Vec<&'static str>> {
-    plan.rows.as_ref().map(|rows| rows.rows.iter().map(|row| row.table).collect())
+    plan.rows().map(|rows| rows.rows.iter().map(|row| row.table).collect())
 }
 
 /// The status that a plan writes.
 pub(super) fn status(plan: &Plan) -> Value {
     let is_status = |intent: &&Intent| matches!(intent.verb, Verb::MergePatch { status: true, .. });
-    let found = plan.after.iter().find(is_status);
+    let found = plan.last_writes().iter().find(is_status);
     found.map_or(Value::Null, |intent| body(intent)["status"].clone())
 }
 

@@ -81,7 +81,7 @@ fn only_a_vpc_that_showed_a_router_goes_with_it() {
     let own = plan(&small, "mine");
     assert_eq!(reasons(&own), ["NotSupportedYet"]);
     assert_eq!(ready(&own).1, "NotSupportedYet");
-    let deletes = |plan: &Plan| plan.after.iter().any(|intent| intent.verb == Verb::Delete);
+    let deletes = |plan: &Plan| plan.last_writes().iter().any(|intent| intent.verb == Verb::Delete);
     assert!(!deletes(&own));
     labeled(&mut small, json!({}));
     assert!(deletes(&plan(&small, ROUTER)));
@@ -189,13 +189,14 @@ fn as_many_routes_are_named_as_fit_and_the_rest_is_counted() {
 fn a_new_cluster_gets_its_networks_as_the_operator_set_them() {
     let small = Small::empty();
     let plan = small.plan(&Owner::cluster());
-    let made = |name: &str| body(plan.before.iter().find(|it| it.name == name).unwrap())["spec"].clone();
+    let made =
+        |name: &str| body(plan.first_writes().iter().find(|it| it.name == name).unwrap())["spec"].clone();
     let join = made("join");
     assert_eq!((&join["cidrBlock"], &join["gateway"]), (&json!("100.64.0.0/16"), &json!("100.64.0.1")));
     let default = made("ovn-default");
     assert_eq!((&default["cidrBlock"], &default["gateway"]), (&json!("10.16.0.0/16"), &json!("10.16.0.1")));
     assert_eq!(default["excludeIps"], json!(["10.16.0.1..10.16.0.9"]));
-    assert_eq!(plan.before.len(), 3);
+    assert_eq!(plan.first_writes().len(), 3);
     // Those that are there are the user's to change.
-    assert!(Small::cluster().plan(&Owner::cluster()).before.is_empty());
+    assert!(Small::cluster().plan(&Owner::cluster()).first_writes().is_empty());
 }

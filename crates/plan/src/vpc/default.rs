@@ -23,7 +23,7 @@ pub(super) fn plan(world: &World, name: &str, object: Option<&Arc<Vpc>>) -> Plan
     let cluster = &world.config().cluster;
     let uuid = cluster.row_uuid(table::ROUTER, &owner, "router");
     // The router stands whether or not the object does: all pods hang on it.
-    plan.rows = Some(Rows {
+    plan.then_rows(Rows {
         rows: vec![DesiredRow {
             table: table::ROUTER,
             uuid,
@@ -42,7 +42,7 @@ pub(super) fn plan(world: &World, name: &str, object: Option<&Arc<Vpc>>) -> Plan
     });
     let Some(vpc) = object else { return plan };
     if vpc.metadata.deletion_timestamp.is_some() {
-        plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
+        plan.then_write(write::finalizer(Kind::Vpc, &vpc.metadata, false));
         return plan;
     }
     let checked = validated(vpc, validate::Place::DefaultVpc, &mut plan);

@@ -20,7 +20,7 @@ const AMBIGUOUS: &str = "several routers in OVN have this name; rename or delete
 /// Without object, and without a router that one could show. A router of Neutron's that is left out for
 /// its name gets an Event all the same.
 pub(super) fn not_shown(world: &World, name: &str) -> Plan {
-    let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
+    let mut plan = Plan::of_rows(Rows::none());
     let named = nb::named(world.nb(), table::ROUTER, name);
     if !world.config().external_vpcs || !named.iter().any(|(_, row)| neutron::is_router(row)) {
         return plan;
@@ -43,22 +43,26 @@ pub(super) fn announce(router: &Router) -> Plan {
         "metadata": { "name": router.name, "labels": { VPC_EXTERNAL: "true" } },
         "spec": VpcSpec::default(),
     });
-    Plan { before: vec![write::create(Kind::Vpc, &router.name, object)], ..Plan::default() }
+    let mut plan = Plan::default();
+    plan.then_write([write::create(Kind::Vpc, &router.name, object)]);
+    plan
 }
 
 /// A Vpc whose router is there.
 pub(super) fn plan(world: &World, vpc: &Vpc, router: &Router) -> Plan {
-    let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
+    let mut plan = Plan::default();
     if vpc.metadata.deletion_timestamp.is_some() {
+        plan.then_rows(Rows::none());
         // A finalizer of Kube-OVN's would hold it for ever; it goes before a user deletes the object, and here if
         // the user was faster. The object comes back from the router.
-        plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
+        plan.then_write(write::finalizer(Kind::Vpc, &vpc.metadata, false));
         return plan;
     }
-    plan.before.extend(write::merged([
+    plan.then_write(write::merged([
         write::labels(Kind::Vpc, &vpc.metadata, &[(VPC_EXTERNAL, "true")]),
         write::finalizer(Kind::Vpc, &vpc.metadata, false),
     ]));
+    plan.then_rows(Rows::none());
     let checked = validated(vpc, validate::Place::NeutronRouter, &mut plan);
     let old = vpc.status.clone().unwrap_or_default();
     let status = VpcStatus {
@@ -111,16 +115,18 @@ fn neutron_status(world: &World, router: &Router) -> NeutronRouterStatus {
 
 /// A Vpc of a router that isn't there (any more). The user's spec on it is kept for a while.
 pub(super) fn without_router(world: &World, vpc: &Vpc) -> Plan {
-    let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
+    let mut plan = Plan::default();
     let name = vpc.metadata.name.as_deref().unwrap_or_default();
     if vpc.metadata.deletion_timestamp.is_some() {
-        plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
+        plan.then_rows(Rows::none());
+        plan.then_write(write::finalizer(Kind::Vpc, &vpc.metadata, false));
         return plan;
     }
-    plan.before.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
+    plan.then_write(write::finalizer(Kind::Vpc, &vpc.metadata, false));
+    plan.then_rows(Rows::none());
     let intent = vpc.spec != VpcSpec::default() || world.subnets_of_vpc(name).next().is_some();
     if !intent {
-        plan.after.push(write::delete(Kind::Vpc, &vpc.metadata));
+        plan.then_write([write::delete(Kind::Vpc, &vpc.metadata)]);
         return plan;
     }
     let old = vpc.status.clone().unwrap_or_default();
@@ -153,13 +159,13 @@ pub(super) fn without_router(world: &World, vpc: &Vpc) -> Plan {
             world.config().retention_secs.saturating_sub(age)
         });
         if left == 0 && world.subnets_of_vpc(name).next().is_none() {
-            plan.after.push(write::delete(Kind::Vpc, &vpc.metadata));
+            plan.then_write([write::delete(Kind::Vpc, &vpc.metadata)]);
             return plan;
         }
         // Once it is over, the last Subnet that leaves is what it waits for.
         plan.again_secs = Some(left).filter(|left| *left > 0);
     }
     plan.problem(reason, message);
-    plan.after.extend(write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status));
+    plan.then_write(write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status));
     plan
 }

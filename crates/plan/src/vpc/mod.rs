@@ -36,9 +36,9 @@ pub fn plan(world: &World, name: &str) -> Plan {
 /// A Vpc that a user made. Routers of our own beside the default one are yet to come.
 fn custom(world: &World, vpc: &Vpc) -> Plan {
     let name = vpc.metadata.name.as_deref().unwrap_or_default();
-    let mut plan = Plan { rows: Some(Rows::none()), ..Plan::default() };
+    let mut plan = Plan::of_rows(Rows::none());
     if vpc.metadata.deletion_timestamp.is_some() {
-        plan.after.extend(write::finalizer(Kind::Vpc, &vpc.metadata, false));
+        plan.then_write(write::finalizer(Kind::Vpc, &vpc.metadata, false));
         return plan;
     }
     let (reason, message) = if neutron::is_hidden(world, name) {

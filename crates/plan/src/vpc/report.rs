@@ -27,7 +27,7 @@ pub(super) fn report(
     for new in conditions {
         condition::set(&mut status.conditions, new, world.now());
     }
-    plan.after.extend(write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status));
+    plan.then_write(write::status(Kind::Vpc, &vpc.metadata, vpc.status.as_ref(), &status));
 }
 
 /// Whether all of the spec can be honored; Events name the rest too.
