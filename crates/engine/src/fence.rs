@@ -3,6 +3,7 @@
 //! It is kept in an empty `Address_Set` of our own: a root table with a unique name, which Neutron's
 //! repair leaves alone. The lease only coordinates; this is what keeps a deposed leader from writing.
 
+use tombolo_ovn::nb::AddressSet;
 use tombolo_ovsdb::{Condition, Datum, Mutation, Op, Replica, Row, Txn, Uuid};
 use tombolo_plan::nb::table;
 use tombolo_plan::{ClusterId, Owner};
@@ -23,13 +24,17 @@ pub fn name(cluster: &ClusterId) -> String {
 /// The epoch in the database; `None` when there is no row or it holds no number.
 #[must_use]
 pub fn epoch(replica: &Replica, cluster: &ClusterId) -> Option<u64> {
-    replica.row(table::ADDRESS_SET, &uuid(cluster))?.key("external_ids", EPOCH_KEY)?.parse().ok()
+    replica.row(table::ADDRESS_SET, &uuid(cluster))?.key(AddressSet::EXTERNAL_IDS, EPOCH_KEY)?.parse().ok()
 }
 
 fn holds(cluster: &ClusterId, epoch: u64) -> Op {
     let text = epoch.to_string();
     let value = Datum::map_of_strings([(EPOCH_KEY, text.as_str())]);
-    Op::require_match(table::ADDRESS_SET, uuid(cluster), vec![Condition::includes("external_ids", value)])
+    Op::require_match(
+        table::ADDRESS_SET,
+        uuid(cluster),
+        vec![Condition::includes(AddressSet::EXTERNAL_IDS, value)],
+    )
 }
 
 /// The transaction by which a new leader takes the next epoch, and that epoch. It fails if another leader took one
@@ -42,8 +47,8 @@ pub fn take(replica: &Replica, cluster: &ClusterId, least: u64) -> (Txn, u64) {
             let epoch = least + 1;
             let mut ids = cluster.marks(&Owner::cluster());
             ids.insert(EPOCH_KEY.to_owned(), epoch.to_string());
-            let row = Row::new().with("name", Datum::string(name(cluster))).with(
-                "external_ids",
+            let row = Row::new().with(AddressSet::NAME, Datum::string(name(cluster))).with(
+                AddressSet::EXTERNAL_IDS,
                 Datum::map_of_strings(ids.iter().map(|(k, v)| (k.as_str(), v.as_str()))),
             );
             (Txn::new([Op::insert(table::ADDRESS_SET, uuid, row)]).comment(taken(cluster, epoch)), epoch)
@@ -57,14 +62,17 @@ pub fn take(replica: &Replica, cluster: &ClusterId, least: u64) -> (Txn, u64) {
                 None => Op::require_columns(
                     table::ADDRESS_SET,
                     uuid,
-                    Row::new().with("external_ids", row.get("external_ids").cloned().unwrap_or_default()),
+                    Row::new().with(
+                        AddressSet::EXTERNAL_IDS,
+                        row.get(AddressSet::EXTERNAL_IDS).cloned().unwrap_or_default(),
+                    ),
                 ),
             };
             let text = next.to_string();
             let op = Op::mutate(
                 table::ADDRESS_SET,
                 uuid,
-                Mutation::set_keys("external_ids", [(EPOCH_KEY, text.as_str())]),
+                Mutation::set_keys(AddressSet::EXTERNAL_IDS, [(EPOCH_KEY, text.as_str())]),
             );
             (Txn::new([op]).guard(guard).comment(taken(cluster, next)), next)
         }

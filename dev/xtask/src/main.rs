@@ -24,6 +24,7 @@ cargo xtask COMMAND
   measure                    measures times and memory of our programs in the running sandbox: a table and JSON
   bench provision [--pods N,…] [--nodes N,…]
                              measures pod provisioning on a real API server and NB, beside a bare client: JSON
+  bench entries              what an entry in a row of 100 and of 50,000 costs, beside a bare client's
   bench faults               kills controllers, stops the NB and the API server, 1,000 routers: a table
   test [--fast]              runs all tests, unit to sandbox; --fast skips (and counts) those that need Kubernetes or the sandbox
   sandbox up                 starts hosts, OVN, Neutron, a VM and Kubernetes on this machine (root)

@@ -4,6 +4,7 @@
 
 pub mod bare;
 pub mod bed;
+pub mod entries;
 pub mod faults;
 pub mod meter;
 pub mod pods;

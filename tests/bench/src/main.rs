@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
+use tombolo_tests_bench::entries;
 use tombolo_tests_bench::faults::{self, Sizes};
 use tombolo_tests_bench::meter;
 use tombolo_tests_bench::provision::{self, Size};
@@ -28,6 +29,12 @@ enum Command {
         /// Numbers of nodes
         #[arg(long, value_delimiter = ',', default_value = "10,100")]
         nodes: Vec<usize>,
+    },
+    /// What an entry in a row that several owners fill costs, as JSON
+    Entries {
+        /// Entries in the row
+        #[arg(long, value_delimiter = ',', default_value = "100,50000")]
+        entries: Vec<usize>,
     },
     /// What faults do, as a table
     Faults {
@@ -72,6 +79,9 @@ async fn main() -> Result<()> {
                 }
             }
             println!("{:#}", json!({ "runs": runs }));
+        }
+        Command::Entries { entries } => {
+            println!("{:#}", json!({ "runs": entries::sizes(&entries).await? }));
         }
         Command::Faults { small, only, seed } => {
             let sizes = Sizes { seed, ..if small { Sizes::SMALL } else { Sizes::FULL } };

@@ -1,18 +1,26 @@
 //! The northbound tables the plan reads and writes, and how their rows are found.
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use tombolo_neutron as neutron;
 use tombolo_ovn::nb::{
-    AddressSet, Dns, LoadBalancer, LoadBalancerGroup, LogicalRouter, LogicalRouterPolicy, LogicalRouterPort,
-    LogicalRouterStaticRoute, LogicalSwitch, LogicalSwitchPort, PortGroup, TABLES,
+    AddressSet, LogicalRouter, LogicalRouterPolicy, LogicalRouterPort, LogicalRouterStaticRoute,
+    LogicalSwitch, LogicalSwitchPort, PortGroup, TABLES,
 };
 use tombolo_ovn::{Facts, Reference};
 use tombolo_ovsdb::{Atom, Change, Condition, Datum, Function, IndexSpec, Replica, Row, Uuid, Wanted};
 
-use crate::owner::{CLUSTER_KEY, ClusterId, ENTRIES_KEY, OWNER_KEY, Owner, VENDOR, VENDOR_KEY};
+use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner, VENDOR, VENDOR_KEY};
+
+pub(crate) use shared::entry_word;
+use shared::{BY_ENTRY, by_entry};
+pub use shared::{
+    GRANTED, SHARED, changed_elements, claimants, claimed, is_reference, owner_referred_to, shared_references,
+};
 
 /// Table names (ovn-nb(5)).
 pub mod table {
@@ -48,106 +56,6 @@ pub const OWNED: [&str; 8] = [
     table::SWITCH,
     table::ROUTER,
 ];
-
-/// Columns in which several owners have entries (see [`crate::desired::Entry`]). What else is in them is left alone.
-pub const SHARED: [(&str, &str); 7] = [
-    (table::ADDRESS_SET, AddressSet::ADDRESSES),
-    (table::DNS, Dns::RECORDS),
-    (table::LOAD_BALANCER, LoadBalancer::VIPS),
-    (table::LOAD_BALANCER_GROUP, LoadBalancerGroup::LOAD_BALANCER),
-    (table::SWITCH, LogicalSwitch::DNS_RECORDS),
-    (table::SWITCH, LogicalSwitch::LOAD_BALANCER_GROUP),
-    (table::PORT_GROUP, PortGroup::PORTS),
-];
-
-/// Those of them in which we may have an entry on a row of others, too, where a user grants it (invariant 1).
-pub const GRANTED: [(&str, &str); 2] =
-    [(table::SWITCH, LogicalSwitch::DNS_RECORDS), (table::SWITCH, LogicalSwitch::LOAD_BALANCER_GROUP)];
-
-/// Whether the elements of a column refer to rows.
-#[must_use]
-pub fn is_reference(table: &str, column: &str) -> bool {
-    reference(table, column).is_some()
-}
-
-fn reference(table: &str, column: &str) -> Option<&'static Reference> {
-    facts(table)?.references.iter().find(|reference| reference.column == column)
-}
-
-/// The columns of [`SHARED`] whose elements refer to rows of a table, each with its table and whether the reference is
-/// strong: then a row can't go while it is referred to.
-pub fn shared_references(table: &str) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
-    SHARED.into_iter().filter_map(move |(holder, column)| {
-        let reference = reference(holder, column).filter(|reference| reference.table == table)?;
-        Some((holder, column, !reference.weak))
-    })
-}
-
-/// The owner of ours to whose row an element of a column of references refers.
-pub fn owner_referred_to(
-    replica: &Replica,
-    cluster: &ClusterId,
-    table: &str,
-    column: &str,
-    target: Uuid,
-) -> Option<Owner> {
-    let row = replica.row(reference(table, column)?.table, &target)?;
-    match ownership(cluster, row) {
-        Ownership::Ours(owner) => Some(owner),
-        _ => None,
-    }
-}
-
-/// The elements in which two values of a column differ; of a map also the keys whose value is another one.
-pub fn changed_elements(before: Option<&Datum>, after: Option<&Datum>) -> Vec<Atom> {
-    let none = Datum::empty_set();
-    let (before, after) = (before.unwrap_or(&none), after.unwrap_or(&none));
-    if before == after {
-        return Vec::new();
-    }
-    let (gone, new) = (before.difference(after), after.difference(before));
-    let mut all: Vec<Atom> = gone.elements().chain(new.elements()).cloned().collect();
-    let other = |(key, value): &&(Atom, Atom)| after.entry(key).is_some_and(|it| it != value);
-    all.extend(before.entries().iter().filter(other).map(|(key, _)| key.clone()));
-    all
-}
-
-/// How a mark names an entry (see [`crate::desired::entries_mark`]): no blank is in one.
-pub(crate) fn entry_word(row: Uuid, element: &Atom) -> String {
-    let text = element.as_str().map_or_else(|| format!("{element:?}"), str::to_owned);
-    format!("{row}/{text}")
-}
-
-/// The entries that a row of ours claims for its owner: shared rows and elements.
-pub fn claimed(row: &Row) -> impl Iterator<Item = (Uuid, Atom)> {
-    let words = row.key("external_ids", ENTRIES_KEY).unwrap_or_default().split(' ');
-    words.filter_map(|word| {
-        let (place, element) = word.split_once('/')?;
-        Some((place.parse().ok()?, Atom::from(element)))
-    })
-}
-
-/// The owners of ours whose rows claim an entry.
-pub fn claimants(replica: &Replica, cluster: &ClusterId, place: Uuid, element: &Atom) -> Vec<Owner> {
-    let key = Atom::from(entry_word(place, element));
-    let rows = OWNED.into_iter().flat_map(|table| replica.find(table, BY_ENTRY, &key));
-    let owners = rows.filter_map(|(_, row)| match ownership(cluster, row) {
-        Ownership::Ours(owner) => Some(owner),
-        _ => None,
-    });
-    let mut owners: Vec<Owner> = owners.collect();
-    owners.sort_unstable();
-    owners.dedup();
-    owners
-}
-
-/// Index: rows of ours by the entries that they claim.
-const BY_ENTRY: &str = "entry";
-
-fn by_entry(row: &Row) -> Vec<Atom> {
-    let words = row.key("external_ids", ENTRIES_KEY).unwrap_or_default().split(' ');
-    words.filter(|word| !word.is_empty()).map(Atom::from).collect()
-}
 
 /// Index: rows by our owner key. Rows of another cluster are in it too; [`owned`] tells them apart.
 pub const BY_OWNER: &str = "owner";
@@ -454,7 +362,7 @@ mod tests {
 
     use super::*;
 
-    const SCHEMA_23_03: &str = include_str!("../../../schemas/ovn-23.03/ovn-nb.ovsschema");
+    const SCHEMA_23_03: &str = include_str!("../../../../schemas/ovn-23.03/ovn-nb.ovsschema");
 
     fn cluster() -> ClusterId {
         ClusterId::new("c1").unwrap()

@@ -1,0 +1,108 @@
+//! Columns that several owners fill, and whose element is whose.
+
+use tombolo_ovn::Reference;
+use tombolo_ovn::nb::{AddressSet, Dns, LoadBalancer, LoadBalancerGroup, LogicalSwitch, PortGroup};
+use tombolo_ovsdb::{Atom, Datum, Replica, Row, Uuid};
+
+use super::{OWNED, Ownership, facts, ownership, table};
+use crate::owner::{ClusterId, ENTRIES_KEY, Owner};
+
+/// Columns in which several owners have entries (see [`crate::desired::Entry`]). What else is in them is left alone.
+pub const SHARED: [(&str, &str); 7] = [
+    (table::ADDRESS_SET, AddressSet::ADDRESSES),
+    (table::DNS, Dns::RECORDS),
+    (table::LOAD_BALANCER, LoadBalancer::VIPS),
+    (table::LOAD_BALANCER_GROUP, LoadBalancerGroup::LOAD_BALANCER),
+    (table::SWITCH, LogicalSwitch::DNS_RECORDS),
+    (table::SWITCH, LogicalSwitch::LOAD_BALANCER_GROUP),
+    (table::PORT_GROUP, PortGroup::PORTS),
+];
+
+/// Those of them in which we may have an entry on a row of others, too, where a user grants it (invariant 1).
+pub const GRANTED: [(&str, &str); 2] =
+    [(table::SWITCH, LogicalSwitch::DNS_RECORDS), (table::SWITCH, LogicalSwitch::LOAD_BALANCER_GROUP)];
+
+/// Whether the elements of a column refer to rows.
+#[must_use]
+pub fn is_reference(table: &str, column: &str) -> bool {
+    reference(table, column).is_some()
+}
+
+fn reference(table: &str, column: &str) -> Option<&'static Reference> {
+    facts(table)?.references.iter().find(|reference| reference.column == column)
+}
+
+/// The columns of [`SHARED`] whose elements refer to rows of a table, each with its table and whether the reference is
+/// strong: then a row can't go while it is referred to.
+pub fn shared_references(table: &str) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    SHARED.into_iter().filter_map(move |(holder, column)| {
+        let reference = reference(holder, column).filter(|reference| reference.table == table)?;
+        Some((holder, column, !reference.weak))
+    })
+}
+
+/// The owner of ours to whose row an element of a column of references refers.
+pub fn owner_referred_to(
+    replica: &Replica,
+    cluster: &ClusterId,
+    table: &str,
+    column: &str,
+    target: Uuid,
+) -> Option<Owner> {
+    let row = replica.row(reference(table, column)?.table, &target)?;
+    match ownership(cluster, row) {
+        Ownership::Ours(owner) => Some(owner),
+        _ => None,
+    }
+}
+
+/// The elements in which two values of a column differ; of a map also the keys whose value is another one.
+pub fn changed_elements(before: Option<&Datum>, after: Option<&Datum>) -> Vec<Atom> {
+    let none = Datum::empty_set();
+    let (before, after) = (before.unwrap_or(&none), after.unwrap_or(&none));
+    if before == after {
+        return Vec::new();
+    }
+    let (gone, new) = (before.difference(after), after.difference(before));
+    let mut all: Vec<Atom> = gone.elements().chain(new.elements()).cloned().collect();
+    let other = |(key, value): &&(Atom, Atom)| after.entry(key).is_some_and(|it| it != value);
+    all.extend(before.entries().iter().filter(other).map(|(key, _)| key.clone()));
+    all
+}
+
+/// How a mark names an entry (see [`crate::desired::entries_mark`]): no blank is in one.
+pub(crate) fn entry_word(row: Uuid, element: &Atom) -> String {
+    let text = element.as_str().map_or_else(|| format!("{element:?}"), str::to_owned);
+    format!("{row}/{text}")
+}
+
+/// The entries that a row of ours claims for its owner: shared rows and elements.
+pub fn claimed(row: &Row) -> impl Iterator<Item = (Uuid, Atom)> {
+    let words = row.key("external_ids", ENTRIES_KEY).unwrap_or_default().split(' ');
+    words.filter_map(|word| {
+        let (place, element) = word.split_once('/')?;
+        Some((place.parse().ok()?, Atom::from(element)))
+    })
+}
+
+/// The owners of ours whose rows claim an entry.
+pub fn claimants(replica: &Replica, cluster: &ClusterId, place: Uuid, element: &Atom) -> Vec<Owner> {
+    let key = Atom::from(entry_word(place, element));
+    let rows = OWNED.into_iter().flat_map(|table| replica.find(table, BY_ENTRY, &key));
+    let owners = rows.filter_map(|(_, row)| match ownership(cluster, row) {
+        Ownership::Ours(owner) => Some(owner),
+        _ => None,
+    });
+    let mut owners: Vec<Owner> = owners.collect();
+    owners.sort_unstable();
+    owners.dedup();
+    owners
+}
+
+/// Index: rows of ours by the entries that they claim.
+pub(super) const BY_ENTRY: &str = "entry";
+
+pub(super) fn by_entry(row: &Row) -> Vec<Atom> {
+    let words = row.key("external_ids", ENTRIES_KEY).unwrap_or_default().split(' ');
+    words.filter(|word| !word.is_empty()).map(Atom::from).collect()
+}
