@@ -200,7 +200,7 @@ fn invalid_subnets() {
         let problems = validate::subnet("s", &spec, &context());
         assert_eq!(reasons(&problems), [(field, reason)], "{value}");
         assert!(problems[0].message.starts_with(field), "{}", problems[0].message);
-        assert!(validate::refused(&problems));
+        assert!(validate::blocks(&problems));
     }
     for name in ["ovn-cluster", "neutron-x", "provnet-x", &"x".repeat(64)] {
         let spec = subnet_defaults(name, &spec(json!({"cidrBlock": "10.1.0.0/24"})), &Defaults::default());
@@ -489,7 +489,7 @@ fn summaries() {
     let hard = Problem::refuse("b", Reason::InvalidCidr, "y");
     assert_eq!(validate::summary(&[]), None);
     assert_eq!(validate::summary(&[mild.clone(), hard]), Some((Reason::InvalidCidr, "a: x; b: y".into())));
-    assert!(!validate::refused(&[mild]));
+    assert!(!validate::blocks(&[mild]));
 }
 
 fn any_spec() -> impl Strategy<Value = SubnetSpec> {

@@ -53,7 +53,7 @@ impl Comparison<'_> {
                 // Nobody else may have taken the name since.
                 let other = vec![Condition::eq(LogicalSwitch::NAME, Datum::string(name))];
                 if nb::named(replica, row.table, name).is_empty() {
-                    group.guards.push(Op::require_none(row.table, other));
+                    group.preconditions.push(Op::require_none(row.table, other));
                 }
             }
         }

@@ -16,7 +16,7 @@ impl Comparison<'_> {
                 if parent.get(edge.column).is_some_and(|column| column.contains_uuid(child)) {
                     return Ok(());
                 }
-                self.group.guards.push(Op::require_row(edge.table, edge.parent));
+                self.group.preconditions.push(Op::require_row(edge.table, edge.parent));
             }
             None if self.is_wanted(edge.table, edge.parent) => {} // inserted by this group
             None => return Err(Refusal::NoParent { table: edge.table, uuid: edge.parent }),
@@ -75,13 +75,13 @@ impl Comparison<'_> {
                 let edges =
                     ours.iter().map(|(parent, column, at, _)| Op::remove_edge(parent, *at, column, uuid));
                 let edges: Vec<Op> = edges.collect();
-                self.group.guards.extend(untouched);
+                self.group.preconditions.extend(untouched);
                 self.group.ops.extend(edges);
                 self.group.deletes += 1;
             }
             return Ok(());
         }
-        self.group.guards.extend(untouched);
+        self.group.preconditions.extend(untouched);
         self.keeps_other_owners(table, uuid, row)?;
         self.group.ops.push(Op::delete(table, uuid));
         self.group.deletes += 1;
@@ -112,7 +112,7 @@ impl Comparison<'_> {
                 });
             }
             let same = Row::new().with(reference.column, children.clone());
-            self.group.guards.push(Op::require_columns(table, uuid, same));
+            self.group.preconditions.push(Op::require_columns(table, uuid, same));
         }
         Ok(())
     }

@@ -35,7 +35,9 @@ impl Comparison<'_> {
             let (gone, new, set) = (Datum::set(change.gone), Datum::set(change.new), Datum::map(change.set));
             let gone = (!gone.is_empty()).then(|| Mutation::delete(column, gone));
             if !(new.is_empty() && set.is_empty()) {
-                self.group.guards.extend((!self.is_wanted(table, row)).then(|| Op::require_row(table, row)));
+                self.group
+                    .preconditions
+                    .extend((!self.is_wanted(table, row)).then(|| Op::require_row(table, row)));
             }
             let new =
                 [new, set].into_iter().filter(|it| !it.is_empty()).map(|it| Mutation::insert(column, it));

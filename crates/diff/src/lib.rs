@@ -26,7 +26,7 @@ pub struct Group {
     /// Whose rows.
     pub owner: Owner,
     /// What must still hold when the transaction is executed.
-    pub guards: Vec<Op>,
+    pub preconditions: Vec<Op>,
     /// The writes.
     pub ops: Vec<Op>,
     /// How many rows are deleted.
@@ -69,7 +69,7 @@ pub fn diff(replica: &Replica, cluster: &ClusterId, owner: &Owner, desired: &Row
     });
     let group = Group {
         owner: owner.clone(),
-        guards: Vec::new(),
+        preconditions: Vec::new(),
         ops: Vec::new(),
         deletes: 0,
         awaited: BTreeSet::new(),

@@ -24,21 +24,21 @@ pub(crate) enum Commit {
 #[derive(Default)]
 pub(crate) struct Batch {
     owners: Vec<Owner>,
-    guards: Vec<Op>,
+    preconditions: Vec<Op>,
     ops: Vec<Op>,
 }
 
 impl Batch {
     pub(crate) fn is_full(&self) -> bool {
-        self.ops.len() + self.guards.len() >= MAX_OPS
+        self.ops.len() + self.preconditions.len() >= MAX_OPS
     }
 
     pub(crate) fn push(&mut self, group: Group) {
         self.owners.push(group.owner);
-        for guard in group.guards {
+        for guard in group.preconditions {
             // Many owners hang on one parent; once is enough.
-            if !self.guards.contains(&guard) {
-                self.guards.push(guard);
+            if !self.preconditions.contains(&guard) {
+                self.preconditions.push(guard);
             }
         }
         self.ops.extend(group.ops);
@@ -51,8 +51,8 @@ impl Engine {
         if batch.ops.is_empty() {
             return;
         }
-        let mut txn = Txn::new(batch.ops).guard(fence::guard(&self.world.config().cluster, epoch));
-        txn.guards.extend(batch.guards);
+        let mut txn = Txn::new(batch.ops).require(fence::precondition(&self.world.config().cluster, epoch));
+        txn.preconditions.extend(batch.preconditions);
         let first = batch.owners.first().map(ToString::to_string).unwrap_or_default();
         let cluster = &self.world.config().cluster;
         let more = batch.owners.len() - 1;
@@ -106,7 +106,7 @@ impl Engine {
                 self.stats.commits += 1;
                 self.stats.committed_owners += owners.len() as u64;
                 for owner in &owners {
-                    self.stats.restored += u64::from(self.reign.fights.done(owner, now));
+                    self.stats.restored += u64::from(self.reign.contention.done(owner, now));
                     self.reign.work.state(owner).succeeded();
                     self.reign.work.add(owner.clone());
                     self.reign.work.settle(owner);
@@ -116,9 +116,9 @@ impl Engine {
             Err(error) => error,
         };
         self.stats.failed_commit(error.kind.as_str());
-        owners.iter().for_each(|owner| self.reign.fights.failed(owner));
-        let fenced = error.kind == TxnErrorKind::GuardFailed
-            && matches!(error.at, Some(tombolo_ovsdb::txn::OpIndex::Guard(0)));
+        owners.iter().for_each(|owner| self.reign.contention.failed(owner));
+        let fenced = error.kind == TxnErrorKind::PreconditionFailed
+            && matches!(error.at, Some(tombolo_ovsdb::txn::OpIndex::Precondition(0)));
         if fenced {
             self.resign(&format!("the database refused our epoch: {error}"));
             return;
@@ -166,11 +166,11 @@ mod tests {
 
     use super::*;
 
-    fn group(guards: &[u128], ops: usize) -> Group {
-        let guards =
-            guards.iter().map(|it| Op::require_row("Logical_Switch", Uuid::from_u128(*it))).collect();
+    fn group(preconditions: &[u128], ops: usize) -> Group {
+        let preconditions =
+            preconditions.iter().map(|it| Op::require_row("Logical_Switch", Uuid::from_u128(*it))).collect();
         let ops = vec![Op::delete("Logical_Switch", Uuid::from_u128(9)); ops];
-        Group { owner: Owner::pod("n", "p"), guards, ops, deletes: 0, awaited: Default::default() }
+        Group { owner: Owner::pod("n", "p"), preconditions, ops, deletes: 0, awaited: Default::default() }
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         for _ in 0..3 {
             batch.push(group(&[1, 2], 1));
         }
-        assert_eq!((batch.guards.len(), batch.ops.len(), batch.owners.len()), (2, 3, 3));
+        assert_eq!((batch.preconditions.len(), batch.ops.len(), batch.owners.len()), (2, 3, 3));
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub fn take(replica: &Replica, cluster: &ClusterId, least: u64) -> (Txn, u64) {
                 uuid,
                 Mutation::set_keys(AddressSet::EXTERNAL_IDS, [(EPOCH_KEY, text.as_str())]),
             );
-            (Txn::new([op]).guard(guard).comment(taken(cluster, next)), next)
+            (Txn::new([op]).require(guard).comment(taken(cluster, next)), next)
         }
     }
 }
@@ -86,7 +86,7 @@ fn taken(cluster: &ClusterId, epoch: u64) -> String {
 
 /// The first guard of each transaction of this epoch.
 #[must_use]
-pub fn guard(cluster: &ClusterId, epoch: u64) -> Op {
+pub fn precondition(cluster: &ClusterId, epoch: u64) -> Op {
     holds(cluster, epoch)
 }
 
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(row.key("external_ids", EPOCH_KEY), Some("1"));
         assert_eq!(nb::ownership(&cluster(), row), nb::Ownership::Ours(Owner::cluster()));
         // If another one is faster, the insert of the same uuid fails: no guard is needed.
-        assert!(txn.guards.is_empty());
+        assert!(txn.preconditions.is_empty());
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         let seen = replica(Some(&[(EPOCH_KEY, "7")]));
         let (txn, epoch) = take(&seen, &cluster(), 3);
         assert_eq!(epoch, 8);
-        assert_eq!(txn.guards, [guard(&cluster(), 7)]);
+        assert_eq!(txn.preconditions, [precondition(&cluster(), 7)]);
         // It may know of a later one than the replica shows, and never goes back.
         assert_eq!(take(&seen, &cluster(), 20).1, 21);
         assert_eq!(super::epoch(&seen, &cluster()), Some(7));
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(super::epoch(&seen, &cluster()), None);
         let (txn, epoch) = take(&seen, &cluster(), 4);
         assert_eq!(epoch, 5);
-        let [Op::Wait { until: Until::Equal, rows, .. }] = &txn.guards[..] else { panic!("{txn:?}") };
+        let [Op::Wait { until: Until::Equal, rows, .. }] = &txn.preconditions[..] else { panic!("{txn:?}") };
         assert_eq!(rows[0].key("external_ids", EPOCH_KEY), Some("seven"));
     }
 }

@@ -7,8 +7,8 @@
 
 mod addresses;
 mod commit;
+mod contention;
 pub mod fence;
-mod fights;
 pub mod io;
 mod queue;
 mod reign;
@@ -172,7 +172,7 @@ impl Engine {
             // What else keeps the epoch from being taken ends with an event.
             Lead::Held(from) if self.is_informed() && self.commit.is_none() => Some(from),
             _ if self.is_active() => {
-                self.reign.work.next_timer().into_iter().chain(self.reign.fights.next_end()).min()
+                self.reign.work.next_timer().into_iter().chain(self.reign.contention.next_end()).min()
             }
             _ => None,
         };
@@ -244,8 +244,8 @@ impl Engine {
         }
         self.reign.more_since = None;
         if self.is_active() {
-            self.reign.fights.expire(now);
-            self.stats.fought = self.reign.fights.count() as u64;
+            self.reign.contention.expire(now);
+            self.stats.contended = self.reign.contention.count() as u64;
             self.reign.work.tick(now);
             self.run(now);
             self.stats.vain_writes += std::mem::take(&mut self.reign.vain.writes);

@@ -7,7 +7,7 @@ use tombolo_diff::brake::Brake;
 use tombolo_ovsdb::Uuid;
 use tombolo_plan::{Kind, Owner};
 
-use crate::fights::Fights;
+use crate::contention::Contention;
 use crate::io::Millis;
 use crate::queue::Queue;
 use crate::vain::Vain;
@@ -44,7 +44,7 @@ pub(crate) struct Reign {
     /// For which of them each owner waits.
     pub(crate) awaits: HashMap<Owner, BTreeSet<Uuid>>,
     /// Rows that another writer undoes.
-    pub(crate) fights: Fights,
+    pub(crate) contention: Contention,
     /// What was said of each owner, as numbers: the texts may be long.
     pub(crate) said: HashMap<Owner, BTreeSet<u64>>,
     /// Kinds whose CRD was said to be old.

@@ -15,7 +15,7 @@ use crate::writes::ObjectKey;
 impl Engine {
     /// Says on the object that its rows can't be written.
     pub(crate) fn report_refusal(&mut self, now: Millis, owner: &Owner, problem: &Problem) {
-        let intents = tombolo_plan::refused(&self.world, owner, problem).into_iter().collect();
+        let intents = tombolo_plan::refusal_status(&self.world, owner, problem).into_iter().collect();
         for intent in self.sift(now, owner, intents) {
             self.write(owner, intent);
         }

@@ -47,7 +47,7 @@ pub struct Stats {
     /// Gauge: owners whose deletions the brake holds back.
     pub held: u64,
     /// Gauge: owners whose rows are restored with pauses, since somebody undoes it each time.
-    pub fought: u64,
+    pub contended: u64,
     /// Writes that the API server took and that had no effect.
     pub vain_writes: u64,
     /// Gauge: objects that stay as they are whatever is written: their CRD is too old, or finalizers hold them.
@@ -59,7 +59,7 @@ pub struct Stats {
 impl Stats {
     /// A process that leads no more knows nothing of these.
     pub(crate) fn forget_gauges(&mut self) {
-        (self.orphans, self.held, self.fought, self.unchanged, self.waiting_for_address) = (0, 0, 0, 0, 0);
+        (self.orphans, self.held, self.contended, self.unchanged, self.waiting_for_address) = (0, 0, 0, 0, 0);
     }
 
     pub(crate) fn failed_commit(&mut self, kind: &'static str) {

@@ -6,7 +6,7 @@ use tombolo_plan::{Intent, Kind, Owner, Plan, Problem, Rows, Stage, plan};
 
 use crate::commit::Batch;
 use crate::io::{Millis, Verb};
-use crate::{Engine, REFUSED_PAUSE, TURN, fights};
+use crate::{Engine, REFUSED_PAUSE, TURN, contention};
 
 impl Engine {
     /// Runs dirty owners until none is left, a transaction is full, or the turn is over.
@@ -189,9 +189,9 @@ impl Engine {
             }
             return true;
         }
-        let wanted = fights::fingerprint(self.world.nb(), rows);
-        if let Some(until) = self.reign.fights.wait(owner, wanted, now) {
-            let problem = fights::problem();
+        let wanted = contention::fingerprint(self.world.nb(), rows);
+        if let Some(until) = self.reign.contention.wait(owner, wanted, now) {
+            let problem = contention::problem();
             self.report_refusal(now, owner, &problem);
             problems.push(problem);
             self.reign.work.add_at(owner.clone(), until);
@@ -217,7 +217,7 @@ impl Engine {
             self.hold(owner);
             return false;
         }
-        self.reign.fights.writing(owner, wanted);
+        self.reign.contention.writing(owner, wanted);
         batch.push(group);
         false
     }

@@ -199,7 +199,7 @@ reasons! {
         HoldsForeignRows "HoldsForeignRows" Refused on "Subnet, Vpc":
             "another writer hung rows (ACLs, NAT rules, a gateway chassis) on ours that would go with it";
             "take them off; the deletion then goes on by itself"
-        Fought "Fought" Partly on "all":
+        ConflictingWriter "ConflictingWriter" Partly on "all":
             "another writer changes or deletes our rows as often as they are restored; they are restored with pauses";
             "find who does it (ovsdb-server's log, Neutron's), and end it there"
         RefusedByOvn "RefusedByOVN" Refused on "all":

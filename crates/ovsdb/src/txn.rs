@@ -1,4 +1,4 @@
-//! Transactions: guards, operations, and typed reading of the answer.
+//! Transactions: preconditions, operations, and typed reading of the answer.
 //!
 //! Decides what counts as success. An answer has one element for each operation; an error found at
 //! commit is an extra element; after a failed operation the rest is null; a count of 0 on an update,
@@ -17,7 +17,7 @@ pub const UNNAMED: &str = "tombolo-ovsdb";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Txn {
     /// Waits and asserts; they come first. If one fails nothing is written.
-    pub guards: Vec<Op>,
+    pub preconditions: Vec<Op>,
     /// The writes.
     pub ops: Vec<Op>,
     /// Goes into the database's log with the transaction; empty for none.
@@ -27,13 +27,13 @@ pub struct Txn {
 impl Txn {
     /// A transaction of these operations.
     pub fn new(ops: impl Into<Vec<Op>>) -> Txn {
-        Txn { guards: Vec::new(), ops: ops.into(), comment: String::new() }
+        Txn { preconditions: Vec::new(), ops: ops.into(), comment: String::new() }
     }
 
-    /// Adds a guard.
+    /// Adds a precondition.
     #[must_use]
-    pub fn guard(mut self, op: Op) -> Txn {
-        self.guards.push(op);
+    pub fn require(mut self, op: Op) -> Txn {
+        self.preconditions.push(op);
         self
     }
 
@@ -49,9 +49,9 @@ impl Txn {
         self.ops.is_empty()
     }
 
-    /// The operations in the order sent: guards, writes, comment.
+    /// The operations in the order sent: preconditions, writes, comment.
     pub fn all_ops(&self) -> Vec<Op> {
-        let mut all = self.guards.clone();
+        let mut all = self.preconditions.clone();
         all.extend_from_slice(&self.ops);
         if !self.comment.is_empty() {
             all.push(Op::Comment(self.comment.clone()));
@@ -64,7 +64,7 @@ impl Txn {
         let elements = result.as_array().ok_or_else(|| {
             TxnError::of(TxnErrorKind::Protocol, format!("the answer to a transaction is no array: {result}"))
         })?;
-        let sent = self.guards.len() + self.ops.len() + usize::from(!self.comment.is_empty());
+        let sent = self.preconditions.len() + self.ops.len() + usize::from(!self.comment.is_empty());
         if let Some((index, element)) = elements.iter().enumerate().find(|(_, e)| e.get("error").is_some()) {
             return Err(self.failed(index, sent, element));
         }
@@ -72,7 +72,7 @@ impl Txn {
             let text = format!("the answer has {} elements for {sent} operations", elements.len());
             return Err(TxnError::of(TxnErrorKind::Protocol, text));
         }
-        let ops = &elements[self.guards.len()..self.guards.len() + self.ops.len()];
+        let ops = &elements[self.preconditions.len()..self.preconditions.len() + self.ops.len()];
         let mut results = Vec::with_capacity(ops.len());
         for (index, (op, element)) in self.ops.iter().zip(ops).enumerate() {
             results.push(self.read_result(index, op, element)?);
@@ -126,17 +126,17 @@ impl Txn {
     fn failed(&self, index: usize, sent: usize, element: &Value) -> TxnError {
         let text = |key| element.get(key).and_then(Value::as_str).unwrap_or_default();
         let (error, details) = (text("error"), text("details"));
-        let at = if index < self.guards.len() {
-            Some(OpIndex::Guard(index))
-        } else if index < self.guards.len() + self.ops.len() {
-            Some(OpIndex::Op(index - self.guards.len()))
+        let at = if index < self.preconditions.len() {
+            Some(OpIndex::Precondition(index))
+        } else if index < self.preconditions.len() + self.ops.len() {
+            Some(OpIndex::Op(index - self.preconditions.len()))
         } else {
             None
         };
         debug_assert!(at.is_some() || index + 1 >= sent, "an error past the operations is the commit's");
         let kind = match error {
-            // Only a wait can time out; with timeout 0 it means "the guard didn't hold".
-            "timed out" => TxnErrorKind::GuardFailed,
+            // Only a wait can time out; with timeout 0 it means "the precondition didn't hold".
+            "timed out" => TxnErrorKind::PreconditionFailed,
             "duplicate uuid" => TxnErrorKind::DuplicateUuid,
             "constraint violation" | "domain error" | "range error" => TxnErrorKind::ConstraintViolation,
             "referential integrity violation" => TxnErrorKind::ReferentialIntegrity,
@@ -149,7 +149,9 @@ impl Txn {
             _ => TxnErrorKind::Refused,
         };
         let what = match at {
-            Some(OpIndex::Guard(i)) => format!("guard {i} ({})", describe(&self.guards[i])),
+            Some(OpIndex::Precondition(i)) => {
+                format!("precondition {i} ({})", describe(&self.preconditions[i]))
+            }
             Some(OpIndex::Op(i)) => format!("operation {i} ({})", describe(&self.ops[i])),
             None => "commit".to_owned(),
         };
@@ -189,8 +191,8 @@ pub enum OpResult {
 /// Which operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OpIndex {
-    /// Of [`Txn::guards`].
-    Guard(usize),
+    /// Of [`Txn::preconditions`].
+    Precondition(usize),
     /// Of [`Txn::ops`].
     Op(usize),
 }
@@ -210,8 +212,8 @@ pub struct TxnError {
 /// The kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TxnErrorKind {
-    /// A guard (or another wait) didn't hold: the world changed, or we are no longer the leader.
-    GuardFailed,
+    /// A precondition (or another wait) didn't hold: the world changed, or we are no longer the leader.
+    PreconditionFailed,
     /// An insert of a uuid that the table has already.
     DuplicateUuid,
     /// A value outside its type, or an index with the same value twice.
@@ -240,7 +242,7 @@ impl TxnErrorKind {
     /// A short name for metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
-            TxnErrorKind::GuardFailed => "guard_failed",
+            TxnErrorKind::PreconditionFailed => "precondition_failed",
             TxnErrorKind::DuplicateUuid => "duplicate_uuid",
             TxnErrorKind::ConstraintViolation => "constraint_violation",
             TxnErrorKind::ReferentialIntegrity => "referential_integrity",
@@ -275,7 +277,7 @@ impl TxnError {
     /// What to do about it.
     pub fn retry(&self) -> Retry {
         match self.kind {
-            TxnErrorKind::GuardFailed
+            TxnErrorKind::PreconditionFailed
             | TxnErrorKind::NothingMatched
             | TxnErrorKind::NotOwner
             | TxnErrorKind::UnknownOutcome => Retry::Replan,
@@ -311,7 +313,7 @@ mod tests {
             Op::insert("T", uuid, Row::new()),
             Op::update("T", uuid, Row::new().with("name", Datum::string("x"))),
         ])
-        .guard(Op::require_row("T", uuid))
+        .require(Op::require_row("T", uuid))
         .comment("why")
     }
 
@@ -326,7 +328,10 @@ mod tests {
     #[test]
     fn a_failed_guard_is_told_from_a_failed_operation() {
         let error = txn().read_reply(&json!([{"error": "timed out"}, null, null, null])).unwrap_err();
-        assert_eq!((error.kind, error.at), (TxnErrorKind::GuardFailed, Some(OpIndex::Guard(0))));
+        assert_eq!(
+            (error.kind, error.at),
+            (TxnErrorKind::PreconditionFailed, Some(OpIndex::Precondition(0)))
+        );
         assert_eq!(error.retry(), Retry::Replan);
         let error = txn().read_reply(&json!([{}, {"error": "duplicate uuid"}, null, null])).unwrap_err();
         assert_eq!((error.kind, error.at), (TxnErrorKind::DuplicateUuid, Some(OpIndex::Op(0))));

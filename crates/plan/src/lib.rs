@@ -69,10 +69,10 @@ fn decide(world: &World, owner: &Owner) -> Plan {
 /// The report on the owner's object when its rows can't be written (invariant 10); `None` when it says so, or
 /// when its kind has no conditions and an Event must do.
 #[must_use]
-pub fn refused(world: &World, owner: &Owner, problem: &Problem) -> Option<Intent> {
+pub fn refusal_status(world: &World, owner: &Owner, problem: &Problem) -> Option<Intent> {
     match owner.kind {
-        OwnerKind::Vpc => vpc::refused(world, &owner.name, problem),
-        OwnerKind::Subnet => subnet::refused(world, &owner.name, problem),
+        OwnerKind::Vpc => vpc::refusal_status(world, &owner.name, problem),
+        OwnerKind::Subnet => subnet::refusal_status(world, &owner.name, problem),
         _ => None,
     }
 }

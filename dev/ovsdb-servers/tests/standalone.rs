@@ -96,12 +96,12 @@ async fn a_fence_refuses_the_writes_of_a_deposed_leader() -> Result<()> {
     client.transact(Txn::new([Op::insert(nb::AddressSet::TABLE, EPOCH, row)]), LIMIT).await?;
     let fence =
         |n| Op::require_match(nb::AddressSet::TABLE, EPOCH, [Condition::includes("external_ids", epoch(n))]);
-    client.transact(switch_with_port().guard(fence("7")), LIMIT).await?;
+    client.transact(switch_with_port().require(fence("7")), LIMIT).await?;
 
     let rename =
         Op::update(nb::LogicalSwitch::TABLE, SWITCH, Row::new().with("name", Datum::string("stolen")));
-    let error = client.transact(Txn::new([rename]).guard(fence("6")), LIMIT).await.unwrap_err();
-    assert_eq!((error.kind, error.retry()), (TxnErrorKind::GuardFailed, Retry::Replan));
+    let error = client.transact(Txn::new([rename]).require(fence("6")), LIMIT).await.unwrap_err();
+    assert_eq!((error.kind, error.retry()), (TxnErrorKind::PreconditionFailed, Retry::Replan));
     let replica = client.snapshot().replica;
     assert_eq!(replica.row(nb::LogicalSwitch::TABLE, &SWITCH).and_then(|r| r.str("name")), Some("net2"));
     Ok(())
@@ -114,11 +114,11 @@ async fn guards_on_absence_and_on_unchanged_columns() -> Result<()> {
     let client = servers.client().await?;
     let absent =
         || Op::require_none(nb::LogicalSwitch::TABLE, [Condition::eq("name", Datum::string("net2"))]);
-    client.transact(switch_with_port().guard(absent()), LIMIT).await?;
+    client.transact(switch_with_port().require(absent()), LIMIT).await?;
     let other = Uuid::from_u128(0x4444);
-    let again = Txn::new([Op::insert(nb::LogicalSwitch::TABLE, other, switch().to_row())]).guard(absent());
+    let again = Txn::new([Op::insert(nb::LogicalSwitch::TABLE, other, switch().to_row())]).require(absent());
     let error = client.transact(again, LIMIT).await.unwrap_err();
-    assert_eq!(error.kind, TxnErrorKind::GuardFailed);
+    assert_eq!(error.kind, TxnErrorKind::PreconditionFailed);
 
     let unchanged = |name: &'static str| {
         Op::require_columns(nb::LogicalSwitch::TABLE, SWITCH, Row::new().with("name", Datum::string(name)))
@@ -127,9 +127,9 @@ async fn guards_on_absence_and_on_unchanged_columns() -> Result<()> {
         let change = Mutation::set_keys("external_ids", [("a", "1"), ("b", "2")]);
         Op::mutate(nb::LogicalSwitch::TABLE, SWITCH, change)
     };
-    client.transact(Txn::new([tag()]).guard(unchanged("net2")), LIMIT).await?;
-    let error = client.transact(Txn::new([tag()]).guard(unchanged("else")), LIMIT).await.unwrap_err();
-    assert_eq!(error.kind, TxnErrorKind::GuardFailed);
+    client.transact(Txn::new([tag()]).require(unchanged("net2")), LIMIT).await?;
+    let error = client.transact(Txn::new([tag()]).require(unchanged("else")), LIMIT).await.unwrap_err();
+    assert_eq!(error.kind, TxnErrorKind::PreconditionFailed);
     let replica = client.snapshot().replica;
     let row = replica.row(nb::LogicalSwitch::TABLE, &SWITCH).expect("there");
     assert_eq!(row.key("external_ids", "b"), Some("2"));
@@ -164,8 +164,8 @@ async fn each_kind_of_refusal_is_told_from_the_others() -> Result<()> {
     }
     // The same, atomically: with a guard nothing of the transaction is written.
     let rename = Op::update(nb::LogicalSwitch::TABLE, SWITCH, Row::new().with("name", Datum::string("x")));
-    let guarded = Txn::new([rename]).guard(Op::require_row(nb::LogicalSwitch::TABLE, gone));
-    assert_eq!(client.transact(guarded, LIMIT).await.unwrap_err().kind, TxnErrorKind::GuardFailed);
+    let guarded = Txn::new([rename]).require(Op::require_row(nb::LogicalSwitch::TABLE, gone));
+    assert_eq!(client.transact(guarded, LIMIT).await.unwrap_err().kind, TxnErrorKind::PreconditionFailed);
 
     // An index is checked at commit: the error is an extra element of the answer.
     let set = || Row::new().with("name", Datum::string("as"));

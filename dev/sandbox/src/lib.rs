@@ -4,8 +4,9 @@
 //! runtime, no Kubernetes client): it is what a fresh machine builds first.
 
 pub mod authority;
-pub mod canon;
+pub mod by_hand;
 pub mod demo;
+pub mod dump;
 pub mod exceptions;
 pub mod exec;
 pub mod hosts;
@@ -16,11 +17,10 @@ pub mod kubernetes;
 pub mod logs;
 pub mod measure;
 pub mod neutron;
-pub mod ours;
 pub mod ovn;
 pub mod paths;
+pub mod programs;
 pub mod progress;
-pub mod prove;
 pub mod reach;
 pub mod release;
 pub mod vm;
@@ -113,7 +113,7 @@ pub fn prepare() -> Result<()> {
 fn outside_parts() -> Result<(kubernetes::build::Programs, Vec<images::Image>)> {
     let programs = kubernetes_programs()?;
     let log = paths::logs().join("base-images.log");
-    let base = Phase::run("base images", log, |p| images::base(&ours::images_dir(), p))?;
+    let base = Phase::run("base images", log, |p| images::base(&programs::images_dir(), p))?;
     Ok((programs, base))
 }
 
@@ -156,12 +156,12 @@ pub fn down() -> Result<()> {
     Phase::run("down", paths::logs().join("down.log"), hosts::down)
 }
 
-/// Moves the deployed controllers to OVN's TLS ports ([`ours::over_tls`]).
+/// Moves the deployed controllers to OVN's TLS ports ([`programs::over_tls`]).
 ///
 /// # Errors
 /// When they don't get ready with that.
 pub fn over_tls() -> Result<()> {
-    Phase::run("TLS", paths::logs().join("tls.log"), ours::over_tls)
+    Phase::run("TLS", paths::logs().join("tls.log"), programs::over_tls)
 }
 
 /// What runs, as text, and whether all that should run does.

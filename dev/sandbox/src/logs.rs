@@ -5,7 +5,7 @@
 use anyhow::Result;
 
 use crate::kubernetes::kubectl;
-use crate::ours::{self, NAMESPACE, OurPod};
+use crate::programs::{self, NAMESPACE, OurPod};
 
 /// What the controller logs once it knows all of Kubernetes' objects and the northbound database.
 pub const FIRST_SYNC: &str = "first sync:";
@@ -67,7 +67,7 @@ impl Replica {
 /// # Errors
 /// When Kubernetes can't be asked.
 pub fn controller() -> Result<Vec<Replica>> {
-    let pods = ours::pods()?.into_iter().filter(|pod| pod.app == "kube-ovn-controller");
+    let pods = programs::pods()?.into_iter().filter(|pod| pod.app == "kube-ovn-controller");
     pods.map(|pod| Ok(Replica { text: kubectl(["-n", NAMESPACE, "logs", &pod.name])?, pod })).collect()
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::demo::watch::Watch;
 use crate::kubernetes::{self, kubectl, kubectl_command};
-use crate::ours::{self, NAMESPACE, OurProcess};
+use crate::programs::{self, NAMESPACE, OurProcess};
 use crate::progress::{Phase, show};
 use crate::{exec, paths};
 
@@ -68,7 +68,7 @@ fn all(phase: &Phase, pods: usize) -> Result<Measured> {
     phase.doing("reading the agents' logs and the processes");
     let add = adds(since.trim())?;
     ensure!(add.len() == pods, "{} ADDs of {pods} pods are in the agents' logs", add.len());
-    Ok(Measured { ready, add, processes: ours::processes()? })
+    Ok(Measured { ready, add, processes: programs::processes()? })
 }
 
 fn pod(name: &str) -> Value {
@@ -94,7 +94,7 @@ fn is_ready(pod: &Value) -> bool {
 /// Of each ADD that the agents logged for our pods, how long it took.
 fn adds(since: &str) -> Result<Vec<Duration>> {
     let mut found = Vec::new();
-    for agent in ours::pods()?.into_iter().filter(|pod| pod.app == "kube-ovn-cni") {
+    for agent in programs::pods()?.into_iter().filter(|pod| pod.app == "kube-ovn-cni") {
         let since = format!("--since-time={since}");
         let log = kubectl(["-n", NAMESPACE, "logs", &agent.name, "-c", "cni-server", &since])?;
         found.extend(log.lines().filter_map(add));

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tombolo_sandbox::progress::Phase;
-use tombolo_sandbox::{images, ours, paths, release};
+use tombolo_sandbox::{images, paths, programs, release};
 
 /// Builds what changed. Takes no arguments yet.
 ///
@@ -13,8 +13,8 @@ pub fn run(args: &[&str]) -> Result<()> {
     let log = paths::logs().join("image.log");
     let programs = Phase::run("our programs", &log, release::build)?;
     let all = Phase::run("images", &log, |phase| {
-        let mut all = images::base(&ours::images_dir(), phase)?;
-        all.push(ours::image(phase, &programs)?);
+        let mut all = images::base(&programs::images_dir(), phase)?;
+        all.push(programs::image(phase, &programs)?);
         Ok(all)
     })?;
     for image in all {

@@ -33,7 +33,7 @@ cargo xtask COMMAND
   sandbox status             shows what runs
   sandbox shell [HOST] [-- COMMAND…]
                              runs a shell (or a command) inside a host
-  sandbox prove              runs the scenario by hand: ovn-nbctl and a plugged namespace in place of our programs
+  sandbox by-hand            runs the scenario by hand: ovn-nbctl and a plugged namespace in place of our programs
   image                      builds our container images
   gen [--check]              writes generated sources; --check fails when they differ
   check-layers               checks the crates' dependencies against the architecture

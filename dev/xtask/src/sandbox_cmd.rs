@@ -45,9 +45,9 @@ pub fn run(words: &[&str]) -> Result<ExitCode> {
         ["shell", "--", command @ ..] => return shell("host1", command),
         ["shell", host] => return shell(host, &[]),
         ["shell", host, "--", command @ ..] => return shell(host, command),
-        ["prove"] => {
+        ["by-hand"] => {
             let _lock = tombolo_sandbox::lock()?;
-            tombolo_sandbox::prove::run()?;
+            tombolo_sandbox::by_hand::run()?;
         }
         _ => bail!("sandbox up | down | tls | status | shell [HOST] [-- COMMAND…] | prove"),
     }

@@ -116,9 +116,9 @@ impl Collector for EngineCollector {
             ("orphan_rows", "Rows of this cluster with an owner nobody knows", stats.orphans),
             ("held_deletions", "Objects whose deletion the brake holds back", stats.held),
             (
-                "fought_objects",
+                "contended_objects",
                 "Objects whose rows are restored with pauses, since somebody undoes it",
-                stats.fought,
+                stats.contended,
             ),
             ("waiting_objects", "Objects waiting to be planned", health.dirty as u64),
             (

@@ -15,7 +15,7 @@ use tombolo_testbed::{ApiServer, Controller, Nb, Program, eventually};
 /// How long it may take on a busy machine.
 const SOON: Duration = Duration::from_secs(40);
 
-struct Stage {
+struct Setting {
     api: ApiServer,
     nb: Nb,
     dir: TempDir,
@@ -33,7 +33,7 @@ enum Harm {
     NewAndEmpty,
 }
 
-impl Stage {
+impl Setting {
     fn start(clustered: bool) -> Result<Option<Self>> {
         let nb = if clustered { Nb::start_clustered()? } else { Nb::start()? };
         let (Some(api), Some(nb)) = (ApiServer::start()?, nb) else { return Ok(None) };
@@ -240,7 +240,7 @@ fn tool(args: &[&str]) -> Result<()> {
 
 /// The harm is done while the controller runs, and then again while it doesn't.
 fn comes_back(clustered: bool, harm: Harm) -> Result<()> {
-    let Some(mut stage) = Stage::start(clustered)? else { return Ok(()) };
+    let Some(mut stage) = Setting::start(clustered)? else { return Ok(()) };
     let mut controller = stage.controller("a")?;
     stage.fill()?;
     let copy = stage.copy()?;
@@ -286,7 +286,7 @@ fn a_new_cluster_out_of_a_backup() -> Result<()> {
 // Neutron's repair brings its own rows back, with new uuids; ours hang on them again.
 #[test]
 fn a_new_and_empty_cluster() -> Result<()> {
-    let Some(mut stage) = Stage::start(true)? else { return Ok(()) };
+    let Some(mut stage) = Setting::start(true)? else { return Ok(()) };
     let mut controller = stage.controller("a")?;
     stage.fill()?;
     let copy = stage.copy()?;
@@ -335,7 +335,7 @@ fn a_new_and_empty_cluster() -> Result<()> {
 /// `ovn-nbctl` in the hand of somebody who cleans up.
 #[test]
 fn our_part_is_deleted_by_hand() -> Result<()> {
-    let Some(mut stage) = Stage::start(true)? else { return Ok(()) };
+    let Some(mut stage) = Setting::start(true)? else { return Ok(()) };
     let mut controller = stage.controller("a")?;
     stage.fill()?;
     let (wanted, addresses, foreign) = (stage.ours()?, stage.addresses()?, stage.foreign()?);

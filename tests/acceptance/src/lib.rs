@@ -20,7 +20,7 @@ use tombolo_plan::ClusterId;
 use tombolo_sandbox::hosts::{self, Host};
 use tombolo_sandbox::kubernetes::{self, kubectl, kubectl_command};
 use tombolo_sandbox::neutron::{self, Objects};
-use tombolo_sandbox::{exec, ours, ovn};
+use tombolo_sandbox::{exec, ovn, programs};
 
 /// For what takes a moment on a busy machine.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -62,7 +62,7 @@ pub fn history() -> Result<Seen> {
 
 /// A guard around the files of all databases of the sandbox (invariant 1).
 fn guarded() -> Result<Builder> {
-    let uid = kubectl(["get", "namespace", ours::NAMESPACE, "-o", "jsonpath={.metadata.uid}"])?;
+    let uid = kubectl(["get", "namespace", programs::NAMESPACE, "-o", "jsonpath={.metadata.uid}"])?;
     let cluster = ClusterId::new(uid.trim()).map_err(anyhow::Error::msg)?;
     let files =
         |database: ovn::Database| hosts::all().iter().map(|host| database.file(host)).collect::<Vec<_>>();
@@ -83,10 +83,10 @@ fn guarded() -> Result<Builder> {
 /// When they aren't in time.
 pub fn healthy() -> Result<()> {
     exec::wait_ok("our workloads and the nodes to be ready", LATER, || {
-        for workload in ours::WORKLOADS {
-            kubectl(["-n", ours::NAMESPACE, "rollout", "status", workload, "--timeout=20s"])?;
+        for workload in programs::WORKLOADS {
+            kubectl(["-n", programs::NAMESPACE, "rollout", "status", workload, "--timeout=20s"])?;
         }
-        ours::leader()?;
+        programs::leader()?;
         kubectl(["wait", "--for=condition=Ready", "node", "--all", "--timeout=20s"]).map(drop)
     })?;
     leaks::none()
@@ -353,6 +353,6 @@ pub fn apply_subnet(name: &str, vpc: &str, cidr: &str, spaces: &[&str], more: &V
 /// # Errors
 /// When Kubernetes can't be asked.
 pub fn restarts(app: &str) -> Result<Vec<(String, u64)>> {
-    let pods = ours::pods()?.into_iter().filter(|pod| pod.app == app);
+    let pods = programs::pods()?.into_iter().filter(|pod| pod.app == app);
     Ok(pods.map(|pod| (pod.name, pod.restarts)).collect())
 }

@@ -100,7 +100,7 @@ async fn run(entries: usize) -> Result<Value> {
         }
         let began = Instant::now();
         let mut txn = Txn::new(group.ops);
-        txn.guards.extend(group.guards);
+        txn.preconditions.extend(group.preconditions);
         ours.transact(txn, LIMIT).await?;
         replica = holds(&ours, present).await?;
         commit.push(began.elapsed());

@@ -190,7 +190,7 @@ pub fn subnet(data: &[u8]) {
         nodes: vec![("host1".to_owned(), IpAddr::from([172, 30, 0, 1]))],
     };
     let problems = validate::subnet(&name, &subnet.spec, &context);
-    let _ = (validate::summary(&problems), validate::refused(&problems));
+    let _ = (validate::summary(&problems), validate::blocks(&problems));
     for place in [Place::DefaultVpc, Place::CustomVpc, Place::NeutronRouter] {
         let _ = validate::subnet_limits(&subnet.spec, place);
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tombolo_ovsdb::Row;
 use tombolo_plan::nb::{self, Ownership};
 use tombolo_plan::{ClusterId, Kind};
-use tombolo_tests_sim::{Sim, canon};
+use tombolo_tests_sim::{Sim, dump};
 
 /// Our rows: first as `ovn-nbctl show` prints them, with the rows of Neutron's that ports of ours hang on, then in full
 /// but for those that were `there` before.
@@ -17,7 +17,7 @@ use tombolo_tests_sim::{Sim, canon};
 /// A row of ours that doesn't prove whose it is (invariant 2).
 pub fn nb(sim: &Sim, there: &[String]) -> anyhow::Result<String> {
     let cluster = &sim.config().cluster;
-    let show = canon::show_only(sim.nb().rows(), |row| is_ours(cluster, row));
+    let show = dump::show_only(sim.nb().rows(), |row| is_ours(cluster, row));
     let now = rows(sim)?;
     let gone = there.iter().filter_map(|row| row.lines().next()).filter(|heading| {
         let has = |row: &String| row.lines().next() == Some(heading);
@@ -40,7 +40,7 @@ fn is_ours(cluster: &ClusterId, row: &Row) -> bool {
 pub fn rows(sim: &Sim) -> anyhow::Result<Vec<String>> {
     let cluster = &sim.config().cluster;
     let mut all: Vec<String> = Vec::new();
-    for line in canon::rows(sim.nb().rows(), |_, row| is_ours(cluster, row)).lines() {
+    for line in dump::rows(sim.nb().rows(), |_, row| is_ours(cluster, row)).lines() {
         let line = match line.strip_prefix("  external_ids: ") {
             None => line.to_owned(),
             Some(ids) => format!("  external_ids: {}", unmarked(cluster, ids)?.join(" ")),
@@ -170,7 +170,7 @@ fn annotations(kind: &str, name: &str, it: &Value) -> Vec<String> {
     all.map(|(key, value)| format!("{kind} {name}: {key}={}", word(value))).collect()
 }
 
-/// [`canon::number_macs`], except for those that the case itself names.
+/// [`dump::number_macs`], except for those that the case itself names.
 pub fn number_macs(text: &str, given: &str) -> String {
     let given = given.to_ascii_lowercase();
     let mut hidden = String::new();
@@ -188,7 +188,7 @@ pub fn number_macs(text: &str, given: &str) -> String {
             }
         }
     }
-    canon::number_macs(&hidden).replace('\u{1}', ":")
+    dump::number_macs(&hidden).replace('\u{1}', ":")
 }
 
 fn is_mac(text: &str) -> bool {

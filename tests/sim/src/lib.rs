@@ -7,9 +7,10 @@
 
 pub mod actions;
 pub mod api;
-pub mod canon;
 pub mod cluster;
 pub mod coverage;
+pub mod dump;
+pub mod edit_and_undo;
 pub mod fault;
 pub mod guard;
 pub mod marks;
@@ -17,11 +18,10 @@ pub mod mutant;
 pub mod nb;
 pub mod neutron;
 pub mod outcome;
-pub mod prove;
 pub mod rng;
 pub mod seeds;
 mod sim;
-pub mod stage;
+pub mod situations;
 pub mod standing;
 mod users;
 

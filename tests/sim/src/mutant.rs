@@ -76,17 +76,17 @@ impl Mutant {
         let mut txn = txn.clone();
         let takes_epoch = txn.comment.starts_with("epoch");
         match self {
-            Mutant::NoFence if !takes_epoch && !txn.guards.is_empty() => {
-                txn.guards.remove(0);
+            Mutant::NoFence if !takes_epoch && !txn.preconditions.is_empty() => {
+                txn.preconditions.remove(0);
             }
-            Mutant::NoEpochCheck if takes_epoch => txn.guards.clear(),
+            Mutant::NoEpochCheck if takes_epoch => txn.preconditions.clear(),
             Mutant::NoNameGuard if !takes_epoch => {
-                txn.guards.retain(|guard| !matches!(guard, Op::Wait { rows, .. } if rows.is_empty()));
+                txn.preconditions.retain(|guard| !matches!(guard, Op::Wait { rows, .. } if rows.is_empty()));
             }
             Mutant::NoContentGuard if !takes_epoch => {
                 let is_of_edges =
                     |guard: &Op| matches!(guard, Op::Wait { columns, .. } if columns.contains(&"ports"));
-                txn.guards.retain(|guard| !is_of_edges(guard));
+                txn.preconditions.retain(|guard| !is_of_edges(guard));
             }
             _ => {}
         }

@@ -5,8 +5,8 @@ use tombolo_ovsdb::{Datum, Op, Row, Txn, Uuid};
 use tombolo_plan::nb::table;
 use tombolo_plan::owner::{CLUSTER_KEY, OWNER_KEY, VENDOR_KEY};
 use tombolo_plan::{ClusterId, Config, Kind};
-use tombolo_tests_sim::stage::{VPC, document, installed, net2, openstack};
-use tombolo_tests_sim::{Sim, canon, config};
+use tombolo_tests_sim::situations::{VPC, document, installed, net2, openstack};
+use tombolo_tests_sim::{Sim, config, dump};
 
 fn marks(owner: &str) -> Datum {
     Datum::map_of_strings([(VENDOR_KEY, "kube-ovn"), (CLUSTER_KEY, "c2"), (OWNER_KEY, owner)])
@@ -78,7 +78,7 @@ fn rows_of_another_cluster_are_foreign_whatever_they_say() {
     sim.delete(Kind::Pod, "net2", "ubuntu");
     sim.delete(Kind::Subnet, "", "net2");
     sim.converge();
-    let shown = canon::show(sim.nb().rows());
+    let shown = dump::show(sim.nb().rows());
     assert!(shown.contains("port web.net2") && shown.contains("port old.net2"), "{shown}");
     assert_eq!(sim.engine(0).stats().orphans, 0);
 }
@@ -127,7 +127,7 @@ fn a_node_whose_name_another_cluster_has() {
     assert_eq!(sim.reasons(Kind::Node, "host3"), ["NameTaken", "NameTaken"], "its port group");
     sim.foreign(&Txn::new([Op::delete(table::PORT_GROUP, uuid("g"))]));
     sim.converge();
-    assert!(canon::show(sim.nb().rows()).contains("port node-host3"));
+    assert!(dump::show(sim.nb().rows()).contains("port node-host3"));
     assert_eq!(failures(&sim), before);
 }
 
@@ -138,7 +138,7 @@ fn a_subnet_whose_switch_or_port_another_cluster_has() {
     sim.settle();
     switch(&mut sim, "net2", &[]);
     // The router's port to our Subnet: two clusters on one router of Neutron's, with a Subnet of one name.
-    let router = tombolo_tests_sim::neutron::row_uuid(table::ROUTER, tombolo_tests_sim::stage::ROUTER);
+    let router = tombolo_tests_sim::neutron::row_uuid(table::ROUTER, tombolo_tests_sim::situations::ROUTER);
     let name = format!("{VPC}-net2");
     let port = Row::new()
         .with("name", Datum::string(&*name))
@@ -169,7 +169,7 @@ fn a_subnet_whose_switch_or_port_another_cluster_has() {
 fn two_clusters_with_the_same_names_for_everything() {
     // A second installation with the defaults of the first: nothing of it works, all of it says why, and it harms nobody.
     let mut sim = document();
-    let theirs = canon::show(sim.nb().rows());
+    let theirs = dump::show(sim.nb().rows());
     let mut config = config();
     config.cluster = ClusterId::new("c2").unwrap();
     let mut second = beside(&sim, config);
@@ -178,7 +178,7 @@ fn two_clusters_with_the_same_names_for_everything() {
     let (status, reason, message) = second.condition(Kind::Vpc, "ovn-cluster", "Ready").unwrap();
     assert_eq!((status, reason), ("False", "NameTaken"), "{message}");
     assert!(message.contains("the cluster c1"), "{message}");
-    assert_eq!(canon::show(second.nb().rows()), theirs);
+    assert_eq!(dump::show(second.nb().rows()), theirs);
     sim.converge();
 
     // With names of its own, it is one more.

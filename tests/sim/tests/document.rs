@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use tombolo_plan::Kind;
-use tombolo_tests_sim::stage::{NETWORK, ROUTER, VPC, net2, openstack};
-use tombolo_tests_sim::{Sim, canon, config};
+use tombolo_tests_sim::situations::{NETWORK, ROUTER, VPC, net2, openstack};
+use tombolo_tests_sim::{Sim, config, dump};
 
 fn installed() -> Sim {
     let mut sim = Sim::new(config(), 1);
@@ -18,7 +18,7 @@ fn an_empty_cluster_gets_its_vpc_and_subnets() {
     let sim = installed();
     assert_eq!(sim.vpc_line("ovn-cluster"), r#"true ["join","ovn-default"]"#);
     assert_eq!(
-        canon::number_macs(&canon::show(sim.nb().rows())),
+        dump::number_macs(&dump::show(sim.nb().rows())),
         r#"switch (join)
     port join-ovn-cluster
         type: router
@@ -67,12 +67,12 @@ fn the_scenario() {
     let mut sim = installed();
     openstack(&mut sim);
     sim.converge();
-    let before = canon::rows(sim.nb().rows(), |_, _| true);
+    let before = dump::rows(sim.nb().rows(), |_, _| true);
     net2(&mut sim);
     sim.pod("net2", "ubuntu", "ty-c3-medium-x86-02");
     sim.converge();
     assert_eq!(
-        canon::number_macs(&canon::show(sim.nb().rows())),
+        dump::number_macs(&dump::show(sim.nb().rows())),
         r#"switch (join)
     port join-ovn-cluster
         type: router
@@ -115,11 +115,11 @@ router (ovn-cluster)
 "#
     );
     // invariant 3: on Neutron's router one port, and nothing else of ours.
-    let ours = canon::rows(sim.nb().rows(), |_, row| {
+    let ours = dump::rows(sim.nb().rows(), |_, row| {
         row.key("external_ids", "lr").is_some_and(|lr| lr == VPC) || row.str("name") == Some("ubuntu.net2")
     });
     assert_eq!(
-        canon::number_macs(&ours),
+        dump::number_macs(&ours),
         r#"Logical_Router_Port neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93-net2
   external_ids: lr=neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 ls=net2 tombolo.io/cluster=c1 tombolo.io/owner=subnet/net2 tombolo.io/parent=<neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93> vendor=kube-ovn
   mac: <MAC 1>
@@ -150,7 +150,7 @@ Logical_Switch_Port ubuntu.net2
     sim.delete(Kind::Subnet, "", "net2");
     sim.converge();
     assert!(sim.api.get(Kind::Subnet, "net2").is_none());
-    assert_eq!(canon::rows(sim.nb().rows(), |_, _| true), before);
+    assert_eq!(dump::rows(sim.nb().rows(), |_, _| true), before);
     assert_eq!(sim.vpc_line(VPC), format!(r#"true ["neutron-{NETWORK}"]"#));
     assert!(sim.log.iter().all(|(warning, _)| !warning), "{:#?}", sim.log);
 }

@@ -8,8 +8,8 @@ use tombolo_api::Subnet;
 use tombolo_plan::nb::table;
 use tombolo_plan::world::Dirty;
 use tombolo_plan::{Owner, World};
-use tombolo_tests_sim::stage::{VPC, document, installed};
-use tombolo_tests_sim::{Sim, canon, config};
+use tombolo_tests_sim::situations::{VPC, document, installed};
+use tombolo_tests_sim::{Sim, config, dump};
 
 fn ready(sim: &Sim, subnet: &str) -> (String, String, String) {
     let (status, reason, message) = sim.condition(Kind::Subnet, subnet, "Ready").unwrap_or_default();
@@ -56,12 +56,12 @@ fn a_refused_edit_leaves_no_trace_and_undoing_it_none_either() {
     for (what, patch) in REFUSED {
         let mut sim = document();
         let spec = sim.user(|api| api.get(Kind::Subnet, "net2").cloned()).unwrap()["spec"].clone();
-        let (rows, before) = (canon::show(sim.nb().rows()), objects(&mut sim));
+        let (rows, before) = (dump::show(sim.nb().rows()), objects(&mut sim));
         let patch: Value = serde_json::from_str(patch).unwrap();
         sim.subnet("net2", &patch);
         sim.converge();
         assert_eq!(ready(&sim, "net2").0, "False", "{what}");
-        assert_eq!(canon::show(sim.nb().rows()), rows, "{what}: rows");
+        assert_eq!(dump::show(sim.nb().rows()), rows, "{what}: rows");
         assert_eq!(objects(&mut sim), before, "{what}: objects");
         // A pod that comes meanwhile is served from what stands.
         sim.pod("net2", "meanwhile", "host2");
@@ -85,7 +85,7 @@ fn a_refused_edit_leaves_no_trace_and_undoing_it_none_either() {
         assert_eq!(ready(&sim, "net2").0, "True", "{what}: {:?}", ready(&sim, "net2"));
         sim.delete(Kind::Pod, "net2", "meanwhile");
         sim.converge();
-        assert_eq!(canon::show(sim.nb().rows()), rows, "{what}: rows, undone");
+        assert_eq!(dump::show(sim.nb().rows()), rows, "{what}: rows, undone");
         assert_eq!(objects(&mut sim), before, "{what}: objects, undone");
     }
 }
@@ -143,7 +143,7 @@ fn rows_that_are_lost_while_a_wish_is_refused_come_back_as_they_stood() {
     let mut sim = document();
     sim.subnet("net2", &json!({ "cidrBlock": "192.168.1.0/24", "gateway": "192.168.1.1" }));
     sim.converge();
-    let rows = canon::show(sim.nb().rows());
+    let rows = dump::show(sim.nb().rows());
     let roots: Vec<_> = {
         let all = sim.nb().rows();
         let roots = all.tables().filter(|(name, _)| sim.nb().is_root(name));
@@ -157,7 +157,7 @@ fn rows_that_are_lost_while_a_wish_is_refused_come_back_as_they_stood() {
     assert_eq!(gone.len(), 1, "the switch is there to lose");
     sim.foreign(&tombolo_ovsdb::Txn::new(gone));
     sim.converge();
-    assert_eq!(canon::show(sim.nb().rows()), rows);
+    assert_eq!(dump::show(sim.nb().rows()), rows);
 }
 
 #[test]

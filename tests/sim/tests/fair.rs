@@ -5,7 +5,7 @@ use serde_json::json;
 use tombolo_engine::{Engine, Event, Leadership, NbEvent, WatchEvent};
 use tombolo_plan::Kind;
 use tombolo_plan::nb::table;
-use tombolo_tests_sim::stage::{document, installed};
+use tombolo_tests_sim::situations::{document, installed};
 use tombolo_tests_sim::{Sim, api, config};
 
 fn plans(sim: &Sim) -> u64 {
@@ -206,7 +206,8 @@ fn no_transaction_grows_with_the_number_of_pods() {
         sim.pod("a", &format!("p{number}"), "host1");
     }
     sim.converge();
-    let longest = sim.commits.iter().map(|it| it.txn.ops.len() + it.txn.guards.len()).max().unwrap_or(0);
+    let longest =
+        sim.commits.iter().map(|it| it.txn.ops.len() + it.txn.preconditions.len()).max().unwrap_or(0);
     assert!((300..=520).contains(&longest), "{longest} operations");
 }
 
@@ -355,7 +356,7 @@ fn what_only_a_leader_knows_goes_with_the_lease() {
     let mut sim = document();
     // A row of a later version's, and rows that somebody undoes again and again.
     let before = sim.engine(0).stats().clone();
-    assert_eq!((before.orphans, before.held, before.fought), (0, 0, 0));
+    assert_eq!((before.orphans, before.held, before.contended), (0, 0, 0));
     let mut row = sim
         .nb()
         .rows()
@@ -377,7 +378,7 @@ fn what_only_a_leader_knows_goes_with_the_lease() {
     sim.depose(0);
     sim.advance(1_000);
     let after = sim.engine(0).stats();
-    assert_eq!((after.orphans, after.held, after.fought, after.unchanged), (0, 0, 0, 0));
+    assert_eq!((after.orphans, after.held, after.contended, after.unchanged), (0, 0, 0, 0));
     assert!(!sim.engine(0).health().brake_holding);
 }
 

@@ -8,7 +8,7 @@ use tombolo_plan::owner::Owner;
 use tombolo_tests_sim::guard::Guard;
 use tombolo_tests_sim::nb::Server;
 use tombolo_tests_sim::neutron::row_uuid;
-use tombolo_tests_sim::stage::{NETWORK, PORT, ROUTER, document};
+use tombolo_tests_sim::situations::{NETWORK, PORT, ROUTER, document};
 use tombolo_tests_sim::{Neutron, config};
 
 /// The document's database with a gateway, and rows of Neutron's in many tables.

@@ -5,8 +5,8 @@ use tombolo_names::Reason;
 use tombolo_ovsdb::{Op, Txn};
 use tombolo_plan::Kind;
 use tombolo_plan::nb::table;
-use tombolo_tests_sim::stage::{NETWORK, PORT, ROUTER, VPC, document, installed, net2, openstack};
-use tombolo_tests_sim::{Neutron, Sim, canon};
+use tombolo_tests_sim::situations::{NETWORK, PORT, ROUTER, VPC, document, installed, net2, openstack};
+use tombolo_tests_sim::{Neutron, Sim, dump};
 
 const OTHER: &str = "11111111-2222-4333-8444-555555555555";
 const OTHER_VPC: &str = "neutron-11111111-2222-4333-8444-555555555555";
@@ -101,7 +101,7 @@ fn many_subnets_move_at_once_and_the_brake_does_not_hold_them() {
     }
     sim.converge();
     assert!(!sim.engine(0).health().brake_holding);
-    let shown = canon::show(sim.nb().rows());
+    let shown = dump::show(sim.nb().rows());
     assert!(!shown.contains(&format!("port {VPC}-s")), "{shown}");
     assert_eq!(shown.matches(&format!("port {OTHER_VPC}-s")).count(), 60);
 }
@@ -130,7 +130,7 @@ fn many_subnets_whose_router_is_made_anew_move_and_their_pods_with_them() {
     }
     sim.converge();
     let pods = |sim: &Sim| {
-        canon::rows(sim.nb().rows(), |name, row| {
+        dump::rows(sim.nb().rows(), |name, row| {
             name == table::SWITCH_PORT && row.key("external_ids", "pod").is_some()
         })
     };
@@ -147,7 +147,7 @@ fn many_subnets_whose_router_is_made_anew_move_and_their_pods_with_them() {
     }
     sim.converge();
     assert!(!sim.engine(0).health().brake_holding);
-    let shown = canon::show(sim.nb().rows());
+    let shown = dump::show(sim.nb().rows());
     assert!(!shown.contains(VPC), "{shown}");
     assert_eq!(shown.matches(&format!("port {OTHER_VPC}-s")).count(), 60);
     // No port of a pod was touched: pods work again without being made anew.
@@ -175,7 +175,7 @@ fn a_subnet_moves_from_a_router_of_neutrons_to_ours_and_back() {
         groups.flat_map(|(_, row)| row.get("ports").unwrap().uuids().collect::<Vec<_>>()).collect::<Vec<_>>()
     };
     let before = row(&sim);
-    let policies = |sim: &Sim| canon::rows(sim.nb().rows(), |name, _| name == table::POLICY);
+    let policies = |sim: &Sim| dump::rows(sim.nb().rows(), |name, _| name == table::POLICY);
     let before_policies = policies(&sim);
     assert!(!group(&sim).contains(&before.0));
 
@@ -223,7 +223,7 @@ fn a_subnet_that_is_to_move_where_no_router_is_stays() {
     Neutron(&mut sim).detach(ROUTER, NETWORK, PORT);
     Neutron(&mut sim).delete_router(ROUTER);
     sim.converge();
-    let shown = canon::show(sim.nb().rows());
+    let shown = dump::show(sim.nb().rows());
     assert!(!shown.contains(VPC) && shown.contains("port ubuntu.net2"), "{shown}");
     Neutron(&mut sim).router(OTHER, "router1");
     sim.converge();
@@ -260,7 +260,7 @@ fn a_database_that_is_restored_empty_costs_no_intent() {
     assert_eq!(sim.vpc_line(VPC), format!(r#"true ["net2","neutron-{NETWORK}"]"#));
     assert_eq!(sim.vpc_line(OTHER_VPC), "true []");
     assert_eq!(sim.pod_address("net2/ubuntu"), Some("12.0.1.2"));
-    assert!(canon::show(sim.nb().rows()).contains("port ubuntu.net2"));
+    assert!(dump::show(sim.nb().rows()).contains("port ubuntu.net2"));
 }
 
 #[test]

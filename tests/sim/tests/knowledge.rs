@@ -214,9 +214,9 @@ fn an_object_that_cannot_be_read_is_counted() {
     }
 }
 
-fn guard_failed(at: usize) -> TxnError {
+fn precondition_failed(at: usize) -> TxnError {
     let message = "a guard didn't hold".to_owned();
-    TxnError { kind: TxnErrorKind::GuardFailed, at: Some(OpIndex::Guard(at)), message }
+    TxnError { kind: TxnErrorKind::PreconditionFailed, at: Some(OpIndex::Precondition(at)), message }
 }
 
 /// The transaction that is to be sent now.
@@ -229,7 +229,7 @@ fn commit(effects: &[Effect]) -> u64 {
 fn an_epoch_that_somebody_else_took_is_tried_again_after_a_pause() {
     let mut bed = Bed::informed();
     let id = commit(&bed.engine.poll(0));
-    bed.engine.handle(7, Event::CommitDone { id, result: Err(guard_failed(0)) });
+    bed.engine.handle(7, Event::CommitDone { id, result: Err(precondition_failed(0)) });
     assert_eq!(bed.engine.next_wakeup(), Some(107));
     let early = bed.engine.poll(106);
     assert!(early.iter().all(|it| matches!(it, Effect::Log { .. })), "{early:?}");
@@ -245,10 +245,10 @@ fn only_the_epochs_own_guard_ends_a_leadership() {
         let effects = bed.engine.poll(1);
         bed.make(1, effects, None);
         let id = commit(&bed.engine.poll(1));
-        bed.engine.handle(2, Event::CommitDone { id, result: Err(guard_failed(at)) });
+        bed.engine.handle(2, Event::CommitDone { id, result: Err(precondition_failed(at)) });
         let effects = bed.engine.poll(2);
         let resigned = effects.iter().any(|it| matches!(it, Effect::Resign { .. }));
         assert_eq!((resigned, bed.engine.health().leading), (is_over, !is_over), "guard {at}: {effects:?}");
-        assert_eq!(bed.engine.stats().failed_commits, [("guard_failed", 1)].into());
+        assert_eq!(bed.engine.stats().failed_commits, [("precondition_failed", 1)].into());
     }
 }

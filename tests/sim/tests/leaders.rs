@@ -4,8 +4,8 @@ use serde_json::json;
 use tombolo_ovsdb::{Op, Txn};
 use tombolo_plan::Kind;
 use tombolo_plan::nb::table;
-use tombolo_tests_sim::stage::{document, installed};
-use tombolo_tests_sim::{Sim, canon};
+use tombolo_tests_sim::situations::{document, installed};
+use tombolo_tests_sim::{Sim, dump};
 
 /// `count` pods in the default subnet on one node.
 fn with_pods(count: usize) -> Sim {
@@ -30,13 +30,13 @@ fn ports(sim: &Sim) -> usize {
 fn a_restart_writes_nothing_and_chooses_nothing_anew() {
     // invariants 5 and 9
     let mut sim = document();
-    let (rows, writes) = (canon::show(sim.nb().rows()), sim.writes.len());
+    let (rows, writes) = (dump::show(sim.nb().rows()), sim.writes.len());
     let address = sim.pod_address("net2/ubuntu").map(str::to_owned);
     sim.restart(0);
     sim.elect(0);
     sim.converge();
     assert_eq!(sim.writes.len(), writes);
-    assert_eq!(canon::show(sim.nb().rows()), rows);
+    assert_eq!(dump::show(sim.nb().rows()), rows);
     assert_eq!(sim.pod_address("net2/ubuntu").map(str::to_owned), address);
     assert!(sim.engine(0).health().leading);
 }
@@ -173,13 +173,13 @@ fn what_a_new_leader_has_not_heard_of_stays() {
     sim.namespace("a");
     sim.pod("a", "p", "host1");
     sim.advance(1_000);
-    let (address, rows) = (sim.pod_address("a/p").map(str::to_owned), canon::show(sim.nb().rows()));
+    let (address, rows) = (sim.pod_address("a/p").map(str::to_owned), dump::show(sim.nb().rows()));
     assert!(address.is_some());
     sim.depose(0);
     sim.elect(second);
     sim.advance(20_000);
     assert!(sim.engine(second).health().leading);
-    assert_eq!(canon::show(sim.nb().rows()), rows);
+    assert_eq!(dump::show(sim.nb().rows()), rows);
     // It asked, and knows now.
     assert!(sim.engine(second).world().pods().contains("a/p"));
     sim.delete(Kind::Pod, "a", "p");

@@ -2,7 +2,7 @@
 
 use tombolo_engine::Engine;
 use tombolo_plan::leave;
-use tombolo_tests_sim::stage::document;
+use tombolo_tests_sim::situations::document;
 use tombolo_tests_sim::{UNIX_AT_ZERO, config};
 
 #[test]

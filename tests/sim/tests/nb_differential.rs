@@ -162,7 +162,7 @@ impl Writer {
         }
     }
 
-    fn guard(&mut self) -> Op {
+    fn precondition(&mut self) -> Op {
         let table = self.table();
         match self.0.below(4) {
             0 => Op::require_row(table, self.uuid(table)),
@@ -203,10 +203,10 @@ impl Writer {
     }
 
     fn txn(&mut self) -> Txn {
-        let guards = u64::from(self.0.permille(250));
+        let preconditions = u64::from(self.0.permille(250));
         let ops = *self.0.pick(&[1, 1, 1, 2, 3]).expect("not empty");
         let mut txn = Txn::new((0..ops).map(|_| self.op()).collect::<Vec<_>>());
-        txn.guards = (0..guards).map(|_| self.guard()).collect();
+        txn.preconditions = (0..preconditions).map(|_| self.precondition()).collect();
         if self.0.permille(200) { txn.comment("why") } else { txn }
     }
 }
@@ -259,9 +259,13 @@ async fn compare(schema: &str, seed: u64, count: usize) -> Result<()> {
     }
     // The comparison is worth something only if there was much of everything.
     assert!(done > count / 6, "only {done} of {count} transactions went through");
-    for kind in
-        ["guard_failed", "duplicate_uuid", "constraint_violation", "referential_integrity", "nothing_matched"]
-    {
+    for kind in [
+        "precondition_failed",
+        "duplicate_uuid",
+        "constraint_violation",
+        "referential_integrity",
+        "nothing_matched",
+    ] {
         assert!(kinds.get(kind).is_some_and(|count| *count > 10), "{kind}: {kinds:?}");
     }
     Ok(())

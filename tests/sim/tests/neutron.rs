@@ -2,14 +2,14 @@
 
 use serde_json::json;
 use tombolo_plan::{Kind, Selector};
-use tombolo_tests_sim::stage::{NETWORK, PORT, ROUTER, VPC, document, installed, net2, openstack};
-use tombolo_tests_sim::{Neutron, Sim, canon, config};
+use tombolo_tests_sim::situations::{NETWORK, PORT, ROUTER, VPC, document, installed, net2, openstack};
+use tombolo_tests_sim::{Neutron, Sim, config, dump};
 
 const OTHER: &str = "11111111-2222-4333-8444-555555555555";
 const OTHER_VPC: &str = "neutron-11111111-2222-4333-8444-555555555555";
 
 fn ours(sim: &Sim) -> String {
-    canon::rows(sim.nb().rows(), |_, row| row.key("external_ids", "tombolo.io/owner").is_some())
+    dump::rows(sim.nb().rows(), |_, row| row.key("external_ids", "tombolo.io/owner").is_some())
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn the_router_is_deleted_under_us_and_comes_back() {
     Neutron(&mut sim).delete_router(ROUTER);
     sim.converge();
     // The dangling port is gone, the pod's stays; the router is not made by us.
-    let shown = canon::show(sim.nb().rows());
+    let shown = dump::show(sim.nb().rows());
     assert!(!shown.contains(&format!("net2-{VPC}")) && shown.contains("port ubuntu.net2"), "{shown}");
     assert!(!shown.contains(&format!("router ({VPC})")), "{shown}");
     assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().1, "VpcNotReady");
@@ -132,7 +132,7 @@ fn the_router_is_deleted_under_us_and_comes_back() {
     Neutron(&mut sim).router(ROUTER, "router0");
     Neutron(&mut sim).attach(ROUTER, NETWORK, PORT, "192.168.1.1/24");
     sim.converge();
-    let shown = canon::show(sim.nb().rows());
+    let shown = dump::show(sim.nb().rows());
     assert!(shown.contains(&format!("port {VPC}-net2")), "{shown}");
     assert_eq!(sim.vpc_line(VPC), format!(r#"true ["net2","neutron-{NETWORK}"]"#));
     assert_eq!(sim.pod_address("net2/ubuntu"), Some(&*address));
@@ -149,7 +149,7 @@ fn a_subnet_moves_to_another_router() {
     // While the old router is there, and once it is gone.
     sim.subnet("net2", &json!({ "vpc": OTHER_VPC }));
     sim.converge();
-    let shown = canon::show(sim.nb().rows());
+    let shown = dump::show(sim.nb().rows());
     assert!(
         shown.contains(&format!("port {OTHER_VPC}-net2")) && !shown.contains(&format!("port {VPC}-net2")),
         "{shown}"
@@ -179,7 +179,7 @@ fn a_vpc_that_a_user_deletes_comes_back_and_the_router_stays() {
     assert_eq!(sim.vpc_line(VPC), format!(r#"true ["net2","neutron-{NETWORK}"]"#));
     // What the user had written in it is gone, which the Subnet says; what stands stays.
     assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().1, "NamespaceNotInVpc");
-    assert!(canon::show(sim.nb().rows()).contains(&format!("port {VPC}-net2")));
+    assert!(dump::show(sim.nb().rows()).contains(&format!("port {VPC}-net2")));
     // With a finalizer of a Kube-OVN before us.
     sim.apply(
         Kind::Vpc,

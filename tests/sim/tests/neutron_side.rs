@@ -5,11 +5,11 @@ use tombolo_ovsdb::{Datum, Op, Row, Txn};
 use tombolo_plan::nb::table;
 use tombolo_plan::{Kind, Selector};
 use tombolo_tests_sim::neutron::row_uuid;
-use tombolo_tests_sim::stage::{ROUTER, VPC, document, net2, openstack};
-use tombolo_tests_sim::{Neutron, Sim, canon, config};
+use tombolo_tests_sim::situations::{ROUTER, VPC, document, net2, openstack};
+use tombolo_tests_sim::{Neutron, Sim, config, dump};
 
 fn ours(sim: &Sim) -> String {
-    canon::rows(sim.nb().rows(), |_, row| row.key("external_ids", "tombolo.io/owner").is_some())
+    dump::rows(sim.nb().rows(), |_, row| row.key("external_ids", "tombolo.io/owner").is_some())
 }
 
 fn enable(sim: &mut Sim, enabled: bool) {

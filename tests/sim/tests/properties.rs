@@ -9,7 +9,7 @@ use tombolo_plan::Kind;
 use tombolo_tests_sim::actions::Action;
 use tombolo_tests_sim::actions::edit::Field;
 use tombolo_tests_sim::outcome::check_outcome;
-use tombolo_tests_sim::{Knobs, Neutron, Sim, canon, config};
+use tombolo_tests_sim::{Knobs, Neutron, Sim, config, dump};
 
 /// `SIM_CASES` and `SIM_SEED` ask for more, and for other ones.
 fn settings(cases: u32) -> ProptestConfig {
@@ -242,7 +242,7 @@ fn put(sim: &mut Sim, piece: &Piece) {
 
 /// Rows of ours as text; the epoch counts leaders and is none of the outcome.
 fn outcome(sim: &Sim) -> String {
-    canon::rows(sim.nb().rows(), |_, row| row.key("external_ids", "tombolo.io/epoch").is_none())
+    dump::rows(sim.nb().rows(), |_, row| row.key("external_ids", "tombolo.io/epoch").is_none())
 }
 
 proptest! {

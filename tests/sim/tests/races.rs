@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use tombolo_plan::{Kind, Owner};
-use tombolo_tests_sim::stage::{ROUTER, VPC, document, installed, openstack};
-use tombolo_tests_sim::{Neutron, Sim, canon, config};
+use tombolo_tests_sim::situations::{ROUTER, VPC, document, installed, openstack};
+use tombolo_tests_sim::{Neutron, Sim, config, dump};
 
 /// Names of the ports in a node's port group.
 fn group(sim: &Sim, node: &str) -> Vec<String> {
@@ -176,7 +176,7 @@ fn a_subnet_that_vanishes_leaves_its_pods_connected() {
     // Its last pod takes the switch along.
     sim.delete(Kind::Pod, "net2", "ubuntu");
     sim.converge();
-    assert!(!canon::show(sim.nb().rows()).contains("net2"));
+    assert!(!dump::show(sim.nb().rows()).contains("net2"));
 }
 
 #[test]
@@ -185,10 +185,10 @@ fn a_subnet_that_is_made_anew_takes_its_pods_in() {
     sim.apply(Kind::Subnet, &json!({ "metadata": { "name": "net2", "finalizers": [] } }));
     sim.delete(Kind::Subnet, "", "net2");
     sim.converge();
-    let rows = canon::rows(sim.nb().rows(), |_, row| row.str("name") == Some("ubuntu.net2"));
+    let rows = dump::rows(sim.nb().rows(), |_, row| row.str("name") == Some("ubuntu.net2"));
     sim.subnet("net2", &json!({ "vpc": VPC, "namespaces": ["net2"], "cidrBlock": "12.0.1.0/24" }));
     sim.converge();
-    assert_eq!(canon::rows(sim.nb().rows(), |_, row| row.str("name") == Some("ubuntu.net2")), rows);
+    assert_eq!(dump::rows(sim.nb().rows(), |_, row| row.str("name") == Some("ubuntu.net2")), rows);
     assert_eq!(sim.object(Kind::Subnet, "net2")["status"]["v4usingIPs"], 1);
     assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
 }
@@ -257,7 +257,7 @@ fn what_neutron_does_on_its_own_networks_costs_nothing() {
     let plans = sim.engine(0).stats().plans;
     for number in 0..50 {
         Neutron(&mut sim).vm(
-            tombolo_tests_sim::stage::NETWORK,
+            tombolo_tests_sim::situations::NETWORK,
             &format!("vm-{number}"),
             &format!("192.168.1.{}", 100 + number),
         );

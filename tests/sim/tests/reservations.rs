@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tombolo_ovsdb::{Op, Txn};
 use tombolo_plan::Kind;
 use tombolo_tests_sim::Sim;
-use tombolo_tests_sim::stage::installed;
+use tombolo_tests_sim::situations::installed;
 
 const IP: &str = "ovn.kubernetes.io/ip_address";
 const MAC: &str = "ovn.kubernetes.io/mac_address";

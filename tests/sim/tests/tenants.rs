@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tombolo_plan::Kind;
-use tombolo_tests_sim::stage::{VPC, document, installed, net2, openstack};
+use tombolo_tests_sim::situations::{VPC, document, installed, net2, openstack};
 use tombolo_tests_sim::{Sim, config};
 
 const IP: &str = "ovn.kubernetes.io/ip_address";

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tombolo_plan::Kind;
 use tombolo_plan::nb::table;
 use tombolo_tests_sim::Sim;
-use tombolo_tests_sim::stage::{VPC, document, installed};
+use tombolo_tests_sim::situations::{VPC, document, installed};
 
 const OURS: &str = "kubeovn.io/kube-ovn-controller";
 const FOREIGN: &str = "example.com/dhcp-server";
@@ -178,7 +178,7 @@ fn the_ip_of_a_node_and_a_vpc_are_waited_for_in_the_same_way() {
     sim.apply(Kind::Vpc, &json!({ "metadata": { "name": VPC }, "spec": { "namespaces": null } }));
     sim.advance(60_000);
     let before = sim.writes.len();
-    tombolo_tests_sim::Neutron(&mut sim).delete_router(tombolo_tests_sim::stage::ROUTER);
+    tombolo_tests_sim::Neutron(&mut sim).delete_router(tombolo_tests_sim::situations::ROUTER);
     sim.advance(60_000);
     assert!(writes(&sim, before, Kind::Vpc) <= 2, "{}", writes(&sim, before, Kind::Vpc));
     assert!(sim.object(Kind::Vpc, VPC)["metadata"]["deletionTimestamp"].is_string());

@@ -85,6 +85,6 @@ pub fn summary(problems: &[Problem]) -> Option<(Reason, String)> {
 }
 
 /// Whether any problem refuses the object.
-pub fn refused(problems: &[Problem]) -> bool {
+pub fn blocks(problems: &[Problem]) -> bool {
     problems.iter().any(|p| p.severity == Severity::Refuse)
 }

@@ -115,7 +115,7 @@ fn an_entry_comes_with_its_owner_and_goes_when_it_is_named_no_more() {
             [&mutation(table, [Mutation::insert(column, alone.clone())])],
             "{column}"
         );
-        assert_eq!((group.guards, group.awaited.len()), (vec![Op::require_row(table, SHARED)], 0));
+        assert_eq!((group.preconditions, group.awaited.len()), (vec![Op::require_row(table, SHARED)], 0));
         // It stands: nothing to do.
         nb.put(table, SHARED, Some(shared(Some(&holder), column, alone.clone())));
         assert!(on_shared(&run(&nb, &owner, &with).unwrap()).is_empty(), "{column}");

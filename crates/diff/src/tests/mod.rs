@@ -135,7 +135,7 @@ fn rows_of_others_that_hang_on_ours_keep_it() {
         let group = run(&nb, &owner, &Rows::none()).unwrap();
         assert_eq!(group.deletes, 1, "{table}");
         let guarded = |op: &Op| matches!(op, Op::Wait { columns, .. } if columns.contains(&column));
-        assert!(group.guards.iter().any(guarded), "{table}.{column}: {:?}", group.guards);
+        assert!(group.preconditions.iter().any(guarded), "{table}.{column}: {:?}", group.preconditions);
     }
 }
 
@@ -190,7 +190,10 @@ fn a_taken_name_is_refused_with_its_holder() {
     }
     // And nobody may take it between our look and our write.
     let group = run(&replica(), &owner, &wanted).unwrap();
-    assert_eq!(group.guards, [Op::require_none(table::SWITCH, [Condition::eq("name", Datum::string("s"))])]);
+    assert_eq!(
+        group.preconditions,
+        [Op::require_none(table::SWITCH, [Condition::eq("name", Datum::string("s"))])]
+    );
 }
 
 #[test]
@@ -201,7 +204,7 @@ fn a_child_is_made_with_its_edge_and_goes_by_it() {
     assert_eq!(run(&nb, &owner, &wanted), Err(Refusal::NoParent { table: table::SWITCH, uuid: SWITCH }));
     nb.put(table::SWITCH, SWITCH, Some(named("s").with("ports", Datum::uuid(Uuid::from_u128(77)))));
     let group = run(&nb, &owner, &wanted).unwrap();
-    assert_eq!(group.guards, [Op::require_row(table::SWITCH, SWITCH)]);
+    assert_eq!(group.preconditions, [Op::require_row(table::SWITCH, SWITCH)]);
     assert!(matches!(&group.ops[0], Op::Insert { table: table::SWITCH_PORT, uuid: Some(PORT), .. }));
     assert_eq!(group.ops[1], Op::add_edge(table::SWITCH, SWITCH, "ports", PORT));
 
@@ -248,7 +251,7 @@ fn what_holds_others_rows_is_not_deleted() {
     nb.put(table::SWITCH_PORT, PORT, Some(port(&owner, SWITCH)));
     let group = run(&nb, &owner, &Rows::none()).unwrap();
     let same = Op::require_columns(table::SWITCH, SWITCH, Row::new().with("ports", Datum::uuid(PORT)));
-    assert!(group.guards.contains(&same), "{:?}", group.guards);
+    assert!(group.preconditions.contains(&same), "{:?}", group.preconditions);
     assert_eq!(
         group.ops,
         [Op::remove_edge(table::SWITCH, SWITCH, "ports", PORT), Op::delete(table::SWITCH, SWITCH)]
@@ -287,7 +290,7 @@ fn a_parent_and_its_child_are_made_together() {
     let [Op::Insert { .. }, Op::Insert { .. }, edge] = &group.ops[..] else { panic!("{group:?}") };
     assert_eq!(*edge, Op::add_edge(table::SWITCH, SWITCH, "ports", PORT));
     // That the switch is there is no guard: it comes with the same transaction.
-    assert!(!group.guards.contains(&Op::require_row(table::SWITCH, SWITCH)), "{group:?}");
+    assert!(!group.preconditions.contains(&Op::require_row(table::SWITCH, SWITCH)), "{group:?}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub(crate) fn limits(world: &World, pod: &PodView, subnet: &str) -> Vec<validate
 /// Whether the pod is refused for a wish that it can't have, with an Event. Wishes that it can go without are named once
 /// it is served (see [`crate::unserved::pod`]).
 pub(crate) fn is_refused(limits: &[validate::Problem], plan: &mut Plan) -> bool {
-    let refused = validate::refused(limits);
+    let refused = validate::blocks(limits);
     for problem in limits.iter().filter(|_| refused) {
         plan.problem(problem.reason, problem.message.clone());
     }

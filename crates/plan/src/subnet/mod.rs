@@ -18,7 +18,7 @@ use tombolo_ovsdb::Uuid;
 
 use self::problems::problems;
 pub(crate) use self::problems::problems_of_newcomer;
-pub(crate) use self::report::refused;
+pub(crate) use self::report::refusal_status;
 use self::report::report;
 use self::rows::{router_uuid, rows, switch_row};
 use crate::config::Config;
@@ -91,7 +91,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     let mut plan = Plan::default();
     let meta = &entry.object.metadata;
     let mut problems = problems(world, name, &entry.spec, entry.net.as_ref(), entry, false);
-    let refused = validate::refused(&problems);
+    let refused = validate::blocks(&problems);
     // Nothing is written back into a spec that is refused: its user is to change it, and a default of the old
     // network (its gateway) would be in the way of the new one.
     if !refused {
@@ -122,7 +122,7 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
         _ => established
             .filter(|it| it.spec != entry.spec)
             .map(|it| (&it.spec, &it.net))
-            .filter(|(spec, net)| !validate::refused(&problems(world, name, spec, Some(net), entry, false))),
+            .filter(|(spec, net)| !validate::blocks(&problems(world, name, spec, Some(net), entry, false))),
     };
     let candidate = accepted.map(|(spec, _)| spec).or(established.map(|it| &it.spec));
     let Some(spec) = candidate else { return };

@@ -57,7 +57,7 @@ pub(super) fn taken(
         };
         // A wish that is refused by itself, or because of rows that stand, is in no other Subnet's way.
         let vain = || {
-            validate::refused(&problems_alone(world, other, &other_entry.spec, kind))
+            validate::blocks(&problems_alone(world, other, &other_entry.spec, kind))
                 || overlapping_ports(world, router, theirs.cidr)
                     .ours
                     .keys()

@@ -41,7 +41,7 @@ pub(super) fn report(
 }
 
 /// The report that the rows are refused: by what stands in the database, or by the database itself.
-pub(crate) fn refused(world: &World, name: &str, problem: &Problem) -> Option<Intent> {
+pub(crate) fn refusal_status(world: &World, name: &str, problem: &Problem) -> Option<Intent> {
     let entry = world.subnets().get(name)?;
     report(world, name, entry, std::slice::from_ref(problem), true)
 }

@@ -12,7 +12,7 @@ use tombolo_names::Reason;
 
 pub use self::kind::VpcKind;
 use self::kind::is_labeled;
-pub(crate) use self::report::refused;
+pub(crate) use self::report::refusal_status;
 use self::report::report;
 use crate::desired::{Kind, Plan, Rows};
 use crate::world::World;

@@ -56,7 +56,7 @@ pub(super) fn default_switch(world: &World, vpc: &Vpc) -> String {
 }
 
 /// The report that the rows are refused: by what stands in the database, or by the database itself.
-pub(crate) fn refused(world: &World, name: &str, problem: &Problem) -> Option<Intent> {
+pub(crate) fn refusal_status(world: &World, name: &str, problem: &Problem) -> Option<Intent> {
     let vpc = world.vpcs().get(name)?;
     let mut status = vpc.status.clone().unwrap_or_default();
     status.standby = false;

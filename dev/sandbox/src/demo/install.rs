@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::stage::Stage;
+use super::console::Console;
 use super::{clean, manifests, shape};
 use crate::hosts::{self, Host};
 use crate::kubernetes::kubectl;
@@ -34,7 +34,7 @@ pub fn table(printed: &str) -> Vec<Vec<&str>> {
 ///
 /// # Errors
 /// With the check that didn't hold.
-pub fn play(stage: &Stage, phase: &Phase) -> Result<()> {
+pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
     let printed = stage.run("kubectl get vpc")?;
     stage.same(
         "the default Vpc is there with its two subnets",
@@ -49,7 +49,7 @@ pub fn play(stage: &Stage, phase: &Phase) -> Result<()> {
     traffic(stage, &pods)
 }
 
-fn nodes(stage: &Stage) -> Result<()> {
+fn nodes(stage: &Console) -> Result<()> {
     let printed = stage.run("kubectl get nodes")?;
     let rows = table(&printed);
     let ready: Vec<(&str, &str)> = rows.iter().skip(1).map(|row| (row[0], row[1])).collect();
@@ -67,7 +67,7 @@ fn nodes(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-fn pods(stage: &Stage) -> Result<Vec<Pod>> {
+fn pods(stage: &Console) -> Result<Vec<Pod>> {
     let all: String = hosts::all().iter().map(|h| manifests::probed(&format!("demo-{h}"), &h.name)).collect();
     stage.write("demo-pods.yaml", &all)?;
     stage.remark(
@@ -101,7 +101,7 @@ fn pods(stage: &Stage) -> Result<Vec<Pod>> {
 }
 
 /// Each node has a port in the subnet `join`, and an interface with its address.
-fn join(stage: &Stage) -> Result<()> {
+fn join(stage: &Console) -> Result<()> {
     let printed = stage.run("kubectl ko nbctl show join")?;
     for host in hosts::all() {
         let port = format!("node-{host}");
@@ -121,7 +121,7 @@ fn join(stage: &Stage) -> Result<()> {
 }
 
 /// From each node to each pod and back. The first of each is shown.
-fn traffic(stage: &Stage, pods: &[Pod]) -> Result<()> {
+fn traffic(stage: &Console, pods: &[Pod]) -> Result<()> {
     let mut failed: BTreeMap<String, String> = BTreeMap::new();
     let (mut first, mut pings) = (true, 0);
     for host in hosts::all() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::console::Console;
 use super::manifests;
-use super::stage::Stage;
 use crate::kubernetes::kubectl;
 use crate::neutron::Objects;
 use crate::progress::Phase;
@@ -18,7 +18,7 @@ const ATTEMPTS: usize = 5;
 ///
 /// # Errors
 /// With the check that didn't hold.
-pub fn play(stage: &Stage, phase: &Phase, objects: &Objects) -> Result<()> {
+pub fn play(stage: &Console, phase: &Phase, objects: &Objects) -> Result<()> {
     stage.write("namespace.yaml", manifests::NAMESPACE)?;
     stage.write("subnet.yaml", &manifests::with_router(manifests::SUBNET, &objects.router)?)?;
     stage.write("pod.yaml", manifests::POD)?;
@@ -46,7 +46,7 @@ fn object(kind: &str, name: &str) -> Result<Value> {
 
 /// Applies the document's Vpc. It names a resource version, so it is refused when the status has changed since it
 /// was read: then it is read again, as a user would.
-fn vpc(stage: &Stage, objects: &Objects) -> Result<()> {
+fn vpc(stage: &Console, objects: &Objects) -> Result<()> {
     let name = objects.logical_router();
     stage.remark(
         "The document's Vpc carries the uid, resourceVersion, generation and creationTimestamp of its own cluster's\n\

@@ -3,12 +3,12 @@
 
 use anyhow::Result;
 
-use super::stage::Stage;
+use super::console::Console;
 use crate::exec;
 use crate::hosts;
 use crate::kubernetes::kubectl;
-use crate::ours;
 use crate::ovn;
+use crate::programs;
 use crate::progress::Phase;
 
 /// Tables in which rows of ours are, but for the fence's.
@@ -26,13 +26,13 @@ const TABLES: [&str; 7] = [
 ///
 /// # Errors
 /// With the check that didn't hold.
-pub fn play(stage: &Stage, phase: &Phase) -> Result<()> {
+pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
     let cluster = kubectl(["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"])?;
     stage.remark("The pods on the network, while everything runs.");
     stage.run("kubectl get pods -A --field-selector spec.hostNetwork=false")?;
     stage.run("kubectl delete pods -n default --all --grace-period=1 --timeout=90s")?;
     stage.remark("What would put things back.");
-    stage.write("uninstall.yaml", &ours::optional("uninstall.yaml")?)?;
+    stage.write("uninstall.yaml", &programs::optional("uninstall.yaml")?)?;
     stage.run("kubectl -n kube-system scale deployment kube-ovn-controller --replicas=0")?;
     stage.run("kubectl -n kube-system delete daemonset kube-ovn-cni --timeout=90s")?;
     stage.run("kubectl -n kube-system wait --for=delete pod -l app=kube-ovn-controller --timeout=90s")?;
@@ -61,11 +61,11 @@ pub fn play(stage: &Stage, phase: &Phase) -> Result<()> {
     }
     stage.remark("The objects.");
     stage.run("kubectl -n kube-system delete job/kube-ovn-uninstall daemonset/kube-ovn-uninstall-hosts")?;
-    stage.run(&format!("kubectl delete -f {} --timeout=90s", ours::crds().display()))?;
+    stage.run(&format!("kubectl delete -f {} --timeout=90s", programs::crds().display()))?;
     stage.run("kubectl -n kube-system delete deployment kube-ovn-controller")?;
     stage.run("kubectl -n kube-system delete lease tombolo-controller")?;
     for manifest in ["05-node-policy.yaml", "00-rbac.yaml"] {
-        let path = ours::manifest(manifest);
+        let path = programs::manifest(manifest);
         stage.run(&format!("kubectl delete -f {} --timeout=90s", path.display()))?;
     }
     stage.run("kubectl -n kube-system delete secret kube-ovn-tls --ignore-not-found")?;

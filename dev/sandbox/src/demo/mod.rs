@@ -5,6 +5,7 @@
 //! doesn't have (Nova) is left out, and said so.
 
 mod clean;
+mod console;
 mod install;
 mod join;
 mod leave;
@@ -12,7 +13,6 @@ mod manifests;
 mod openstack;
 mod ping;
 pub mod shape;
-mod stage;
 mod topology;
 mod uninstall;
 pub mod watch;
@@ -27,8 +27,8 @@ use anyhow::{Result, anyhow};
 use crate::hosts;
 use crate::images::{Image, OurPrograms};
 use crate::progress::{self, Phase, seconds, show};
-use crate::{Parts, canon, exec, measure, ours, paths};
-use stage::Stage;
+use crate::{Parts, dump, exec, measure, paths, programs};
+use console::Console;
 
 /// What is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,11 +91,11 @@ fn stages(options: Options) -> Result<usize> {
     let (programs, image) = up()?;
     let logs = paths::logs();
     Phase::run("remove what an earlier run made", logs.join("demo-clean.log"), clean::all)?;
-    let stage = Stage::new(paths::state().join("demo"), logs.join("demo.log"))?;
+    let stage = Console::new(paths::state().join("demo"), logs.join("demo.log"))?;
     stage.step("1. our network alone", |phase| install::play(&stage, phase))?;
     let scene =
         stage.step("2. VM, network and router in OpenStack", |phase| openstack::play(&stage, phase))?;
-    let before = canon::nb()?;
+    let before = dump::nb()?;
     stage.step("3. namespace, Vpc, subnet and pod", |phase| join::play(&stage, phase, &scene.objects))?;
     stage.step("4. the topology", |_| topology::show_topology(&stage, &scene))?;
     stage.step("5. the controller's log", |_| topology::controller_log(&stage, &since))?;
@@ -111,7 +111,9 @@ fn stages(options: Options) -> Result<usize> {
     if options.full {
         stage.step("9. all of it goes", |phase| leave::play(&stage, phase))?;
         // Who looks around afterwards finds it as it was.
-        Phase::run("deploy again", logs.join("deploy.log"), |phase| ours::deploy(phase, &programs, &image))?;
+        Phase::run("deploy again", logs.join("deploy.log"), |phase| {
+            programs::deploy(phase, &programs, &image)
+        })?;
     }
     Ok(stage.checks())
 }
@@ -123,14 +125,15 @@ fn up() -> Result<(OurPrograms, Image)> {
     let (programs, image) = thread::scope(|scope| {
         let ours = scope.spawn(|| {
             let programs = Phase::run("our programs", logs.join("our-programs.log"), crate::release::build)?;
-            let image = Phase::run("our image", logs.join("our-image.log"), |p| ours::image(p, &programs))?;
+            let image =
+                Phase::run("our image", logs.join("our-image.log"), |p| programs::image(p, &programs))?;
             Ok::<_, anyhow::Error>((programs, image))
         });
         let up = crate::up(Parts { vm: None, kubernetes: true });
         let ours = ours.join().map_err(|_| anyhow!("the thread that builds our programs failed"))?;
         up.and(ours)
     })?;
-    Phase::run("deploy", logs.join("deploy.log"), |phase| ours::deploy(phase, &programs, &image))?;
+    Phase::run("deploy", logs.join("deploy.log"), |phase| programs::deploy(phase, &programs, &image))?;
     Ok((programs, image))
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::console::Console;
 use super::install::table;
-use super::stage::Stage;
 use super::watch::Watch;
 use crate::hosts;
 use crate::kubernetes::kubectl_command;
@@ -32,7 +32,7 @@ pub struct Scene {
 ///
 /// # Errors
 /// With the check that didn't hold.
-pub fn play(stage: &Stage, phase: &Phase) -> Result<Scene> {
+pub fn play(stage: &Console, phase: &Phase) -> Result<Scene> {
     phase.doing("creating the network");
     stage.run(&format!("openstack network create {NETWORK} -c id -c name -c mtu"))?;
     stage.run(&format!(
@@ -68,7 +68,7 @@ fn id(kind: &str, name: &str) -> Result<String> {
 }
 
 /// Creates the router and its interface, and measures how soon Kubernetes shows each.
-fn router(stage: &Stage, objects: &Objects) -> Result<()> {
+fn router(stage: &Console, objects: &Objects) -> Result<()> {
     let mut routers = Watch::northbound("Logical_Router", "name")?;
     let mut ports = Watch::northbound("Logical_Router_Port", "name")?;
     let mut vpcs = Watch::start(kubectl_command().args(["get", "vpc", "--watch"]))?;
@@ -121,7 +121,7 @@ fn inserted(line: &str, name: &str) -> Option<()> {
 }
 
 /// The document's lists, from OpenStack's own client.
-fn lists(stage: &Stage, objects: &Objects) -> Result<()> {
+fn lists(stage: &Console, objects: &Objects) -> Result<()> {
     let [routers, networks, subnets] =
         stage.run_together(["openstack router list", "openstack network list", "openstack subnet list"])?;
     for (printed, words) in [
@@ -145,7 +145,7 @@ fn lists(stage: &Stage, objects: &Objects) -> Result<()> {
     Ok(())
 }
 
-fn vpc(stage: &Stage, objects: &Objects) -> Result<()> {
+fn vpc(stage: &Console, objects: &Objects) -> Result<()> {
     let printed = stage.run("kubectl get vpc")?;
     let (router, network) = (objects.logical_router(), format!("[\"{}\"]", objects.switch()));
     stage.same(

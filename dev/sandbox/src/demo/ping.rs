@@ -3,10 +3,10 @@
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use super::console::Console;
 use super::install::table;
 use super::manifests;
 use super::openstack::Scene;
-use super::stage::Stage;
 use crate::hosts::{self, Host};
 use crate::kubernetes::kubectl;
 use crate::neutron::SERVER_IP;
@@ -35,7 +35,7 @@ impl Pod {
 ///
 /// # Errors
 /// With the check that didn't hold.
-pub fn play(stage: &Stage, phase: &Phase, scene: &Scene) -> Result<()> {
+pub fn play(stage: &Console, phase: &Phase, scene: &Scene) -> Result<()> {
     let printed = stage.run("kubectl -n net2 get pods")?;
     let rows = table(&printed);
     stage.same(
@@ -57,7 +57,7 @@ pub fn play(stage: &Stage, phase: &Phase, scene: &Scene) -> Result<()> {
 }
 
 /// Neutron's default security group lets nothing in: until OpenStack allows ICMP, the VM doesn't answer.
-fn without_rule(stage: &Stage, phase: &Phase, scene: &Scene) -> Result<()> {
+fn without_rule(stage: &Console, phase: &Phase, scene: &Scene) -> Result<()> {
     phase.doing("pinging without a rule in the security group");
     stage.remark("The VM's port is in Neutron's default security group, which lets nothing in yet.");
     let output = stage.try_run(&format!("kubectl -n net2 exec ubuntu -- ping {SERVER_IP} -c2 -W2"))?;
@@ -78,7 +78,7 @@ fn without_rule(stage: &Stage, phase: &Phase, scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-fn from_pod(stage: &Stage, pod: &Pod, scene: &Scene) -> Result<()> {
+fn from_pod(stage: &Console, pod: &Pod, scene: &Scene) -> Result<()> {
     let (vm, mtu) = (&scene.vm, scene.vm.port.mtu);
     let place = if pod.host == vm.host { "one host" } else { "two hosts" };
     let place = format!("pod and VM on {place}: {} on {}, VM on {}", pod.name, pod.host, vm.host);

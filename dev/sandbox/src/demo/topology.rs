@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result};
 
+use super::console::Console;
 use super::install::table;
 use super::openstack::Scene;
 use super::shape::{self, Names};
-use super::stage::Stage;
 use crate::progress::show;
 use crate::{logs, neutron};
 
@@ -16,7 +16,7 @@ const EXPECTED: &str = include_str!("../../files/scenario/nbctl-show.txt");
 ///
 /// # Errors
 /// With the check that didn't hold.
-pub fn show_topology(stage: &Stage, scene: &Scene) -> Result<()> {
+pub fn show_topology(stage: &Console, scene: &Scene) -> Result<()> {
     let printed = stage.run("kubectl ko nbctl show")?;
     let router = &scene.objects.router;
     let found = neutron::api(
@@ -56,7 +56,7 @@ pub fn show_topology(stage: &Stage, scene: &Scene) -> Result<()> {
 ///
 /// # Errors
 /// With the lines that they logged.
-pub fn controller_log(stage: &Stage, since: &str) -> Result<()> {
+pub fn controller_log(stage: &Console, since: &str) -> Result<()> {
     let replicas = logs::controller()?;
     stage.same("the controller has two replicas", replicas.len(), 2)?;
     for replica in replicas {
@@ -91,7 +91,7 @@ pub fn controller_log(stage: &Stage, since: &str) -> Result<()> {
 ///
 /// # Errors
 /// With the check that didn't hold.
-pub fn vpc(stage: &Stage, scene: &Scene) -> Result<()> {
+pub fn vpc(stage: &Console, scene: &Scene) -> Result<()> {
     let printed = stage.run("kubectl get vpc")?;
     let (router, subnets) =
         (scene.objects.logical_router(), format!("[\"net2\",\"{}\"]", scene.objects.switch()));

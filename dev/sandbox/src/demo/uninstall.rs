@@ -4,8 +4,8 @@
 use anyhow::Result;
 
 use super::clean;
-use super::stage::Stage;
-use crate::canon::{self, Dump};
+use super::console::Console;
+use crate::dump::{self, Dump};
 use crate::kubernetes::kubectl;
 use crate::progress::Phase;
 use crate::{exec, neutron};
@@ -14,7 +14,7 @@ use crate::{exec, neutron};
 ///
 /// # Errors
 /// With the check that didn't hold.
-pub fn play(stage: &Stage, phase: &Phase, before: &Dump) -> Result<()> {
+pub fn play(stage: &Console, phase: &Phase, before: &Dump) -> Result<()> {
     stage.remark("Delete pods, namespaces, subnets in order.");
     stage.run("kubectl -n net2 delete pods --all --grace-period=1 --timeout=90s")?;
     stage.run("kubectl delete namespace net2 --timeout=90s")?;
@@ -33,7 +33,7 @@ pub fn play(stage: &Stage, phase: &Phase, before: &Dump) -> Result<()> {
     // Neutron's writer follows its API with a moment's delay: the last difference is what counts.
     let same =
         exec::wait_ok("the northbound database to be as before", std::time::Duration::from_secs(20), || {
-            let difference = before.difference(&canon::nb()?);
+            let difference = before.difference(&dump::nb()?);
             anyhow::ensure!(difference.is_empty(), "{}", difference.join("\n"));
             Ok(())
         });

@@ -1,7 +1,7 @@
 //! A real Kubernetes on the sandbox's hosts: programs, certificates, control plane, nodes.
 //!
 //! What is up at the end is a cluster without a network: three registered nodes that are not Ready. The
-//! network comes with [`crate::ours`], by manifests, as on any other cluster.
+//! network comes with [`crate::programs`], by manifests, as on any other cluster.
 
 pub mod build;
 pub mod certs;

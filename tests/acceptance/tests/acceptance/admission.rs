@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tombolo_needs::needs;
 use tombolo_sandbox::kubernetes::{self, kubectl};
-use tombolo_sandbox::{exec, ours};
+use tombolo_sandbox::{exec, programs};
 use tombolo_tests_acceptance::router::Router;
 use tombolo_tests_acceptance::{Net, SOON, apply_subnet, bed, get, namespaces, space};
 
@@ -93,5 +93,5 @@ fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
         ensure!(get("vpcs.kubeovn.io", "", &router.vpc()).is_err(), "it is still there");
         Ok(())
     })?;
-    ours::leader().map(drop)
+    programs::leader().map(drop)
 }

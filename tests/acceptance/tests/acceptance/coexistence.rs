@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tombolo_needs::needs;
-use tombolo_sandbox::canon::{self, Dump};
 use tombolo_sandbox::demo::watch::Watch;
+use tombolo_sandbox::dump::{self, Dump};
 use tombolo_sandbox::kubernetes::{control_plane, kubectl};
 use tombolo_sandbox::{exec, neutron};
 use tombolo_tests_acceptance::leaks;
@@ -25,7 +25,7 @@ fn ours(row: &Value) -> bool {
 
 /// All rows that aren't ours, without the edges that we may add to them.
 fn foreign() -> Result<BTreeSet<String>> {
-    let dump = canon::nb()?;
+    let dump = dump::nb()?;
     let all = dump.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
     let mine: BTreeSet<&str> =
         all.iter().filter(|row| ours(row)).filter_map(|row| row["_uuid"].as_str()).collect();
@@ -48,7 +48,7 @@ fn foreign() -> Result<BTreeSet<String>> {
 
 /// Our rows without what Neutron's maintenance adds to them some time after its start: it isn't ours to put back.
 fn our_rows() -> Result<Dump> {
-    Ok(canon::nb()?.filter(ours).edited(|row| {
+    Ok(dump::nb()?.filter(ours).edited(|row| {
         for column in ["options", "other_config"] {
             if let Some(map) = row[column].as_object_mut() {
                 map.retain(|key, _| !key.starts_with("mcast_"));
@@ -81,7 +81,7 @@ fn as_before(what: &str, before: &Dump, read: impl Fn() -> Result<Dump>) -> Resu
 fn neutrons_rows_stay_as_they_are_whatever_is_done_to_ours() -> Result<()> {
     // invariants 1 and 3
     let bed = needs!(bed()?);
-    let (before, everything) = (foreign()?, canon::nb()?);
+    let (before, everything) = (foreign()?, dump::nb()?);
     {
         let space = space("acc-foreign")?;
         let _net = bed.ready_subnet("acc-foreign", "12.9.0.0/24", &space)?;
@@ -102,7 +102,7 @@ fn neutrons_rows_stay_as_they_are_whatever_is_done_to_ours() -> Result<()> {
         ensure!(foreign()? == before, "foreign rows changed when the Vpc was deleted");
         condition("subnets.kubeovn.io", "acc-foreign", "Ready", "True ReconcileLogicalSwitchSuccess")?;
     }
-    as_before("the northbound database", &everything, canon::nb)
+    as_before("the northbound database", &everything, dump::nb)
 }
 
 #[test]

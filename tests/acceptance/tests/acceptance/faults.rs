@@ -8,7 +8,7 @@ use tombolo_needs::needs;
 use tombolo_sandbox::hosts::{self, Host};
 use tombolo_sandbox::kubernetes::control_plane;
 use tombolo_sandbox::ovn::{self, Database};
-use tombolo_sandbox::{exec, logs, ours};
+use tombolo_sandbox::{exec, logs, programs};
 use tombolo_tests_acceptance::{LATER, Pod, SOON, Space, bed, get, healthy, restarts, space};
 
 const GATEWAY: &str = "10.16.0.1";
@@ -105,10 +105,10 @@ fn the_other_replica_goes_on_when_the_leader_is_gone() -> Result<()> {
     // invariants 5 and 7
     let _bed = needs!(bed()?);
     let witness = Witness::new("acc-leader")?;
-    let leader = ours::leader()?;
-    tombolo_tests_acceptance::delete("pod", ours::NAMESPACE, &leader)?;
+    let leader = programs::leader()?;
+    tombolo_tests_acceptance::delete("pod", programs::NAMESPACE, &leader)?;
     exec::wait_ok("another leader", LATER, || {
-        let now = ours::leader()?;
+        let now = programs::leader()?;
         ensure!(now != leader, "{now} still leads");
         Ok(())
     })?;
@@ -121,10 +121,10 @@ fn a_leader_that_is_killed_neither_forgets_nor_chooses_again() -> Result<()> {
     // invariant 5
     let _bed = needs!(bed()?);
     let witness = Witness::new("acc-kill")?;
-    let leader = ours::leader()?;
-    let pods = ours::pods()?;
+    let leader = programs::leader()?;
+    let pods = programs::pods()?;
     let pod = pods.iter().find(|pod| pod.name == leader).context("the leader is no pod of ours")?;
-    let killed = ours::kill(&hosts::by_name(&pod.host)?, "kube-ovn-controller", "KILL")?;
+    let killed = programs::kill(&hosts::by_name(&pod.host)?, "kube-ovn-controller", "KILL")?;
     ensure!(killed == 1, "{killed} controllers on {}", pod.host);
     witness.still("host3")?;
     healthy()
@@ -134,7 +134,7 @@ fn a_leader_that_is_killed_neither_forgets_nor_chooses_again() -> Result<()> {
 fn an_agent_that_is_killed_leaves_pods_as_they_are() -> Result<()> {
     let _bed = needs!(bed()?);
     let witness = Witness::new("acc-agent")?;
-    let killed = ours::kill(&witness.one.host, "kube-ovn-daemon", "KILL")?;
+    let killed = programs::kill(&witness.one.host, "kube-ovn-daemon", "KILL")?;
     ensure!(killed == 1, "{killed} agents on {}", witness.one.host);
     // Its pods go on without it.
     let (whole, output) = witness.two.ping(&witness.one.address)?;

@@ -11,7 +11,7 @@ use tombolo_needs::needs;
 use tombolo_sandbox::hosts::{self, Host};
 use tombolo_sandbox::kubernetes::kubectl;
 use tombolo_sandbox::ovn::{self, Database};
-use tombolo_sandbox::{exec, ours};
+use tombolo_sandbox::{exec, programs};
 use tombolo_tests_acceptance::pings::{Lost, Pings};
 use tombolo_tests_acceptance::{LATER, Pod, SOON, Space, bed, healthy, restarts, space};
 
@@ -179,7 +179,7 @@ fn agents_and_what_they_need_killed_while_pods_come_and_go() -> Result<()> {
     let names: Vec<String> = (1..=8).map(|n| format!("pod-{n}")).collect();
     type Blow<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
     let blows: [Blow; 3] = [
-        ("agent", &|| ours::kill(&host, "kube-ovn-daemon", "KILL").map(drop)),
+        ("agent", &|| programs::kill(&host, "kube-ovn-daemon", "KILL").map(drop)),
         ("ovs-vswitchd", &|| ovn::restart_vswitchd(&host, "KILL")),
         ("containerd", &|| {
             host.end_daemon("containerd", "KILL")?;
@@ -233,13 +233,13 @@ fn a_host_that_is_cut_off_comes_back() -> Result<()> {
 /// Takes our programs out of the cluster, or puts them back. Pods' interfaces and rows stay.
 fn without_us(away: bool) -> Result<()> {
     let replicas = if away { "--replicas=0" } else { "--replicas=2" };
-    kubectl(["-n", ours::NAMESPACE, "scale", "deployment/kube-ovn-controller", replicas])?;
+    kubectl(["-n", programs::NAMESPACE, "scale", "deployment/kube-ovn-controller", replicas])?;
     let nowhere = if away { json!("nowhere") } else { Value::Null };
     let patch =
         json!({"spec": {"template": {"spec": {"nodeSelector": {"tombolo.io/test": nowhere}}}}}).to_string();
-    kubectl(["-n", ours::NAMESPACE, "patch", "daemonset/kube-ovn-cni", "--type=merge", "-p", &patch])?;
+    kubectl(["-n", programs::NAMESPACE, "patch", "daemonset/kube-ovn-cni", "--type=merge", "-p", &patch])?;
     exec::wait_ok("our programs to come or go", LATER, || {
-        let left = ours::pods()?;
+        let left = programs::pods()?;
         ensure!(left.is_empty() == away, "there are {left:?}");
         Ok(())
     })

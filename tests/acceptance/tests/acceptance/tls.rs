@@ -4,14 +4,14 @@ use anyhow::{Result, ensure};
 use tombolo_needs::needs;
 use tombolo_sandbox::kubernetes::kubectl;
 use tombolo_sandbox::ovn::{self, Database};
-use tombolo_sandbox::{hosts, ours};
+use tombolo_sandbox::{hosts, programs};
 use tombolo_tests_acceptance::bed;
 
 #[test]
 fn controllers_and_kubectl_ko_reach_the_databases_over_tls_and_no_stranger_does() -> Result<()> {
     let _bed = needs!(bed()?);
     let (mut over_tls, mut plain) = (0, Vec::new());
-    for pod in ours::pods()?.into_iter().filter(|pod| pod.app == "kube-ovn-controller") {
+    for pod in programs::pods()?.into_iter().filter(|pod| pod.app == "kube-ovn-controller") {
         // Of all connections those of our program, by its name as the kernel has it.
         let sockets = hosts::by_name(&pod.host)?.exec(["ss", "-Htnp", "state", "established"])?;
         for line in sockets.lines().filter(|line| line.contains("\"kube-ovn-contro")) {

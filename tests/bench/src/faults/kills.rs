@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Churn, Line, Rng, Sizes, Stage};
+use super::{Churn, Line, Rng, Setting, Sizes};
 
 /// Kills, starts again, and compares in the end.
 pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
-    let Some(mut stage) = Stage::start(controller).await? else { return Ok(None) };
+    let Some(mut stage) = Setting::start(controller).await? else { return Ok(None) };
     let mut rng = Rng(sizes.seed);
     let client = stage.bed.client.clone();
     let mut churn = Churn::new(sizes.seed, Duration::from_millis(100));

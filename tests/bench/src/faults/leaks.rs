@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Line, NAMESPACES, NODES, Sizes, Stage, create};
+use super::{Line, NAMESPACES, NODES, Setting, Sizes, create};
 use crate::bed::delete_pod;
 use crate::pods::Name;
 
 /// Deletes in every way, and counts what is left.
 pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
-    let Some(mut stage) = Stage::start(controller).await? else { return Ok(None) };
+    let Some(mut stage) = Setting::start(controller).await? else { return Ok(None) };
     let client = stage.bed.client.clone();
     let mut pods: Vec<Name> = (0..sizes.leak_pods)
         .map(|n| (NAMESPACES[n % NAMESPACES.len()].to_owned(), format!("pod{n}")))
@@ -79,7 +79,7 @@ pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
 }
 
 /// Deletes pods while no controller runs.
-async fn unseen(stage: &mut Stage, pods: &[Name]) -> Result<()> {
+async fn unseen(stage: &mut Setting, pods: &[Name]) -> Result<()> {
     stage.led().await?;
     for controller in &mut stage.pair {
         controller.kill();

@@ -128,7 +128,7 @@ const NODES: usize = 3;
 const NAMESPACES: [&str; 2] = ["net2", "plain"];
 
 /// Two controllers on an NB of three.
-pub struct Stage {
+pub struct Setting {
     /// Around the NB; it fails the run at its end if a row was touched that isn't ours.
     pub guard: Guard,
     /// The servers.
@@ -139,7 +139,7 @@ pub struct Stage {
     pub pods: Pods,
 }
 
-impl Stage {
+impl Setting {
     /// Everything up, with nodes, a router of Neutron's and a Subnet on it. `None` if a program is missing.
     pub async fn start(controller: &Path) -> Result<Option<Self>> {
         let Some(bed) = Bed::start(controller, Cluster::start).await? else { return Ok(None) };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{Churn, LEFT_OUT, Line, Rng, Sizes, Stage};
+use super::{Churn, LEFT_OUT, Line, Rng, Setting, Sizes};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -51,7 +51,7 @@ impl Fault {
 
 /// All faults in random order, as many rounds as asked for.
 pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
-    let Some(mut stage) = Stage::start(controller).await? else { return Ok(None) };
+    let Some(mut stage) = Setting::start(controller).await? else { return Ok(None) };
     let mut rng = Rng(sizes.seed);
     let (end, ended) = tokio::sync::oneshot::channel();
     let churn = Churn::new(sizes.seed, Duration::from_millis(100));
@@ -106,7 +106,7 @@ pub async fn run(controller: &Path, sizes: Sizes) -> Result<Option<Vec<Line>>> {
 
 /// Lets it happen. The moment from which serving is possible again, if that is not the beginning.
 async fn strike(
-    stage: &mut Stage,
+    stage: &mut Setting,
     fault: Fault,
     leader: usize,
     sizes: &Sizes,
@@ -148,7 +148,7 @@ async fn strike(
 }
 
 /// Brings back what was killed, so that the next fault meets a whole cluster.
-async fn recover(stage: &mut Stage, fault: Fault, leader: usize) -> Result<()> {
+async fn recover(stage: &mut Setting, fault: Fault, leader: usize) -> Result<()> {
     let nb = &mut stage.bed.nb;
     match fault {
         Fault::Killed => nb.start_member(leader)?,

@@ -14,7 +14,7 @@ use tombolo_plan::Config;
 use crate::fault::{Fault, Hits};
 use crate::mutant::Mutant;
 use crate::rng::Rng;
-use crate::{Knobs, Sim, config, outcome, prove};
+use crate::{Knobs, Sim, config, edit_and_undo, outcome};
 
 /// One of so many seeds has a big cluster.
 const BIG: u64 = 16;
@@ -108,7 +108,7 @@ fn end(sim: &mut Sim, rng: &mut Rng) {
     outcome::check_outcome(sim);
     history::take_stock(sim);
     for _ in 0..EDITS {
-        prove::an_edit(sim, rng);
+        edit_and_undo::an_edit(sim, rng);
     }
     sim.settle();
     sim.check_audit();

@@ -115,15 +115,15 @@ impl Sim {
         guard::check_standing(cluster, before.rows(), self.nb.rows(), &changes);
         guard::check_living(cluster, before.rows(), &self.api, &changes);
         if let Err(error) = &result
-            && error.kind == TxnErrorKind::GuardFailed
-            && matches!(error.at, Some(tombolo_ovsdb::txn::OpIndex::Guard(0)))
+            && error.kind == TxnErrorKind::PreconditionFailed
+            && matches!(error.at, Some(tombolo_ovsdb::txn::OpIndex::Precondition(0)))
             && txn.comment.starts_with("tombolo")
         {
             self.hits.hit(Fault::Fenced);
         }
         // Guards that were dropped are as if they had held.
         if let (Some(list), true) = (answer.as_array_mut(), self.mutant.is_some()) {
-            for _ in txn.guards.len()..asked.guards.len() {
+            for _ in txn.preconditions.len()..asked.preconditions.len() {
                 list.insert(0, serde_json::json!({}));
             }
         }

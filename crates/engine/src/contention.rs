@@ -1,4 +1,4 @@
-//! Healing never fights: who undoes our rows as often as they are restored meets longer and longer pauses.
+//! Healing never contention: who undoes our rows as often as they are restored meets longer and longer pauses.
 //!
 //! Decides from what was committed alone: an owner whose rows are written again although what should stand is what
 //! was written before has been undone by somebody. Doesn't decide what is restored, and knows nobody by name.
@@ -65,16 +65,16 @@ impl Written {
 
 /// What was written lately.
 #[derive(Clone, Debug, Default)]
-pub struct Fights {
+pub struct Contention {
     written: HashMap<Owner, Written>,
     /// The same by time; an owner that was written since is there again further on.
     order: VecDeque<(Millis, Owner)>,
     /// In the transaction under way.
     pending: HashMap<Owner, u64>,
-    fought: BTreeSet<Owner>,
+    contended: BTreeSet<Owner>,
 }
 
-impl Fights {
+impl Contention {
     /// Until when rows that should stand as they were written before must wait; `None`: they need not.
     pub fn wait(&self, owner: &Owner, wanted: u64, now: Millis) -> Option<Millis> {
         let written = self.written.get(owner).filter(|written| written.wanted == wanted)?;
@@ -99,9 +99,9 @@ impl Fights {
         self.order.push_back((now, owner.clone()));
         self.written.insert(owner.clone(), Written { wanted, restored, at: now });
         if restored >= AT_ONCE {
-            self.fought.insert(owner.clone());
+            self.contended.insert(owner.clone());
         } else {
-            self.fought.remove(owner);
+            self.contended.remove(owner);
         }
         // Pods come and go by the thousand: the oldest are at peace, as far as one can remember. A fight is remembered.
         while self.order.len() > REMEMBERED {
@@ -112,11 +112,11 @@ impl Fights {
         restored > 0
     }
 
-    fn forget(&mut self, owner: &Owner, at: Millis, fought_too: bool) {
+    fn forget(&mut self, owner: &Owner, at: Millis, contended_too: bool) {
         let is_last = self.written.get(owner).is_some_and(|written| written.at == at);
-        if is_last && (fought_too || !self.fought.contains(owner)) {
+        if is_last && (contended_too || !self.contended.contains(owner)) {
             self.written.remove(owner);
-            self.fought.remove(owner);
+            self.contended.remove(owner);
         }
     }
 
@@ -127,29 +127,29 @@ impl Fights {
         }
         // Those whose place in the order was given up.
         let over = |owner: &&Owner| self.written.get(*owner).is_none_or(|written| written.at + PEACE <= now);
-        let over: Vec<Owner> = self.fought.iter().filter(over).cloned().collect();
+        let over: Vec<Owner> = self.contended.iter().filter(over).cloned().collect();
         for owner in over {
             self.written.remove(&owner);
-            self.fought.remove(&owner);
+            self.contended.remove(&owner);
         }
     }
 
     /// When the next fight may be over.
     pub fn next_end(&self) -> Option<Millis> {
-        let ends = self.fought.iter().filter_map(|owner| self.written.get(owner));
+        let ends = self.contended.iter().filter_map(|owner| self.written.get(owner));
         ends.map(|written| written.at + PEACE).min()
     }
 
     /// How many owners' rows are restored with pauses.
     pub fn count(&self) -> usize {
-        self.fought.len()
+        self.contended.len()
     }
 }
 
 /// What the user is told of a fight.
 pub fn problem() -> Problem {
     Problem {
-        reason: Reason::Fought,
+        reason: Reason::ConflictingWriter,
         message: format!(
             "somebody changes or deletes our rows in OVN's northbound database as often as they are restored; they are \
              now restored with pauses of up to {} minutes. Find out who does it and end it there",
@@ -166,82 +166,82 @@ mod tests {
         Owner::subnet("s")
     }
 
-    fn write(fights: &mut Fights, wanted: u64, now: Millis) -> bool {
-        fights.writing(&owner(), wanted);
-        fights.done(&owner(), now)
+    fn write(contention: &mut Contention, wanted: u64, now: Millis) -> bool {
+        contention.writing(&owner(), wanted);
+        contention.done(&owner(), now)
     }
 
     #[test]
     fn pauses_begin_after_some_restorations_and_grow() {
-        let mut fights = Fights::default();
+        let mut contention = Contention::default();
         let mut now = 0;
         let mut pauses = Vec::new();
         for round in 0..20 {
-            let pause = fights.wait(&owner(), 7, now).map_or(0, |until| until - now);
+            let pause = contention.wait(&owner(), 7, now).map_or(0, |until| until - now);
             pauses.push(pause);
             now += pause;
-            assert_eq!(write(&mut fights, 7, now), round > 0);
+            assert_eq!(write(&mut contention, 7, now), round > 0);
         }
         assert_eq!(pauses[..9], [0, 0, 0, 0, 0, 0, 1_000, 2_000, 4_000]);
         assert_eq!(pauses[19], LONGEST);
-        assert_eq!(fights.count(), 1);
+        assert_eq!(contention.count(), 1);
     }
 
     #[test]
     fn what_should_stand_changed() {
-        let mut fights = Fights::default();
+        let mut contention = Contention::default();
         for _ in 0..10 {
-            write(&mut fights, 7, 0);
+            write(&mut contention, 7, 0);
         }
-        assert!(fights.wait(&owner(), 7, 0).is_some());
+        assert!(contention.wait(&owner(), 7, 0).is_some());
         // Something new is no restoration, and needn't wait for the old one.
-        assert_eq!(fights.wait(&owner(), 8, 0), None);
-        assert!(!write(&mut fights, 8, 0));
-        assert_eq!((fights.count(), fights.wait(&owner(), 8, 0)), (0, None));
+        assert_eq!(contention.wait(&owner(), 8, 0), None);
+        assert!(!write(&mut contention, 8, 0));
+        assert_eq!((contention.count(), contention.wait(&owner(), 8, 0)), (0, None));
     }
 
     #[test]
     fn peace_is_made_by_time() {
-        let mut fights = Fights::default();
+        let mut contention = Contention::default();
         for _ in 0..10 {
-            write(&mut fights, 7, 1_000);
+            write(&mut contention, 7, 1_000);
         }
-        let end = fights.next_end().unwrap();
-        fights.expire(end - 1);
-        assert_eq!(fights.count(), 1);
-        fights.expire(end);
-        assert_eq!((fights.count(), fights.next_end()), (0, None));
-        assert!(!write(&mut fights, 7, end));
-        assert!(fights.written.len() == 1 && fights.order.len() == 1);
+        let end = contention.next_end().unwrap();
+        contention.expire(end - 1);
+        assert_eq!(contention.count(), 1);
+        contention.expire(end);
+        assert_eq!((contention.count(), contention.next_end()), (0, None));
+        assert!(!write(&mut contention, 7, end));
+        assert!(contention.written.len() == 1 && contention.order.len() == 1);
     }
 
     #[test]
     fn churn_is_forgotten_and_a_fight_is_not() {
-        let mut fights = Fights::default();
+        let mut contention = Contention::default();
         for _ in 0..10 {
-            write(&mut fights, 7, 10);
+            write(&mut contention, 7, 10);
         }
         for number in 0..100_000 {
             let pod = Owner::pod("n", &number.to_string());
-            fights.writing(&pod, 1);
-            fights.done(&pod, 11);
+            contention.writing(&pod, 1);
+            contention.done(&pod, 11);
         }
-        assert_eq!((fights.written.len(), fights.order.len()), (REMEMBERED + 1, REMEMBERED));
-        assert_eq!(fights.count(), 1);
-        assert!(fights.wait(&owner(), 7, 11).is_some());
-        fights.expire(PEACE + 9);
-        assert_eq!(fights.count(), 1);
-        fights.expire(PEACE + 10);
-        assert_eq!(fights.count(), 0);
+        assert_eq!((contention.written.len(), contention.order.len()), (REMEMBERED + 1, REMEMBERED));
+        assert_eq!(contention.count(), 1);
+        assert!(contention.wait(&owner(), 7, 11).is_some());
+        contention.expire(PEACE + 9);
+        assert_eq!(contention.count(), 1);
+        contention.expire(PEACE + 10);
+        assert_eq!(contention.count(), 0);
     }
 
     #[test]
     fn what_failed_was_not_written() {
-        let mut fights = Fights::default();
+        let mut contention = Contention::default();
         for _ in 0..10 {
-            fights.writing(&owner(), 7);
-            fights.failed(&owner());
+            contention.writing(&owner(), 7);
+            contention.failed(&owner());
         }
-        assert!(!fights.done(&owner(), 0) && !write(&mut fights, 7, 0));
+        assert!(!contention.done(&owner(), 0) && !write(&mut contention, 7, 0));
     }
 }

@@ -20,7 +20,7 @@ use crate::{exec, paths};
 const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Where commands are shown and checks are counted.
-pub struct Stage {
+pub struct Console {
     dir: PathBuf,
     log: PathBuf,
     checks: AtomicUsize,
@@ -49,7 +49,7 @@ impl Display for Unexpected {
 
 impl std::error::Error for Unexpected {}
 
-impl Stage {
+impl Console {
     /// A stage whose commands run in `dir` (made if missing) and are logged in `log`.
     ///
     /// # Errors
@@ -114,10 +114,10 @@ impl Stage {
         Ok(output)
     }
 
-    /// As [`Stage::try_run`]; returns standard output.
+    /// As [`Console::try_run`]; returns standard output.
     ///
     /// # Errors
-    /// As [`Stage::try_run`], and when it exits with anything but 0.
+    /// As [`Console::try_run`], and when it exits with anything but 0.
     pub fn run(&self, line: &str) -> Result<String> {
         let output = self.try_run(line)?;
         if output.status.success() {
@@ -129,7 +129,7 @@ impl Stage {
     /// Runs several command lines at the same time, then shows them in order.
     ///
     /// # Errors
-    /// As [`Stage::run`].
+    /// As [`Console::run`].
     pub fn run_together<const N: usize>(&self, lines: [&str; N]) -> Result<[String; N]> {
         let outputs = std::thread::scope(|scope| {
             let running = lines
@@ -151,7 +151,7 @@ impl Stage {
     /// Runs a command line in a shell on a host and shows both.
     ///
     /// # Errors
-    /// As [`Stage::run`].
+    /// As [`Console::run`].
     pub fn on(&self, host: &Host, line: &str) -> Result<String> {
         let mut command = host.command("bash");
         command.args(["-c", line]);

@@ -13,7 +13,7 @@ use crate::ovn::Database;
 use crate::progress::{Phase, say};
 use crate::reach::Netns;
 use crate::vm::Vm;
-use crate::{canon, exec, ovn, paths};
+use crate::{dump, exec, ovn, paths};
 
 const SWITCH: &str = "net2";
 const POD: &str = "ubuntu.net2";
@@ -81,13 +81,13 @@ pub fn run() -> Result<()> {
     let group = neutron::default_security_group()?;
     let vm = find_vm(&objects)?;
     clean(&objects)?;
-    let before = canon::nb()?;
+    let before = dump::nb()?;
     say(format_args!("{} rows in the northbound database before", before.lines().count()));
     let result = play(&objects, &group, &vm);
     let cleaned = forbid(&group).and_then(|()| clean(&objects));
     result.and(cleaned)?;
     Phase::run("nothing is left in the northbound database", log(), |_| {
-        let difference = before.difference(&canon::nb()?);
+        let difference = before.difference(&dump::nb()?);
         ensure!(difference.is_empty(), "the northbound database differs:\n{}", difference.join("\n"));
         Ok(())
     })?;

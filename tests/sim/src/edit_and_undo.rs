@@ -11,13 +11,13 @@ use crate::actions::edit::{self, Field};
 use crate::fault::Fault;
 use crate::rng::Rng;
 use crate::sim::Sim;
-use crate::{canon, marks, standing};
+use crate::{dump, marks, standing};
 
 /// What must not follow a wish that is refused, by its place.
 fn state(sim: &Sim, edited: &str) -> BTreeMap<String, String> {
     let cluster = sim.config().cluster.as_str();
     let mut all = BTreeMap::new();
-    let ours = canon::rows(sim.nb().rows(), |_, row| {
+    let ours = dump::rows(sim.nb().rows(), |_, row| {
         marks::is_ours(cluster, row) && row.key("external_ids", "tombolo.io/epoch").is_none()
     });
     // A paragraph each, the first line of which is its name.

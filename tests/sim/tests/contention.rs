@@ -3,7 +3,7 @@
 use tombolo_ovsdb::{Datum, Op, Row, Txn, Uuid};
 use tombolo_plan::Kind;
 use tombolo_plan::nb::table;
-use tombolo_tests_sim::stage::{ROUTER, VPC, document};
+use tombolo_tests_sim::situations::{ROUTER, VPC, document};
 use tombolo_tests_sim::{Sim, neutron::row_uuid};
 
 /// Our port on Neutron's router.
@@ -43,7 +43,7 @@ fn a_port_that_is_taken_away_once_is_back_at_once() {
     assert_eq!(our_port(&sim), Some(port));
     assert_eq!(sim.reasons(Kind::Subnet, "net2"), [""; 0]);
     assert_eq!(sim.engine(0).stats().restored, 1);
-    assert_eq!(sim.engine(0).stats().fought, 0);
+    assert_eq!(sim.engine(0).stats().contended, 0);
 }
 
 #[test]
@@ -55,12 +55,12 @@ fn healing_never_fights() {
     assert!(pauses[..5].iter().all(|pause| *pause <= 1), "{pauses:?}");
     assert!(pauses.windows(2).all(|two| two[1] + 1 >= two[0]), "{pauses:?}");
     assert!(seen.len() < 30 && pauses.iter().all(|pause| *pause <= 302), "{pauses:?}");
-    assert_eq!(sim.engine(0).stats().fought, 1);
+    assert_eq!(sim.engine(0).stats().contended, 1);
     assert!(sim.engine(0).stats().restored >= 10);
     // The user sees it where the user looks (invariant 10).
-    assert!(sim.reasons(Kind::Subnet, "net2").iter().all(|reason| *reason == "Fought"));
+    assert!(sim.reasons(Kind::Subnet, "net2").iter().all(|reason| *reason == "ConflictingWriter"));
     let (status, reason, message) = sim.condition(Kind::Subnet, "net2", "Ready").unwrap();
-    assert_eq!((status, reason), ("False", "Fought"), "{message}");
+    assert_eq!((status, reason), ("False", "ConflictingWriter"), "{message}");
 
     // Others don't wait, and neither does a change of what should stand.
     sim.pod("net2", "other", "host2");
@@ -74,7 +74,7 @@ fn healing_never_fights() {
     // It is over: nothing is left to say, and the next accident is mended at once.
     sim.advance(1_000_000);
     sim.converge();
-    assert_eq!(sim.engine(0).stats().fought, 0);
+    assert_eq!(sim.engine(0).stats().contended, 0);
     assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
     let port = our_port(&sim).unwrap();
     take_away(&mut sim, port);
@@ -90,9 +90,9 @@ fn a_fight_ends_by_itself() {
     sim.advance(301_000);
     assert!(our_port(&sim).is_some());
     assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
-    assert_eq!(sim.engine(0).stats().fought, 1);
+    assert_eq!(sim.engine(0).stats().contended, 1);
     sim.advance(1_000_000);
-    assert_eq!(sim.engine(0).stats().fought, 0);
+    assert_eq!(sim.engine(0).stats().contended, 0);
     sim.converge();
 }
 
@@ -113,5 +113,5 @@ fn a_column_that_is_changed_again_and_again() {
         sim.advance(1_000);
     }
     assert!((8..20).contains(&rounds), "{rounds}");
-    assert!(sim.notices.iter().any(|it| it.kind == Kind::Pod && it.reason == "Fought"));
+    assert!(sim.notices.iter().any(|it| it.kind == Kind::Pod && it.reason == "ConflictingWriter"));
 }
