@@ -1,10 +1,12 @@
-//! What programs need to talk to Kubernetes' API server: where it is, how long a watch that fails waits, and what is said of
-//! a server that is away.
+//! The parts that all programs with a connection to Kubernetes' API server share: start and stop, log lines, where the server
+//! is, pauses of a watch that fails, and reports of an outage.
 //!
-//! Decides nothing about objects; what is watched and written is each program's business.
+//! Decides nothing about objects: each program chooses those that it watches and writes.
 
 pub mod away;
+mod logs;
 mod pauses;
+pub mod start;
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 pub use away::{Away, GRACE, chain};
+pub use logs::LogFormat;
 pub use pauses::{Pauses, backoff};
 
 /// How long a connection may take.

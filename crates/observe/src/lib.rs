@@ -1,6 +1,6 @@
-//! What every program of ours shows of itself: log lines, metrics, and whether it lives and is ready.
+//! What every program of ours shows of itself: metrics, and whether it lives and is ready.
 //!
-//! This crate decides the format of log lines, the paths `/livez`, `/readyz`, `/healthz` and `/metrics`, what a peer of
+//! This crate decides the paths `/livez`, `/readyz`, `/healthz` and `/metrics`, what a peer of
 //! theirs may take, the metrics about the process as such, and how flags without an effect are taken. It doesn't decide
 //! what is measured or when a program is ready: programs register their own metrics and set their own conditions.
 
@@ -8,13 +8,11 @@ mod beat;
 pub mod flags;
 mod health;
 pub mod listen;
-mod logs;
 mod process;
 mod server;
 
 pub use beat::Beat;
 pub use health::{Health, Probe};
-pub use logs::{LogError, LogFormat, init_logs};
 pub use process::ProcessCollector;
 pub use prometheus_client;
 pub use server::{Observer, ServeError};

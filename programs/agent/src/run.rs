@@ -1,15 +1,16 @@
 //! Puts the parts together and takes them down again.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tombolo_observe::{Health, Observer, Probe, ServeError, init_logs};
+use tombolo_client::start::{self, Program};
+use tombolo_observe::{Health, Observer, Probe, ServeError};
 
 use crate::attach::{Attacher, Deadlines, NodeState};
 use crate::firewall::Firewall;
@@ -32,41 +33,30 @@ const GRACE: Duration = Duration::from_secs(8);
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// The program.
-pub fn main() -> std::process::ExitCode {
+pub fn main() -> ExitCode {
     let options = Options::parse();
-    if let Err(e) = init_logs(&options.log_filter, options.log_format) {
-        eprintln!("{e}");
-        return std::process::ExitCode::from(2);
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => {
-            tracing::error!("starting: {e}");
-            return std::process::ExitCode::FAILURE;
-        }
+    let program = Program {
+        name: tombolo_names::workloads::AGENT,
+        version: env!("CARGO_PKG_VERSION"),
+        log_filter: options.log_filter.clone(),
+        log_format: options.log_format,
+        threads: Some(2),
+        // A request that panics fails alone, with an answer to the runtime.
+        ends_on_panic: false,
     };
-    match runtime.block_on(run(options)) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(e) => {
-            tracing::error!("{e:#}");
-            std::process::ExitCode::FAILURE
-        }
-    }
+    start::run(&program, |stop| run(options, stop))
 }
 
-async fn run(options: Options) -> anyhow::Result<()> {
+async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
     if let Some(how) = &options.uninstall {
-        return crate::uninstall::run(&options, how == "force").await;
+        let uninstalled = stop.run_until_cancelled(crate::uninstall::run(&options, how == "force")).await;
+        return uninstalled.context("the uninstallation was interrupted; run it again")?;
     }
-    // One provider for all TLS in the process; a second call would only say that it is there.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let node = options.node()?;
     let inert = options.inert();
     if !inert.is_empty() {
         tracing::info!("flags of Kube-OVN's that have no effect in this version: {}", inert.join(", "));
     }
-    let stop = CancellationToken::new();
-    stop_on_signal(stop.clone())?;
     let tasks = TaskTracker::new();
     let observer = Observer::new(tombolo_names::workloads::AGENT, env!("CARGO_PKG_VERSION"));
     let metrics = Metrics::new(&observer, &node);
@@ -176,17 +166,6 @@ async fn run(options: Options) -> anyhow::Result<()> {
     tasks.close();
     let _ = tokio::time::timeout(Duration::from_secs(1), tasks.wait()).await;
     tracing::info!("stopped");
-    Ok(())
-}
-
-fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
-    let mut term = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut int = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    tokio::spawn(async move {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        tracing::info!("stopping");
-        stop.cancel();
-    });
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
+use tombolo_client::LogFormat;
 use tombolo_observe::flags::Shape::{Bool, Value};
 use tombolo_observe::flags::{self, Inert, go_bool, go_duration};
 use tombolo_ovn::addresses::{self, AddressError, Database};
@@ -137,8 +138,8 @@ pub struct Acting {
     #[arg(short = 'v', long = "v", default_value_t = 0)]
     pub verbosity: u32,
     /// Log format: text or json
-    #[arg(long, default_value = "text", value_parser = ["text", "json"])]
-    pub log_format: String,
+    #[arg(long, default_value = "text")]
+    pub log_format: LogFormat,
 
     /// Namespace of the Lease
     #[arg(long, env = "POD_NAMESPACE", hide = true, default_value = DEFAULT_NAMESPACE)]
@@ -295,7 +296,7 @@ impl Flags {
         Duration::from_secs(self.acting.ovsdb_inactivity_timeout)
     }
 
-    /// The filter for [`tombolo_observe::init_logs`].
+    /// The filter of log lines.
     pub fn log_filter(&self) -> &'static str {
         match self.acting.verbosity {
             // The client's own line for each request that fails says nothing that ours, one a minute, doesn't.

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
 use tombolo_api::DEFAULT_VPC;
+use tombolo_client::LogFormat;
 use tombolo_net::{Cidr, DualCidr};
-use tombolo_observe::LogFormat;
 use tombolo_observe::flags::go_bool;
 
 use inert::Inert;

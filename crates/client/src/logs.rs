@@ -2,12 +2,11 @@
 //! level, is each program's business.
 
 use std::io::IsTerminal;
-use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 
 /// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
     /// Time, level, target, message and fields, for a reader.
     #[default]
@@ -16,24 +15,9 @@ pub enum LogFormat {
     Json,
 }
 
-impl FromStr for LogFormat {
-    type Err = LogError;
-
-    fn from_str(s: &str) -> Result<Self, LogError> {
-        match s {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            other => Err(LogError::Format(other.to_owned())),
-        }
-    }
-}
-
 /// Why logging couldn't be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// A format that isn't known.
-    #[error("unknown log format {0:?}: use \"text\" or \"json\"")]
-    Format(String),
+pub(crate) enum LogError {
     /// A filter that doesn't parse.
     #[error("log filter {filter:?} is not of the form \"info,tombolo_ovsdb=debug\": {source}")]
     Filter {
@@ -51,7 +35,7 @@ pub enum LogError {
 /// and by `filter` (for example `info,tombolo_ovsdb=debug`) otherwise.
 ///
 /// Call it once, first thing in `main`.
-pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), LogError> {
+pub(crate) fn init_logs(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(env) if !env.trim().is_empty() => env,
         _ => filter.to_owned(),
@@ -63,17 +47,4 @@ pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), LogError> {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     }
     .map_err(|_| LogError::AlreadySet)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn formats_have_names() {
-        assert_eq!("json".parse::<LogFormat>().unwrap(), LogFormat::Json);
-        assert_eq!("text".parse::<LogFormat>().unwrap(), LogFormat::Text);
-        let err = "xml".parse::<LogFormat>().unwrap_err().to_string();
-        assert!(err.contains("xml") && err.contains("json"), "{err}");
-    }
 }
