@@ -1,9 +1,10 @@
-//! The parts that all programs with a connection to Kubernetes' API server share: start and stop, log lines, where the server
+//! The parts that all programs with a connection to Kubernetes' API server share: start and stop, flags, log lines, where the server
 //! is, pauses of a watch that fails, and reports of an outage.
 //!
 //! Decides nothing about objects: each program chooses those that it watches and writes.
 
 pub mod away;
+pub mod flags;
 mod logs;
 mod pauses;
 pub mod start;

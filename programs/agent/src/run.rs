@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tombolo_client::flags;
 use tombolo_client::start::{self, Program};
 use tombolo_observe::{Health, Observer, Probe, ServeError};
 
@@ -34,7 +34,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// The program.
 pub fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let program = Program {
         name: tombolo_names::workloads::AGENT,
         version: env!("CARGO_PKG_VERSION"),
@@ -53,10 +53,7 @@ async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
         return uninstalled.context("the uninstallation was interrupted; run it again")?;
     }
     let node = options.node()?;
-    let inert = options.inert();
-    if !inert.is_empty() {
-        tracing::info!("flags of Kube-OVN's that have no effect in this version: {}", inert.join(", "));
-    }
+    flags::log_inert(&options.inert);
     let tasks = TaskTracker::new();
     let observer = Observer::new(tombolo_names::workloads::AGENT, env!("CARGO_PKG_VERSION"));
     let metrics = Metrics::new(&observer, &node);

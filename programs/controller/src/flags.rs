@@ -8,10 +8,10 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use clap::{Args, Command, FromArgMatches};
+use clap::{Args, Command};
 use tombolo_client::LogFormat;
-use tombolo_observe::flags::Shape::{Bool, Value};
-use tombolo_observe::flags::{self, Inert, go_bool, go_duration};
+use tombolo_client::flags::Shape::{Bool, Value};
+use tombolo_client::flags::{self, Inert, go_bool, go_duration};
 use tombolo_ovn::addresses::{self, AddressError, Database};
 
 /// Namespace of our Lease and the default of what we look for.
@@ -261,8 +261,7 @@ impl Flags {
         args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, FlagError> {
-        let matches = command().try_get_matches_from(args)?;
-        let acting = Acting::from_arg_matches(&matches)?;
+        let (acting, inert): (Acting, _) = flags::read(command(), INERT, args)?;
         let (lease, renew, retry) = (
             acting.leader_elect_lease_duration,
             acting.leader_elect_renew_deadline,
@@ -278,7 +277,7 @@ impl Flags {
         }
         let addresses = flags::addresses(&acting.metrics_address, &env)
             .map_err(|why| FlagError::Listen(acting.metrics_address.clone(), why))?;
-        Ok(Self { acting, nb, sb, addresses, inert: flags::set(&matches, INERT) })
+        Ok(Self { acting, nb, sb, addresses, inert })
     }
 
     /// Deadline of one NB transaction.
@@ -308,13 +307,9 @@ impl Flags {
 }
 
 fn command() -> Command {
-    let mut command = Command::new("kube-ovn-controller")
+    Command::new("kube-ovn-controller")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs a Kubernetes cluster's network in an OVN that OpenStack Neutron may share")
-        // As pflag does: the last one wins.
-        .args_override_self(true);
-    command = Acting::augment_args(command);
-    flags::accept(command, INERT)
 }
 
 #[cfg(test)]
@@ -328,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_command_is_well_formed() {
-        command().debug_assert();
+        flags::command::<Acting>(command(), INERT).debug_assert();
     }
 
     #[test]

@@ -39,9 +39,7 @@ const END: Duration = Duration::from_secs(3);
 /// Runs until `stop` is cancelled (which gives the lease up first) or something can't go on.
 pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
     info!(nb = flags.nb.join(","), "the NB's addresses");
-    for flag in &flags.inert {
-        info!("{flag}: accepted, has no effect in this version");
-    }
+    tombolo_client::flags::log_inert(&flags.inert);
     // Read early, so that a wrong value is an error at once and not when the API server answers.
     settings::config(&flags, flags.acting.cluster_id.as_deref().unwrap_or("not-known-yet"))?;
 

@@ -1,13 +1,16 @@
-//! Flags of Kube-OVN's manifests that have no effect here: they are accepted, so that an existing manifest starts, named
-//! in the log where they were set to something, and listed by `--help`.
+//! Command lines as Kube-OVN's programs read theirs: the last of two equal flags counts, values have Go's notations, and a flag
+//! without an effect here is accepted, so that an existing manifest starts: the log names it where its value isn't the default,
+//! and `--help` lists it.
 //!
-//! Decides how such flags are taken, and how values are read that Go's programs read. Which flags there are is each
-//! program's business; those of the logging library, which every program of Kube-OVN's has, are [`KLOG`].
+//! Each program has its own list of such flags, beside the flags that act; [`KLOG`] holds those of the logging library, common
+//! to all of Kube-OVN's programs.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use tracing::info;
 
 /// How a flag without an effect takes its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +31,8 @@ pub const KLOG: &[Inert] = &[
     ("alsologtostderrthreshold", Shape::Value, "0"),
     ("log_file", Shape::Value, ""),
     ("log_file_max_size", Shape::Value, "1800"),
-    ("log-file", Shape::Value, ""),
-    ("log-file-max-size", Shape::Value, "1800"),
     ("log_dir", Shape::Value, ""),
+    ("log_flush_frequency", Shape::Value, "5s"),
     ("add_dir_header", Shape::Bool, "false"),
     ("one_output", Shape::Bool, "false"),
     ("skip_headers", Shape::Bool, "false"),
@@ -41,31 +43,62 @@ pub const KLOG: &[Inert] = &[
     ("log_backtrace_at", Shape::Value, ":0"),
 ];
 
-/// `command` with these flags, and a list of them in its help. klog's are always among them.
+/// `command` with the flags of `T`, those of `inert` and klog's. Its help lists the latter two.
 #[must_use]
-pub fn accept(mut command: Command, flags: &[Inert]) -> Command {
-    for (name, shape, default) in flags.iter().chain(KLOG) {
-        let arg = Arg::new(*name)
+pub fn command<T: Args>(command: Command, inert: &[Inert]) -> Command {
+    // clap takes the comment on `T` for the program's purpose.
+    let about = command.get_about().cloned().unwrap_or_default();
+    let mut command = T::augment_args(command.args_override_self(true)).about(about);
+    for (name, shape, default) in inert.iter().chain(KLOG) {
+        let mut arg = Arg::new(*name)
             .long(*name)
             .hide(true)
             .action(ArgAction::Set)
             .default_value(*default)
             .allow_hyphen_values(true);
+        if let Some(other) = respelled(name) {
+            // clap takes names that live as long as the program; it asks for them once.
+            arg = arg.alias(&*other.leak());
+        }
+        if let (1, Some(letter)) = (name.len(), name.chars().next()) {
+            arg = arg.short(letter);
+        }
         command = command.arg(match shape {
             Shape::Bool => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
             Shape::Value => arg,
         });
     }
-    let names: Vec<String> = flags.iter().chain(KLOG).map(|(name, ..)| format!("--{name}")).collect();
+    let names: Vec<String> = inert.iter().chain(KLOG).map(|(name, ..)| format!("--{name}")).collect();
     command.after_help(format!(
         "Flags of Kube-OVN's that are accepted and have no effect in this version: {}.",
         names.join(", ")
     ))
 }
 
-/// Those of `flags` that were set to something but Kube-OVN's default: `--name=value`.
-#[must_use]
-pub fn set(matches: &ArgMatches, flags: &[Inert]) -> Vec<String> {
+/// With underscores for dashes, or the other way round: Kube-OVN's charts have klog's names with either.
+fn respelled(name: &str) -> Option<String> {
+    match (name.contains('-'), name.contains('_')) {
+        (true, _) => Some(name.replace('-', "_")),
+        (_, true) => Some(name.replace('_', "-")),
+        _ => None,
+    }
+}
+
+/// Reads a command line, whose first element is the program's name: the flags of `T`, and `--name=value` for each of `inert` with
+/// another value than Kube-OVN's default.
+///
+/// # Errors
+/// clap's answer, which is also that to `--help` and `--version`.
+pub fn read<T: Args>(
+    program: Command,
+    inert: &[Inert],
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<(T, Vec<String>), clap::Error> {
+    let matches = command::<T>(program, inert).try_get_matches_from(args)?;
+    Ok((T::from_arg_matches(&matches)?, set(&matches, inert)))
+}
+
+fn set(matches: &ArgMatches, flags: &[Inert]) -> Vec<String> {
     let mut set = Vec::new();
     for (name, shape, default) in flags {
         let Some(value) = matches.get_one::<String>(name) else { continue };
@@ -80,8 +113,15 @@ pub fn set(matches: &ArgMatches, flags: &[Inert]) -> Vec<String> {
     set
 }
 
+/// Names the flags without an effect in the log, as [`read`] returns them.
+pub fn log_inert(set: &[String]) {
+    if !set.is_empty() {
+        info!("flags of Kube-OVN's that have no effect in this version: {}", set.join(" "));
+    }
+}
+
 /// The addresses to listen on: those of a flag, separated by commas; else, where Kube-OVN's `ENABLE_BIND_LOCAL_IP` is true, the
-/// pod's own (`POD_IPS`); else all of both families (`::`, see [`crate::listen::bind`]).
+/// pod's own (`POD_IPS`); else all of both families (`::`).
 ///
 /// # Errors
 /// What can't be read.
@@ -151,27 +191,45 @@ pub fn go_duration(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
 
-    const SOME: &[Inert] = &[("enable-x", Shape::Bool, "true"), ("x-name", Shape::Value, "a")];
+    const SOME: &[Inert] =
+        &[("enable-x", Shape::Bool, "true"), ("x-name", Shape::Value, "a"), ("v", Shape::Value, "0")];
 
-    fn given(args: &[&str]) -> Vec<String> {
+    /// Flags that act.
+    #[derive(Args)]
+    struct Acting {
+        #[arg(long, default_value = "")]
+        acts: String,
+    }
+
+    fn given(args: &[&str]) -> Result<Vec<String>, clap::Error> {
         let all = ["x"].iter().chain(args);
-        set(&accept(Command::new("x").args_override_self(true), SOME).get_matches_from(all), SOME)
+        let (acting, set) = read::<Acting>(Command::new("x"), SOME, all)?;
+        assert!(["", "b"].contains(&acting.acts.as_str()));
+        Ok(set)
     }
 
     #[test]
     fn what_was_set_is_named_and_defaults_are_not() {
-        assert!(given(&[]).is_empty());
-        assert!(
-            given(&["--enable-x", "--enable-x=T", "--x-name=a", "--vmodule=", "--log-file=/x"]).is_empty()
-        );
-        assert_eq!(given(&["--enable-x=0", "--x-name", "-b"]), ["--enable-x=0", "--x-name=-b"]);
+        assert!(given(&[]).unwrap().is_empty());
+        let defaults =
+            ["--enable-x", "--enable-x=T", "--x-name=a", "--vmodule=", "--log-file=/x", "--log_file=/x"];
+        assert!(given(&defaults).unwrap().is_empty());
+        let set = given(&["--enable_x=0", "--x-name", "-b", "--acts=a", "--acts=b", "-v=3"]).unwrap();
+        assert_eq!(set, ["--enable-x=0", "--x-name=-b", "--v=3"]);
+        // A word after a switch is not its value, and a mistyped flag is still an error.
+        assert!(given(&["--enable-x", "false"]).is_err());
+        assert!(given(&["--enable-y"]).is_err());
     }
 
     #[test]
     fn help_lists_them() {
-        let help = accept(Command::new("x"), SOME).render_help().to_string();
+        let help = command::<Acting>(Command::new("x").about("Does x"), SOME).render_help().to_string();
+        assert!(help.starts_with("Does x\n"), "{help}");
         let flat = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(flat.contains("no effect in this version: --enable-x, --x-name, --logtostderr"), "{help}");
+        assert!(
+            flat.contains("no effect in this version: --enable-x, --x-name, --v, --logtostderr"),
+            "{help}"
+        );
     }
 
     #[test]
