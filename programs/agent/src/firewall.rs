@@ -14,7 +14,7 @@ use crate::forward::{self, Verdict};
 use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::nat::{TABLE, ruleset};
-use crate::nft;
+use crate::nft::{self, NftError};
 use crate::node_task::Accepted;
 use crate::troubles::{Trouble, Troubles};
 
@@ -68,7 +68,7 @@ impl Firewall {
                 match self.look(wanted, &mut applied, &mut troubles).await {
                     Ok(()) => pause = RETRY.0,
                     Err(e) => {
-                        let message = match nft::is_missing(&e) {
+                        let message = match e.downcast_ref::<NftError>().is_some_and(NftError::is_missing) {
                             true => "masquerading for pods needs the program nft (package nftables), which is not there; \
                                      --nat-outgoing=false says that this is meant"
                                 .to_owned(),
@@ -105,12 +105,12 @@ impl Firewall {
         let list = ["-s", "list", "table", "inet", TABLE];
         let again = applied.script == wanted;
         let listing = match again {
-            true => nft::run(&self.host, "nft", &list, String::new()).await.or_else(
-                |e| match nft::is_missing(&e) {
-                    true => Err(e),
-                    false => Ok(String::new()), // there is no such table
-                },
-            )?,
+            true => {
+                nft::run(&self.host, "nft", &list, String::new()).await.or_else(|e| match e.is_refused() {
+                    true => Ok(String::new()), // there is no such table
+                    false => Err(e),
+                })?
+            }
             false => String::new(),
         };
         if !again || listing != applied.listing {
@@ -170,7 +170,7 @@ impl Firewall {
             return Ok(());
         }
         let rules = match nft::run(&self.host, program, &["-w", "5", "-S", "FORWARD"], String::new()).await {
-            Err(e) if nft::is_missing(&e) => return Ok(()),
+            Err(e) if e.is_missing() => return Ok(()),
             rules => rules?,
         };
         let missing = forward::legacy(&rules);

@@ -189,7 +189,7 @@ async fn routes(host: &Host) -> anyhow::Result<()> {
 async fn table(host: &Host) -> anyhow::Result<()> {
     let tables = match nft::run(host, "nft", &["list", "tables", "inet"], String::new()).await {
         // Without the program nobody has made a table.
-        Err(error) if nft::is_missing(&error) => return Ok(()),
+        Err(error) if error.is_missing() => return Ok(()),
         tables => tables?,
     };
     if tables.lines().any(|line| line.trim() == format!("table inet {}", nat::TABLE)) {
@@ -202,7 +202,7 @@ async fn table(host: &Host) -> anyhow::Result<()> {
 /// The rules by which pods' traffic passes a FORWARD that drops: they bear our comment.
 async fn forwarding(host: &Host) -> anyhow::Result<()> {
     let all = match nft::run(host, "nft", &["-j", "list", "chains"], String::new()).await {
-        Err(error) if nft::is_missing(&error) => String::new(),
+        Err(error) if error.is_missing() => String::new(),
         all => all?,
     };
     for chain in if all.is_empty() { Vec::new() } else { forward::chains(&all)? } {
