@@ -33,7 +33,7 @@ impl Error {
     pub(crate) fn netlink(doing: impl Into<String>, source: rtnetlink::Error) -> Self {
         let source = match source {
             rtnetlink::Error::NetlinkError(e) => e.to_io(),
-            other => io::Error::other(other.to_string()),
+            other => io::Error::other(other),
         };
         Self::new(doing, source)
     }

@@ -63,25 +63,25 @@ impl Route {
     fn message(&self) -> Result<RouteMessage> {
         let mut builder = RouteMessageBuilder::<IpAddr>::new()
             .destination_prefix(self.dst.network(), self.dst.prefix())
-            .map_err(|e| mixed(self, &e))?
+            .map_err(|e| mixed(self, e))?
             .output_interface(self.link)
             .protocol(RouteProtocol::from(self.protocol));
         builder = match self.gateway {
-            Some(gateway) => builder.gateway(gateway).map_err(|e| mixed(self, &e))?,
+            Some(gateway) => builder.gateway(gateway).map_err(|e| mixed(self, e))?,
             // The kernel wants to hear that there is no next hop (IPv4).
             None if self.dst.family() == Family::V4 => builder.scope(RouteScope::Link),
             None => builder,
         };
         if let Some(source) = self.source {
-            builder = builder.pref_source(source).map_err(|e| mixed(self, &e))?;
+            builder = builder.pref_source(source).map_err(|e| mixed(self, e))?;
         }
         Ok(builder.build())
     }
 }
 
 /// The families of a route's parts don't fit together.
-fn mixed(route: &Route, e: &dyn std::error::Error) -> Error {
-    Error::new(format!("describing {route}"), std::io::Error::other(e.to_string()))
+fn mixed(route: &Route, e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(format!("describing {route}"), std::io::Error::other(e))
 }
 
 impl std::fmt::Display for Route {

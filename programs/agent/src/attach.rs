@@ -5,6 +5,7 @@
 //! fails is undone. A DEL ends an ADD of the same container that is still under way.
 
 use std::collections::{BTreeSet, HashMap};
+use std::error::Error;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tombolo_client::chain;
 use tombolo_cni::agent::{IpReply, Request, Response};
 use tombolo_cni::{CniError, Code, Dns, Route};
 use tombolo_linux::{Netns, Veth, set_sysctl};
@@ -151,7 +153,7 @@ impl Attacher {
         let Attachment { network, uid } = tokio::select! {
             network = self.pods.network(&pod, &request.provider, deadline) => {
                 self.metrics.waited_for_address(since.elapsed());
-                network.map_err(|e| later(e.to_string()))?
+                network.map_err(|e| later(chain(&e)))?
             }
             () = token.cancelled() => return Err(cancelled()),
         };
@@ -224,10 +226,10 @@ impl Attacher {
         mtu: u32,
         deadline: Instant,
     ) -> Result<(), CniError> {
-        let pod = format!("{}/{}", port.pod_namespace, port.pod_name);
-        let replica = self.ovs.fresh(deadline).await.map_err(|e| failed(&pod, &e))?;
+        let doing = format!("attaching pod {}/{}", port.pod_namespace, port.pod_name);
+        let replica = self.ovs.fresh(deadline).await.map_err(|e| failed(&doing, &e))?;
         let userspace = ports::is_userspace(&replica);
-        self.link(port, netns, mtu).await.map_err(|e| later(format!("attaching pod {pod}: {e}")))?;
+        self.link(port, netns, mtu).await.map_err(|e| failed(&doing, &e))?;
 
         let (wanted, pods) = (port.clone(), self.pods.clone());
         let rows = async {
@@ -243,16 +245,14 @@ impl Attacher {
                     ports::add(replica, &wanted, tag)
                 })
                 .await
-                .map_err(|e| failed(&pod, &e))?;
+                .map_err(|e| failed(&doing, &e))?;
             let since = Instant::now();
-            let installed = self.installed(port, deadline).await.map_err(|e| failed(&pod, &e));
+            let installed = self.installed(port, deadline).await.map_err(|e| failed(&doing, &e));
             self.metrics.waited_for_connectivity(since.elapsed());
             installed
         };
         let inside = async {
-            inside::configure(netns, &port.ifname, network, userspace)
-                .await
-                .map_err(|e| later(format!("attaching pod {pod}: {e}")))
+            inside::configure(netns, &port.ifname, network, userspace).await.map_err(|e| failed(&doing, &e))
         };
         tokio::try_join!(rows, inside).map(|_| ())
     }
@@ -310,7 +310,7 @@ impl Attacher {
     }
 
     async fn unplug(&self, name: &str, request: &Request, deadline: Instant) -> Result<(), CniError> {
-        let what = format!("detaching container {}", request.container_id);
+        let doing = format!("detaching container {}", request.container_id);
         let (container, ifname) = (request.container_id.clone(), request.if_name.clone());
         self.ovs
             .apply([name.to_owned()], deadline, move |replica, _| {
@@ -318,8 +318,8 @@ impl Attacher {
                 Ok(ours.flat_map(|p| ports::remove(replica, &p)).collect())
             })
             .await
-            .map_err(|e| later(format!("{what}: {e}")))?;
-        self.delete_veth(name).await.map_err(|e| later(format!("{what}: {e}")))?;
+            .map_err(|e| failed(&doing, &e))?;
+        self.delete_veth(name).await.map_err(|e| failed(&doing, &e))?;
         Ok(())
     }
 
@@ -335,7 +335,7 @@ impl Attacher {
     pub async fn check(&self, request: &Request, passed: Option<OwnedFd>) -> Result<(), CniError> {
         let deadline = Instant::now() + self.deadlines.other;
         let name = ports::host_link(&request.container_id, &request.if_name);
-        let replica = self.ovs.fresh(deadline).await.map_err(|e| later(e.to_string()))?;
+        let replica = self.ovs.fresh(deadline).await.map_err(|e| later(chain(&e)))?;
         let differs = |what: String| {
             CniError::new(Code::CheckFailed, format!("container {}: {what}", request.container_id))
         };
@@ -354,10 +354,9 @@ impl Attacher {
         };
         // What the controller says now; it must be there, since the pod runs.
         let network = self.pods.network(&pod, &request.provider, Instant::now()).await;
-        let network = network.map_err(|e| later(e.to_string()))?.network;
-        let mut found = inside::differences(&netns, &request.if_name, &network)
-            .await
-            .map_err(|e| later(e.to_string()))?;
+        let network = network.map_err(|e| later(chain(&e)))?.network;
+        let mut found =
+            inside::differences(&netns, &request.if_name, &network).await.map_err(|e| later(chain(&e)))?;
         if port.id(ports::ids::IP) != network.ip_text() {
             found.push(format!(
                 "port {name} bears {} instead of {}",
@@ -396,7 +395,7 @@ impl Attacher {
         };
         let valid: BTreeSet<(String, String)> =
             valid.iter().map(|a| (a.container_id.clone(), a.ifname.clone())).collect();
-        let replica = self.ovs.fresh(deadline).await.map_err(|e| later(e.to_string()))?;
+        let replica = self.ovs.fresh(deadline).await.map_err(|e| later(chain(&e)))?;
         for port in ports::our_ports(&replica) {
             let key = (port.id(ports::ids::CONTAINER).to_owned(), port.id(ports::ids::IFNAME).to_owned());
             // Without a container id (a port that Kube-OVN made) nobody can say that it isn't in use. One whose
@@ -465,8 +464,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn failed(pod: &str, error: &OvsError) -> CniError {
-    later(format!("attaching pod {pod}: {error}"))
+/// With all causes: kubelet shows this text in the pod's events, and nothing else of the error.
+fn failed(doing: &str, error: &dyn Error) -> CniError {
+    later(format!("{doing}: {}", chain(error)))
 }
 
 fn response(request: &Request, network: &PodNetwork, host: &str, mtu: u32) -> Response {
@@ -495,5 +495,25 @@ fn response(request: &Request, network: &PodNetwork, host: &str, mtu: u32) -> Re
         host_nicname: host.to_owned(),
         dns: Dns::clone(&request.dns),
         ..Response::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("adding a row")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn an_error_reaches_the_pods_events_with_all_its_causes() {
+        let error = failed("attaching pod net2/ubuntu", &Outer(io::Error::other("the disk is full")));
+        assert_eq!(error.code, Code::TryAgainLater);
+        assert_eq!(error.msg, "attaching pod net2/ubuntu: adding a row: the disk is full");
+        let reply = Response::failed(error.code, error.to_string());
+        assert_eq!(reply.to_error(500), error, "and passes the socket");
     }
 }

@@ -5,6 +5,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use tombolo_client::chain;
 use tombolo_cni::{CniError, Code};
 use tombolo_linux::{Netns, NetnsId, Result};
 
@@ -29,7 +30,7 @@ pub fn of_request(
         }
         None => open(path),
     };
-    let netns = netns.map_err(|e| CniError::new(Code::TryAgainLater, e.to_string()))?;
+    let netns = netns.map_err(|e| CniError::new(Code::TryAgainLater, chain(&e)))?;
     if netns.id() == host {
         return Err(refused("which is the host's own network namespace: only a pod's can be attached"));
     }
