@@ -2,6 +2,7 @@
 //! stays away.
 
 use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -81,6 +82,30 @@ impl Away {
     /// Whether it was said to be away.
     pub fn is_away(&self) -> bool {
         self.gone.as_ref().is_some_and(|gone| gone.said.is_some())
+    }
+}
+
+/// Whether the API server answers; clones, one for each part of a program that asks it, share it.
+#[derive(Clone, Debug)]
+pub struct ApiServer(Arc<Mutex<Away>>);
+
+impl ApiServer {
+    /// It doesn't answer.
+    pub fn gone(&self, error: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).gone(error);
+    }
+
+    /// It answers.
+    pub fn back(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).back();
+    }
+}
+
+impl Default for ApiServer {
+    /// It counts as answering until it doesn't.
+    fn default() -> Self {
+        let consequence = "pods keep their network; nothing new is done until it answers";
+        Self(Arc::new(Mutex::new(Away::new("the Kubernetes API server", consequence, GRACE))))
     }
 }
 

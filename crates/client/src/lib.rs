@@ -1,5 +1,5 @@
 //! The parts that all programs with a connection to Kubernetes' API server share: start and stop, flags, log lines, where the server
-//! is, pauses of a watch that fails, and reports of an outage.
+//! is, watches, and reports of an outage.
 //!
 //! Decides nothing about objects: each program chooses those that it watches and writes.
 
@@ -8,6 +8,7 @@ pub mod flags;
 mod logs;
 mod pauses;
 pub mod start;
+mod watch;
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,9 +17,9 @@ use anyhow::{Context as _, Result};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-pub use away::{Away, GRACE, chain};
+pub use away::{ApiServer, Away, GRACE, chain};
 pub use logs::LogFormat;
-pub use pauses::{Pauses, backoff};
+pub use watch::{Obstacle, follow, obstacle, watch};
 
 /// How long a connection may take.
 pub const CONNECT: Duration = Duration::from_secs(5);

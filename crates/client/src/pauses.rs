@@ -14,14 +14,13 @@ const LONGEST: Duration = Duration::from_secs(2);
 const CALM: Duration = Duration::from_secs(120);
 
 /// The back-off of all watches: 0.2 s to 2 s.
-#[must_use]
-pub fn backoff() -> ResetTimerBackoff<Pauses> {
+pub(crate) fn backoff() -> ResetTimerBackoff<Pauses> {
     ResetTimerBackoff::new(Pauses::default(), CALM)
 }
 
 /// Doubled each time, with jitter: the programs of many nodes lose the API server together, and don't come back as one.
 #[derive(Debug, Default)]
-pub struct Pauses {
+pub(crate) struct Pauses {
     failures: u32,
 }
 

@@ -11,8 +11,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{Config, Event};
 use kube::{Api, Client, Resource};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +19,7 @@ use tokio::sync::watch;
 use tombolo_api::annotations as keys;
 use tombolo_api::views::PodView;
 use tombolo_api::{Ip, NodeNetworks, Vpc};
+use tombolo_client::{ApiServer, follow};
 use tombolo_observe::{Health, Probe};
 
 use crate::pods::Pods;
@@ -88,35 +88,23 @@ pub struct Written {
     pub interface_version: Option<String>,
 }
 
-/// Feeds a stream's events to `each`, and says in the log when the API server goes and comes.
-async fn follow<K>(what: &str, api: Api<K>, config: watcher::Config, mut each: impl FnMut(Event<K>))
+/// Feeds a watch's events to `each`.
+async fn feed<K>(api: Api<K>, config: Config, api_server: &ApiServer, mut each: impl FnMut(Event<K>))
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let mut stream = watcher(api, config).backoff(tombolo_client::backoff()).boxed();
-    let mut away = false;
-    while let Some(event) = stream.next().await {
-        match event {
-            Ok(event) => {
-                if std::mem::take(&mut away) {
-                    tracing::info!("watching {what} again");
-                }
-                each(event);
-            }
-            Err(error) if !std::mem::replace(&mut away, true) => {
-                tracing::warn!(%error, "watching {what}; pods keep their network, and it is tried again");
-            }
-            Err(error) => tracing::debug!(%error, "watching {what}"),
-        }
+    let mut events = follow(api, config, api_server);
+    while let Some(event) = events.next().await {
+        each(event);
     }
 }
 
 /// Follows this node's pods.
-pub async fn pods(client: Client, node: &str, pods: Arc<Pods>, health: Health) {
-    let config = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
+pub async fn pods(client: Client, api_server: ApiServer, node: &str, pods: Arc<Pods>, health: Health) {
+    let config = Config::default().fields(&format!("spec.nodeName={node}"));
     health.fail(Probe::Ready, "pods", "the API server has not listed this node's pods yet");
     let mut listed = Vec::new();
-    follow("pods", Api::<PodView>::all(client), config, |event| match event {
+    feed(Api::<PodView>::all(client), config, &api_server, |event| match event {
         Event::Init => listed.clear(),
         Event::InitApply(pod) => listed.push(slim(pod.metadata)),
         Event::InitDone => {
@@ -141,7 +129,7 @@ fn slim(meta: ObjectMeta) -> ObjectMeta {
 }
 
 /// Follows the Node: only for what is written on it.
-pub async fn node(client: Client, node: &str, written: watch::Sender<Written>) {
+pub async fn node(client: Client, api_server: ApiServer, node: &str, written: watch::Sender<Written>) {
     let put = |node: NodeObject| {
         let conditions = node.status.conditions;
         let condition = |type_: &str| {
@@ -159,21 +147,21 @@ pub async fn node(client: Client, node: &str, written: watch::Sender<Written>) {
         };
         written.send_if_modified(|w| std::mem::replace(w, now.clone()) != now);
     };
-    follow("this node", Api::<NodeObject>::all(client), named(node), |event| match event {
+    feed(Api::<NodeObject>::all(client), named(node), &api_server, |event| match event {
         Event::InitApply(node) | Event::Apply(node) => put(node),
         Event::Delete(_) | Event::Init | Event::InitDone => {}
     })
     .await;
 }
 
-fn named(name: &str) -> watcher::Config {
-    watcher::Config::default().fields(&format!("metadata.name={name}"))
+fn named(name: &str) -> Config {
+    Config::default().fields(&format!("metadata.name={name}"))
 }
 
 /// Follows one object, told as what it says; `read` takes what matters out of it.
 async fn follow_one<K, T>(
-    what: &str,
     client: Client,
+    api_server: &ApiServer,
     name: &str,
     read: impl Fn(K) -> Option<T>,
     mut put: impl FnMut(Seen<T>),
@@ -183,7 +171,7 @@ async fn follow_one<K, T>(
     let mut listed = false;
     // One that doesn't fit the schema is told as such.
     let api = Api::<DeserializeGuard<K>>::all(client);
-    follow(what, api, named(name), |event| {
+    feed(api, named(name), api_server, |event| {
         let seen = |guard: DeserializeGuard<K>| match guard.0 {
             Ok(object) => read(object).map_or(Seen::Absent, Seen::Known),
             Err(invalid) => Seen::Unreadable(invalid.error),
@@ -205,7 +193,13 @@ async fn follow_one<K, T>(
 }
 
 /// Follows what configures the node: the default Vpc `router` and the node's IP object.
-pub async fn told(client: Client, node: &str, router: &str, inputs: watch::Sender<Inputs>) {
+pub async fn told(
+    client: Client,
+    api_server: ApiServer,
+    node: &str,
+    router: &str,
+    inputs: watch::Sender<Inputs>,
+) {
     let told = std::sync::Mutex::new(Told::default());
     let change = |change: &dyn Fn(&mut Told)| {
         let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -218,19 +212,12 @@ pub async fn told(client: Client, node: &str, router: &str, inputs: watch::Sende
         });
     };
     let networks = |vpc: Vpc| -> Option<NodeNetworks> { vpc.status?.node_networks };
+    let spec = |ip: Ip| Some(ip.spec);
     let port = port_name(node);
     tokio::join!(
-        follow_one("the default Vpc", client.clone(), router, networks, |seen| {
+        follow_one(client.clone(), &api_server, router, networks, |seen| {
             change(&|told| told.networks = seen.clone());
         }),
-        follow_one(
-            "this node's IP object",
-            client,
-            &port,
-            |ip: Ip| Some(ip.spec),
-            |seen| {
-                change(&|told| told.ip = seen.clone());
-            }
-        ),
+        follow_one(client, &api_server, &port, spec, |seen| change(&|told| told.ip = seen.clone())),
     );
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tombolo_client::ApiServer;
 use tombolo_client::flags;
 use tombolo_client::start::{self, Program};
 use tombolo_observe::{Health, Observer, Probe, ServeError};
@@ -85,18 +86,20 @@ async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
     let (accepted, accepted_seen) = watch::channel(Accepted::default());
     let troubles = Troubles::new(metrics.clone());
 
-    let (client, api_server) = kube_io::client(options.kubeconfig.as_deref()).await?;
+    let (client, host_of_api) = kube_io::client(options.kubeconfig.as_deref()).await?;
+    let api_server = ApiServer::default();
     spawn(&tasks, &stop, {
-        let (client, node, pods, health) = (client.clone(), node.clone(), pods.clone(), health.clone());
-        async move { kube_io::pods(client, &node, pods, health).await }
+        let (client, api_server) = (client.clone(), api_server.clone());
+        let (node, pods, health) = (node.clone(), pods.clone(), health.clone());
+        async move { kube_io::pods(client, api_server, &node, pods, health).await }
     });
     spawn(&tasks, &stop, {
-        let (client, node) = (client.clone(), node.clone());
-        async move { kube_io::node(client, &node, written).await }
+        let (client, api_server, node) = (client.clone(), api_server.clone(), node.clone());
+        async move { kube_io::node(client, api_server, &node, written).await }
     });
     spawn(&tasks, &stop, {
         let (client, node, router) = (client.clone(), node.clone(), options.cluster_router.clone());
-        async move { kube_io::told(client, &node, &router, inputs).await }
+        async move { kube_io::told(client, api_server, &node, &router, inputs).await }
     });
     let chassis = chassis(&ovs, &tasks, &stop, &health, &metrics);
     spawn(&tasks, &stop, {
@@ -117,7 +120,7 @@ async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
             mtu: mtu.clone(),
             state: state.clone(),
             accepted: accepted.clone(),
-            local: Local::new(host.clone(), api_server.clone(), services.clone()),
+            local: Local::new(host.clone(), host_of_api.clone(), services.clone()),
             troubles: troubles.clone(),
             metrics: metrics.clone(),
         };

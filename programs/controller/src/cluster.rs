@@ -12,8 +12,7 @@ use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::watch::ApiServer;
-use tombolo_client::chain;
+use tombolo_client::{ApiServer, chain};
 
 const NAMESPACE: &str = "kube-system";
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -10,8 +10,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::{self, Config};
 use kube::{Api, Client};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,7 @@ use tombolo_observe::Beat;
 use tracing::{debug, info, warn};
 
 use crate::lease::{self, Sight, Verdict};
-use tombolo_client::{Away, GRACE, chain};
+use tombolo_client::{ApiServer, Away, GRACE, chain, follow};
 
 /// Times and names of an election.
 #[derive(Clone, Debug)]
@@ -40,6 +39,8 @@ pub struct Settings {
 /// What the election depends on beside the Leases.
 #[derive(Debug)]
 pub struct Inputs {
+    /// Whether the API server answers.
+    pub api_server: ApiServer,
     /// Whether this process knows enough to lead.
     pub may_lead: watch::Receiver<bool>,
     /// Reasons to give the lease up at once.
@@ -72,10 +73,12 @@ pub async fn run(
     changes: mpsc::Sender<Change>,
     stop: CancellationToken,
 ) {
-    let Inputs { mut may_lead, mut resign, beat, leading } = inputs;
+    let Inputs { api_server, mut may_lead, mut resign, beat, leading } = inputs;
     let api: Api<Lease> = Api::namespaced(client, &settings.namespace);
-    let mut ours_watch = watch_one(&api, lease::LEASE);
-    let mut theirs_watch = watch_one(&api, lease::KUBE_OVN_LEASE);
+    let named = |name: &str| {
+        follow(api.clone(), Config::default().fields(&format!("metadata.name={name}")), &api_server)
+    };
+    let (mut ours_watch, mut theirs_watch) = (named(lease::LEASE), named(lease::KUBE_OVN_LEASE));
     let mut election = Election {
         api,
         settings,
@@ -113,13 +116,6 @@ pub async fn run(
     }
 }
 
-type LeaseStream = futures::stream::BoxStream<'static, watcher::Result<watcher::Event<Lease>>>;
-
-fn watch_one(api: &Api<Lease>, name: &str) -> LeaseStream {
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    watcher(api.clone(), config).backoff(tombolo_client::backoff()).boxed()
-}
-
 struct Election {
     api: Api<Lease>,
     settings: Settings,
@@ -147,27 +143,23 @@ struct Leading {
 }
 
 impl Election {
-    async fn observe(&mut self, event: watcher::Result<watcher::Event<Lease>>, is_ours: bool) {
+    async fn observe(&mut self, event: watcher::Event<Lease>, is_ours: bool) {
         let now = Instant::now();
         let list = usize::from(!is_ours);
-        let listed = matches!(event, Ok(watcher::Event::InitApply(_)));
+        let listed = matches!(event, watcher::Event::InitApply(_));
         let lease = match event {
-            Ok(watcher::Event::Apply(lease) | watcher::Event::InitApply(lease)) => {
+            watcher::Event::Apply(lease) | watcher::Event::InitApply(lease) => {
                 self.listing[list] = false;
                 Some(lease)
             }
-            Ok(watcher::Event::Delete(_)) => None,
-            Ok(watcher::Event::Init) => {
+            watcher::Event::Delete(_) => None,
+            watcher::Event::Init => {
                 self.listing[list] = true;
                 return;
             }
             // Only a complete list without it says that there is no such Lease.
-            Ok(watcher::Event::InitDone) if std::mem::take(&mut self.listing[list]) => None,
-            Ok(watcher::Event::InitDone) => return,
-            Err(error) => {
-                debug!(error = %chain(&error), "watching the Lease");
-                return;
-            }
+            watcher::Event::InitDone if std::mem::take(&mut self.listing[list]) => None,
+            watcher::Event::InitDone => return,
         };
         if !is_ours {
             self.theirs.observe(lease.as_ref(), now);

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tombolo_client::ApiServer;
 use tombolo_engine::{Effect, Engine, Event, Leadership, Object, WatchEvent};
 use tombolo_observe::{Beat, Observer, Probe, listen};
 use tracing::{debug, info, warn};
@@ -20,7 +21,6 @@ use crate::flags::Flags;
 use crate::knowledge::{Ask, Copy, Knowledge};
 use crate::metrics::Metrics;
 use crate::nb::Commit;
-use crate::watch::ApiServer;
 use crate::{
     admission, behind, cluster, events, leave, nb, services, settings, trust, unserved, watch as watches,
     writer,
@@ -53,7 +53,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
     serve(&flags, &observer, &tasks, &end).await?;
 
     let client = cluster::client(flags.acting.kubeconfig.as_deref()).await?;
-    let api_server = ApiServer::new();
+    let api_server = ApiServer::default();
     let id = match &flags.acting.cluster_id {
         Some(id) => id.clone(),
         None => match cluster::id(&client, &api_server, &stop).await {
@@ -90,13 +90,13 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
         let knowledge = Knowledge::new(asks.clone());
         admission::serve(settings, metrics.clone(), knowledge, &tasks, &end).await?;
         let replica = trust::Replica::new(&identity, certificate.cert.pem())?;
-        tasks.spawn(trust::run(client.clone(), replica, paths, end.clone()));
+        tasks.spawn(trust::run(client.clone(), api_server.clone(), replica, paths, end.clone()));
     }
     tasks.spawn(services::run(client.clone(), to_engine.clone(), end.clone()));
     watches::start(&client, &api_server, &to_engine, &tasks, &end);
     tasks.spawn(writer::run(
         client.clone(),
-        api_server,
+        api_server.clone(),
         metrics.clone(),
         leading_seen.clone(),
         write_requests,
@@ -111,9 +111,16 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
             default_vpc: config.cluster_router.clone(),
             network_policies: flags.acting.enable_np,
         };
-        let client = client.clone();
-        let told = unserved::run(client, settings, metrics.clone(), leading_seen, behind_seen, end.clone());
-        tasks.spawn(told);
+        let (client, api_server) = (client.clone(), api_server.clone());
+        tasks.spawn(unserved::run(
+            client,
+            api_server,
+            settings,
+            metrics.clone(),
+            leading_seen,
+            behind_seen,
+            end.clone(),
+        ));
     }
     tasks.spawn(nb::run(
         nb_client,
@@ -133,6 +140,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
             retry_period: flags.acting.leader_elect_retry_period,
         },
         election::Inputs {
+            api_server: api_server.clone(),
             may_lead: may_lead_seen,
             resign: resign_requests,
             beat: beat.clone(),

@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
-use kube::runtime::watcher::{self, Event as Watched, watcher};
+use kube::runtime::watcher::{Config, Event as Watched};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tombolo_client::{Obstacle, chain, obstacle};
 use tombolo_engine::Event;
 use tombolo_net::Cidr;
 use tracing::{debug, warn};
 
-/// Pause before a watch that ended is begun again.
-const PAUSE: Duration = Duration::from_secs(2);
 /// Pause where the API server doesn't know the kind.
 const UNKNOWN: Duration = Duration::from_secs(300);
 
@@ -30,8 +29,7 @@ async fn follow(client: Client, to: mpsc::Sender<Event>) {
     let mut said = false;
     loop {
         let api: Api<ServiceCIDR> = Api::all(client.clone());
-        let mut stream = std::pin::pin!(watcher(api, watcher::Config::default()));
-        let mut pause = PAUSE;
+        let mut stream = tombolo_client::watch(api, Config::default());
         let mut known: BTreeMap<String, Vec<Cidr>> = BTreeMap::new();
         let mut synced = false;
         while let Some(item) = stream.next().await {
@@ -49,14 +47,17 @@ async fn follow(client: Client, to: mpsc::Sender<Event>) {
                     known.remove(&object.metadata.name.unwrap_or_default());
                 }
                 Err(error) => {
-                    if is_unknown(&error) {
+                    if obstacle(&error) == Obstacle::Unknown {
                         debug!("this API server has no ServiceCIDR objects");
-                        pause = UNKNOWN;
-                    } else if !said {
-                        warn!(%error, "watching ServiceCIDR objects; Subnets are held against those known and the flag until it works");
-                        said = true;
+                        break;
                     }
-                    break;
+                    if !std::mem::replace(&mut said, true) {
+                        warn!(
+                            error = %chain(&error),
+                            "watching ServiceCIDR objects; Subnets are held against those known and the flag until it works"
+                        );
+                    }
+                    continue;
                 }
             }
             if synced {
@@ -67,18 +68,11 @@ async fn follow(client: Client, to: mpsc::Sender<Event>) {
                 }
             }
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(UNKNOWN).await;
     }
 }
 
 fn networks(object: &ServiceCIDR) -> Vec<Cidr> {
     let cidrs = object.spec.iter().flat_map(|spec| spec.cidrs.iter().flatten());
     cidrs.filter_map(|text| text.parse().ok()).collect()
-}
-
-fn is_unknown(error: &watcher::Error) -> bool {
-    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
-        return false;
-    };
-    matches!(error, kube::Error::Api(status) if status.code == 404)
 }

@@ -13,15 +13,13 @@ use anyhow::{Result, anyhow};
 use futures::StreamExt as _;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::{self, Config};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use tombolo_client::backoff;
-use tombolo_client::chain;
+use tombolo_client::{ApiServer, chain};
 
 /// Name of the configuration and of the Service, Kube-OVN's.
 pub use tombolo_names::workloads::WEBHOOK as NAME;
@@ -94,29 +92,27 @@ impl Replica {
 }
 
 /// Keeps the replica in the configuration, and `paths` as it has them, until `stop` is cancelled.
-pub async fn run(client: Client, replica: Replica, paths: Paths, stop: CancellationToken) {
-    stop.run_until_cancelled(follow(client, replica, paths)).await;
+pub async fn run(
+    client: Client,
+    api_server: ApiServer,
+    replica: Replica,
+    paths: Paths,
+    stop: CancellationToken,
+) {
+    stop.run_until_cancelled(follow(client, api_server, replica, paths)).await;
 }
 
-async fn follow(client: Client, replica: Replica, paths: Paths) {
+async fn follow(client: Client, api_server: ApiServer, replica: Replica, paths: Paths) {
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client);
-    let only = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
-    let mut changes = std::pin::pin!(watcher(api.clone(), only).backoff(backoff()));
-    let mut complained = false;
+    let only = Config::default().fields(&format!("metadata.name={NAME}"));
+    let mut changes = tombolo_client::follow(api.clone(), only, &api_server);
     while let Some(event) = changes.next().await {
         match event {
-            Ok(watcher::Event::Apply(found) | watcher::Event::InitApply(found)) => {
-                complained = false;
+            watcher::Event::Apply(found) | watcher::Event::InitApply(found) => {
                 add(&api, found, &replica, &paths).await;
             }
-            Ok(watcher::Event::Delete(_)) => paths.forget(),
-            Ok(_) => complained = false,
-            Err(error) => {
-                // The other watches say whether the API server is away.
-                if !std::mem::replace(&mut complained, true) {
-                    debug!(error = %chain(&error), "the webhook's configuration can't be watched");
-                }
-            }
+            watcher::Event::Delete(_) => paths.forget(),
+            watcher::Event::Init | watcher::Event::InitDone => {}
         }
     }
 }

@@ -6,15 +6,16 @@
 //! keeps Events. Doesn't decide what is worth a word: `tombolo_plan::unserved` does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watcher};
-use kube::{Api, Client};
+use kube::runtime::watcher::{self, Config};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +26,7 @@ use tracing::{debug, warn};
 
 use crate::events::{self, Involved, Posted};
 use crate::metrics::Metrics;
-use tombolo_client::backoff;
-use tombolo_client::chain;
+use tombolo_client::{ApiServer, follow};
 
 /// Namespaces whose pods are where no node has a route to, with words for the place.
 pub type Behind = Arc<BTreeMap<String, String>>;
@@ -92,20 +92,18 @@ struct Teller {
 /// Follows both kinds until `stop` is cancelled.
 pub async fn run(
     client: Client,
+    api_server: ApiServer,
     settings: Settings,
     metrics: Metrics,
     mut leading: watch::Receiver<bool>,
     mut behind: watch::Receiver<Behind>,
     stop: CancellationToken,
 ) {
-    let policies = Api::<DeserializeGuard<NetworkPolicyView>>::all(client.clone());
-    let services = Api::<DeserializeGuard<ServiceView>>::all(client.clone());
-    let policies = stream(Which::NetworkPolicy, watcher(policies, watcher::Config::default()), |o| {
+    let policies = stream(&client, &api_server, Which::NetworkPolicy, |o: NetworkPolicyView| {
         Object::NetworkPolicy(Box::new(o.metadata))
     });
-    let services = stream(Which::Service, watcher(services, watcher::Config::default()), |o| {
-        Object::Service(Box::new(o))
-    });
+    let services =
+        stream(&client, &api_server, Which::Service, |o: ServiceView| Object::Service(Box::new(o)));
     let mut events = std::pin::pin!(match settings.network_policies {
         true => futures::stream::select(policies.boxed(), services.boxed()).boxed(),
         false => services.boxed(),
@@ -152,38 +150,24 @@ enum News {
     Delete(Object),
 }
 
-fn stream<K: 'static + Send>(
+fn stream<K>(
+    client: &Client,
+    api_server: &ApiServer,
     which: Which,
-    watch: impl Stream<Item = watcher::Result<watcher::Event<DeserializeGuard<K>>>> + Send + 'static,
     object: fn(K) -> Object,
-) -> impl Stream<Item = News> + Send + 'static {
-    let mut refused = false;
-    watch.backoff(backoff()).filter_map(move |item| {
-        let news = match item {
-            Ok(event) => {
-                refused &= matches!(event, watcher::Event::Init);
-                match event {
-                    watcher::Event::Init => Some(News::Init(which)),
-                    watcher::Event::InitDone => Some(News::Done(which)),
-                    // One that can't be read says nothing that we could answer.
-                    watcher::Event::InitApply(o) => o.0.ok().map(|o| News::Listed(object(o))),
-                    watcher::Event::Apply(o) => o.0.ok().map(|o| News::Apply(object(o))),
-                    watcher::Event::Delete(o) => o.0.ok().map(|o| News::Delete(object(o))),
-                }
-            }
-            Err(error) => {
-                let forbidden = matches!(&error,
-                    watcher::Error::InitialListFailed(kube::Error::Api(s)) if s.code == 403);
-                if forbidden && !refused {
-                    refused = true;
-                    warn!(
-                        "not allowed to list and watch {which:?} objects: what of them isn't served is not said on \
-                         them; apply deploy/00-rbac.yaml"
-                    );
-                }
-                debug!(error = %chain(&error), "following {which:?} objects");
-                None
-            }
+) -> impl Stream<Item = News> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let api = Api::<DeserializeGuard<K>>::all(client.clone());
+    follow(api, Config::default(), api_server).filter_map(move |event| {
+        let news = match event {
+            watcher::Event::Init => Some(News::Init(which)),
+            watcher::Event::InitDone => Some(News::Done(which)),
+            // An object that doesn't fit its type requests nothing that we could answer.
+            watcher::Event::InitApply(o) => o.0.ok().map(|o| News::Listed(object(o))),
+            watcher::Event::Apply(o) => o.0.ok().map(|o| News::Apply(object(o))),
+            watcher::Event::Delete(o) => o.0.ok().map(|o| News::Delete(object(o))),
         };
         std::future::ready(news)
     })

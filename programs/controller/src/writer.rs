@@ -19,8 +19,8 @@ use tracing::debug;
 
 use crate::lanes::Lanes;
 use crate::metrics::Metrics;
-use crate::watch::{ApiServer, held_by_finalizers};
-use tombolo_client::chain;
+use crate::watch::held_by_finalizers;
+use tombolo_client::{ApiServer, chain};
 
 /// Writes under way at once. The API server takes about 3 ms of CPU for each, so this keeps several of its
 /// cores busy; more only makes its queue longer.

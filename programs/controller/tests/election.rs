@@ -7,6 +7,7 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tombolo_client::ApiServer as ApiServerState;
 use tombolo_controller::election::{self, Change, Inputs, Settings};
 use tombolo_engine::Leadership;
 use tombolo_needs::needs;
@@ -40,7 +41,13 @@ impl Replica {
                 renew_deadline: Duration::from_secs(500),
                 retry_period: Duration::from_millis(500),
             },
-            Inputs { may_lead: may, resign: reasons, beat: beat.clone(), leading: leading.clone() },
+            Inputs {
+                api_server: ApiServerState::default(),
+                may_lead: may,
+                resign: reasons,
+                beat: beat.clone(),
+                leading: leading.clone(),
+            },
             sender,
             stop.clone(),
         ));
