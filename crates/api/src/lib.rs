@@ -12,6 +12,7 @@ pub mod condition;
 mod count;
 pub mod crds;
 pub mod defaults;
+pub mod event;
 mod ip;
 pub mod kubelet;
 pub mod patch;

@@ -7,6 +7,7 @@ pub mod away;
 pub mod flags;
 mod logs;
 mod pauses;
+mod post;
 pub mod start;
 mod watch;
 
@@ -19,6 +20,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 pub use away::{ApiServer, Away, GRACE, chain};
 pub use logs::LogFormat;
+pub use post::{Posted, post};
 pub use watch::{Obstacle, follow, obstacle, watch};
 
 /// How long a connection may take.

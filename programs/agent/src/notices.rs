@@ -1,22 +1,19 @@
 //! What the agent has to say about a pod, as an Event on it: once for each pod and reason.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::sync::mpsc;
+use tombolo_api::event::{self, Involved, Often, Reporter};
+use tombolo_client::Posted;
 use tombolo_names::Reason;
 
-const COMPONENT: &str = tombolo_names::workloads::AGENT;
 /// How many may wait for the API server; more are in the log only.
 const WAITING: usize = 256;
 /// How many are remembered as said.
 const REMEMBERED: usize = 4096;
-const WRITE: Duration = Duration::from_secs(15);
 
 /// Something a pod's owner should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,41 +49,22 @@ impl Notices {
 }
 
 impl Notice {
-    /// The Event. Its name makes it one for each pod and reason, whoever says it how often.
+    /// The Event: one for each pod and reason, from whichever agent and however often.
     fn event(&self, node: &str, now: Timestamp) -> Event {
-        let short: String = self.name.chars().take(180).collect();
-        let name = format!(
-            "{}.{}.{}",
-            short.trim_end_matches(['.', '-']),
-            self.reason.as_str().to_lowercase(),
-            self.uid
-        );
-        Event {
-            metadata: ObjectMeta {
-                name: Some(name),
-                namespace: Some(self.namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            involved_object: ObjectReference {
-                api_version: Some("v1".to_owned()),
-                kind: Some("Pod".to_owned()),
-                name: Some(self.name.clone()),
-                namespace: Some(self.namespace.clone()),
-                uid: Some(self.uid.clone()),
-                ..ObjectReference::default()
-            },
-            type_: Some("Warning".to_owned()),
-            reason: Some(self.reason.into()),
-            message: Some(self.message.clone()),
-            source: Some(EventSource { component: Some(COMPONENT.to_owned()), host: Some(node.to_owned()) }),
-            first_timestamp: Some(Time(now)),
-            last_timestamp: Some(Time(now)),
-            count: Some(1),
-            reporting_component: Some(COMPONENT.to_owned()),
-            reporting_instance: Some(node.to_owned()),
-            ..Event::default()
-        }
+        let involved = Involved {
+            api_version: "v1",
+            kind: "Pod",
+            namespace: &self.namespace,
+            name: &self.name,
+            uid: &self.uid,
+        };
+        event::warning(&involved, &by(node), self.reason, &self.message, Often::Once, now)
     }
+}
+
+/// This node's agent, as the source of an Event.
+pub(crate) fn by(node: &str) -> Reporter<'_> {
+    Reporter { component: tombolo_names::workloads::AGENT, instance: node, host: Some(node) }
 }
 
 /// Posts what comes until nobody can say anything any more.
@@ -99,16 +77,10 @@ pub async fn post(client: Client, node: &str, mut notices: mpsc::Receiver<Notice
         if !said.insert((notice.uid.clone(), notice.reason)) {
             continue;
         }
-        let api: Api<Event> = Api::namespaced(client.clone(), &notice.namespace);
-        let event = notice.event(node, Timestamp::now());
-        match tokio::time::timeout(WRITE, api.create(&PostParams::default(), &event)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(kube::Error::Api(e))) if e.code == 409 => {} // said by this agent's predecessor
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "writing an Event on pod {}/{}", notice.namespace, notice.name)
-            }
-            Err(_) => {
-                tracing::warn!("writing an Event on pod {}/{}: no answer", notice.namespace, notice.name)
+        match tombolo_client::post(&client, &notice.event(node, Timestamp::now())).await {
+            Posted::Yes | Posted::Before => {}
+            Posted::Refused(error) | Posted::Later(error) => {
+                tracing::warn!(error, "writing an Event on pod {}/{}", notice.namespace, notice.name);
             }
         }
     }

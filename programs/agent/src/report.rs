@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event, Node};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tombolo_api::annotations as keys;
+use tombolo_api::event::{self, Involved, Often};
+use tombolo_api::text::one_line;
+use tombolo_client::{Posted, chain};
 use tombolo_names::Reason;
 
 use crate::attach::NodeState;
 use crate::kube_io::{Condition, Written};
+use crate::notices::by;
 use crate::troubles::{Trouble, Troubles};
 
 /// Our condition of a Node: `True` while something is wrong that doesn't keep pods from being attached.
@@ -28,7 +32,7 @@ const WRITE: Duration = Duration::from_secs(15);
 /// Pause after a write that failed, and before one is repeated whose effect doesn't show.
 const RETRY: Duration = Duration::from_secs(5);
 const UNSEEN: Duration = Duration::from_secs(60);
-/// Longest message of a condition or an Event.
+/// Longest message of a condition.
 const LONGEST: usize = 1000;
 
 /// Where the words for the Node come from.
@@ -59,7 +63,6 @@ impl<T: PartialEq> Last<T> {
 /// Writes until the sources end.
 pub async fn report(client: Client, node: &str, mut from: Sources) {
     let api: Api<Node> = Api::all(client.clone());
-    let events: Api<Event> = Api::namespaced(client, "default"); // where kubectl looks for those of a Node
     let mut away_since: Option<Instant> = None;
     // A node that isn't ready yet says so at once: nothing runs there.
     let mut was_ready = false;
@@ -120,10 +123,14 @@ pub async fn report(client: Client, node: &str, mut from: Sources) {
                 true => all.clone(),
                 false => BTreeSet::new(),
             });
-            for trouble in all.difference(before) {
-                let event = event(node, &now.uid, trouble);
-                // Told once, whether or not it arrives: the condition says the same.
-                let _ = write("event", events.create(&PostParams::default(), &event)).await;
+            for (number, trouble) in all.difference(before).enumerate() {
+                // Sent once, whether or not it arrives: the condition says the same.
+                match tombolo_client::post(&client, &event(node, &now.uid, trouble, number)).await {
+                    Posted::Yes | Posted::Before => {}
+                    Posted::Refused(error) | Posted::Later(error) => {
+                        tracing::warn!(error, "writing an Event on this node");
+                    }
+                }
             }
             *before = all;
             if shown != wanted {
@@ -172,7 +179,11 @@ async fn once<T: PartialEq>(
 }
 
 fn condition(status: &str, reason: Reason, message: &str) -> Condition {
-    Condition { status: status.to_owned(), reason: reason.into(), message: shorten(message) }
+    Condition {
+        status: status.to_owned(),
+        reason: reason.into(),
+        message: one_line(message, LONGEST).into_owned(),
+    }
 }
 
 /// All troubles in one condition.
@@ -184,19 +195,11 @@ fn degraded(all: &BTreeSet<Trouble>) -> Condition {
     condition("True", first.reason, &messages.join("; "))
 }
 
-fn shorten(text: &str) -> String {
-    if text.len() <= LONGEST {
-        return text.to_owned();
-    }
-    let end = (0..LONGEST - '…'.len_utf8()).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-    format!("{}…", &text[..end])
-}
-
 async fn write<T>(what: &str, request: impl Future<Output = kube::Result<T>>) -> Result<(), ()> {
     match tokio::time::timeout(WRITE, request).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "writing this node's {what}");
+            tracing::warn!(error = chain(&error), "writing this node's {what}");
             Err(())
         }
         Err(_) => {
@@ -236,34 +239,10 @@ async fn annotate(api: &Api<Node>, node: &str, chassis: &str) -> kube::Result<No
     api.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await
 }
 
-fn event(node: &str, uid: &str, trouble: &Trouble) -> Event {
-    let time = Timestamp::now();
-    let at = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time);
-    let suffix = format!("{:x}", time.as_nanosecond());
-    let mut stem = node.to_owned();
-    stem.truncate(253 - suffix.len() - 1);
-    let mut event = Event {
-        type_: Some("Warning".to_owned()),
-        reason: Some(trouble.reason.into()),
-        message: Some(shorten(&trouble.message)),
-        count: Some(1),
-        first_timestamp: Some(at.clone()),
-        last_timestamp: Some(at),
-        reporting_component: Some(tombolo_names::workloads::AGENT.to_owned()),
-        reporting_instance: Some(node.to_owned()),
-        ..Event::default()
-    };
-    event.metadata.name = Some(format!("{stem}.{suffix}"));
-    event.metadata.namespace = Some("default".to_owned());
-    event.involved_object.api_version = Some("v1".to_owned());
-    event.involved_object.kind = Some("Node".to_owned());
-    event.involved_object.name = Some(node.to_owned());
-    event.involved_object.uid = Some(uid.to_owned());
-    event.source = Some(k8s_openapi::api::core::v1::EventSource {
-        component: Some(tombolo_names::workloads::AGENT.to_owned()),
-        host: Some(node.to_owned()),
-    });
-    event
+fn event(node: &str, uid: &str, trouble: &Trouble, number: usize) -> Event {
+    let involved = Involved { api_version: "v1", kind: "Node", namespace: "", name: node, uid };
+    let often = Often::Each(number as u64);
+    event::warning(&involved, &by(node), trouble.reason, &trouble.message, often, Timestamp::now())
 }
 
 #[cfg(test)]
@@ -279,7 +258,6 @@ mod tests {
         let both = degraded(&[trouble("b"), trouble("a")].into());
         assert_eq!((both.status.as_str(), both.message.as_str()), ("True", "a; b"));
         assert_eq!(degraded(&BTreeSet::new()).status, "False");
-        assert!(shorten(&"é".repeat(700)).len() <= LONGEST);
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Config};
 use kube::{Api, Client, Resource};
@@ -24,9 +25,10 @@ use tombolo_names::Reason;
 use tombolo_plan::{Problem, unserved};
 use tracing::{debug, warn};
 
-use crate::events::{self, Involved, Posted};
+use crate::events::by;
 use crate::metrics::Metrics;
-use tombolo_client::{ApiServer, follow};
+use tombolo_api::event::{self, Involved, Often};
+use tombolo_client::{ApiServer, Posted, follow};
 
 /// Namespaces whose pods are where no node has a route to, with words for the place.
 pub type Behind = Arc<BTreeMap<String, String>>;
@@ -279,7 +281,10 @@ impl Teller {
                 Which::Service => ("v1", "Service"),
             };
             let involved = Involved { api_version, kind, namespace: &key.1, name: &key.2, uid: &uid };
-            match events::post_once(&self.client, &self.settings.reporter, &involved, &problem).await {
+            let (reporter, now) = (by(&self.settings.reporter), Timestamp::now());
+            let event =
+                event::warning(&involved, &reporter, problem.reason, &problem.message, Often::Once, now);
+            match tombolo_client::post(&self.client, &event).await {
                 Posted::Yes => {
                     self.metrics.unserved(kind, problem.reason);
                     warn!("{kind} {}/{}: {}: {}", key.1, key.2, problem.reason, problem.message);
