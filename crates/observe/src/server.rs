@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 use tokio::net::TcpListener;
 
 use crate::health::{Health, Probe};
@@ -60,11 +60,22 @@ impl Observer {
         &self.health
     }
 
-    /// Registers metrics: `observer.register(|r| r.register("name", "Help", metric.clone()))`.
-    ///
-    /// prometheus-client appends `_total` to the name of a counter: leave it out.
+    /// For what [`Observer::metric`] and [`Observer::add`] don't register, as a collector.
     pub fn register<T>(&self, with: impl FnOnce(&mut Registry) -> T) -> T {
         with(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A new metric, registered: `let hits: Counter = observer.metric("hits", "Hits");`.
+    ///
+    /// prometheus-client appends `_total` to the name of a counter: leave it out.
+    pub fn metric<M: Metric + Clone + Default>(&self, name: &str, help: &str) -> M {
+        self.add(name, help, M::default())
+    }
+
+    /// Registers a metric that isn't made by default, as a histogram with its buckets.
+    pub fn add<M: Metric + Clone>(&self, name: &str, help: &str, metric: M) -> M {
+        self.register(|r| r.register(name, help, metric.clone()));
+        metric
     }
 
     /// All metrics in OpenMetrics' text format.
@@ -147,8 +158,7 @@ mod tests {
     #[tokio::test]
     async fn serves_health_and_metrics_and_stops() {
         let observer = Observer::new("test", "1.2.3");
-        let hits: Counter = Counter::default();
-        observer.register(|r| r.register("hits", "Hits", hits.clone()));
+        let hits: Counter = observer.metric("hits", "Hits");
         hits.inc_by(3);
         observer.health().fail(Probe::Ready, "nb", "no leader");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -70,55 +70,38 @@ impl Metrics {
     pub fn new(observer: &Observer, node_name: &str) -> Self {
         let inner = Inner {
             node: Node { node_name: node_name.to_owned() },
-            operations: Family::new_with_constructor(histogram),
-            address: Family::default(),
-            connectivity: Family::default(),
-            ports: Gauge::default(),
-            ready: Gauge::default(),
-            leftovers: Counter::default(),
-            restored: Counter::default(),
-            host_restored: Family::default(),
-            problems: Family::default(),
-        };
-        observer.register(|r| {
-            r.register(
+            operations: observer.add(
                 "cni_op_latency_seconds",
                 "How long the plugin's requests took",
-                inner.operations.clone(),
-            );
-            r.register(
+                Family::new_with_constructor(histogram),
+            ),
+            address: observer.metric(
                 "cni_wait_address_seconds",
                 "Time spent waiting for the controller to give pods their addresses",
-                inner.address.clone(),
-            );
-            r.register(
+            ),
+            connectivity: observer.metric(
                 "cni_wait_connectivity_seconds",
                 "Time spent waiting for ovn-controller to install pods' flows",
-                inner.connectivity.clone(),
-            );
-            r.register("tombolo_agent_pod_ports", "Pods' ports on this node's bridge", inner.ports.clone());
-            r.register(
+            ),
+            ports: observer.metric("tombolo_agent_pod_ports", "Pods' ports on this node's bridge"),
+            ready: observer.metric("tombolo_agent_ready", "1 when pods can be attached"),
+            leftovers: observer.metric(
                 "tombolo_agent_leftover_ports_removed",
                 "Pods' ports that were removed without a DEL: their link or their pod was gone",
-                inner.leftovers.clone(),
-            );
-            r.register(
+            ),
+            restored: observer.metric(
                 "tombolo_agent_cni_files_restored",
-                "Times that the plugin or its configuration was put back after somebody removed or changed it",
-                inner.restored.clone(),
-            );
-            r.register("tombolo_agent_ready", "1 when pods can be attached", inner.ready.clone());
-            r.register(
+                "Times that the plugin or its configuration was restored after a removal or change",
+            ),
+            host_restored: observer.metric(
                 "tombolo_agent_restored",
-                "What was in place on the node, was taken away by others and put back",
-                inner.host_restored.clone(),
-            );
-            r.register(
+                "Restored parts of the node's network that others had taken away",
+            ),
+            problems: observer.metric(
                 "tombolo_agent_problems",
-                "What is wrong on the node now; the Node's condition has the words",
-                inner.problems.clone(),
-            );
-        });
+                "Present problems of the node; the Node's condition describes them",
+            ),
+        };
         Self { inner: Arc::new(inner) }
     }
 

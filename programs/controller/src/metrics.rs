@@ -184,80 +184,49 @@ impl Metrics {
     /// Makes and registers them.
     pub fn new(observer: &Observer) -> Self {
         let this = Self {
-            available: Family::default(),
-            used: Family::default(),
+            available: observer
+                .metric("subnet_available_ip_count", "The available num of ip address in subnet"),
+            used: observer.metric("subnet_used_ip_count", "The used num of ip address in subnet"),
             shown: Arc::default(),
-            ovs: Family::new_with_constructor(milliseconds),
-            writes: Family::default(),
-            write_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
-            admission: Family::default(),
-            unserved: Family::default(),
-            leader: Family::default(),
-            nb_fresh: Gauge::default(),
-            nb_connects: Gauge::default(),
-            nb_resumes: Gauge::default(),
-            nb_inconsistencies: Gauge::default(),
-            poll_seconds: Histogram::new(exponential_buckets(0.000_05, 4.0, 9)),
-            batch: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
-            engine: Arc::default(),
-        };
-        observer.register(|r| {
-            r.register(
-                "subnet_available_ip_count",
-                "The available num of ip address in subnet",
-                this.available.clone(),
-            );
-            r.register("subnet_used_ip_count", "The used num of ip address in subnet", this.used.clone());
-            r.register(
+            ovs: observer.add(
                 "ovs_client_request_latency_milliseconds",
                 "The latency histogram for ovs request",
-                this.ovs.clone(),
-            );
-            r.register(
-                "tombolo_api_writes",
-                "Writes to the API server by their outcome",
-                this.writes.clone(),
-            );
-            r.register(
+                Family::new_with_constructor(milliseconds),
+            ),
+            writes: observer.metric("tombolo_api_writes", "Writes to the API server by their outcome"),
+            write_seconds: observer.add(
                 "tombolo_api_write_seconds",
                 "Time a write to the API server took",
-                this.write_seconds.clone(),
-            );
-            r.register(
-                "tombolo_admission_reviews",
-                "Subnets looked at before they were stored, by outcome",
-                this.admission.clone(),
-            );
-            r.register(
+                Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            ),
+            admission: observer
+                .metric("tombolo_admission_reviews", "Subnets judged before they were stored, by outcome"),
+            unserved: observer.metric(
                 "tombolo_unserved_objects",
-                "NetworkPolicies and Services on which was said that something of them isn't served",
-                this.unserved.clone(),
-            );
-            r.register("leader_election_master_status", "Whether this process leads", this.leader.clone());
-            r.register(
-                "tombolo_nb_fresh",
-                "Whether the replica of the NB follows its leader",
-                this.nb_fresh.clone(),
-            );
-            r.register("tombolo_nb_connects", "How often the replica became fresh", this.nb_connects.clone());
-            r.register(
-                "tombolo_nb_resumes",
-                "How often of these the server sent only what was missed",
-                this.nb_resumes.clone(),
-            );
-            r.register(
+                "NetworkPolicies and Services with an Event on a part that isn't served",
+            ),
+            leader: observer.metric("leader_election_master_status", "Whether this process leads"),
+            nb_fresh: observer.metric("tombolo_nb_fresh", "Whether the replica of the NB follows its leader"),
+            nb_connects: observer.metric("tombolo_nb_connects", "How often the replica became fresh"),
+            nb_resumes: observer
+                .metric("tombolo_nb_resumes", "How often of these the server sent only the changes since"),
+            nb_inconsistencies: observer.metric(
                 "tombolo_nb_inconsistencies",
                 "How often the replica contradicted the server and was built anew",
-                this.nb_inconsistencies.clone(),
-            );
-            r.register(
+            ),
+            poll_seconds: observer.add(
                 "tombolo_engine_poll_seconds",
                 "Time one turn of the engine took",
-                this.poll_seconds.clone(),
-            );
-            r.register_collector(Box::new(EngineCollector(this.engine.clone())));
-            r.register("tombolo_engine_batch", "Events taken in one turn of the engine", this.batch.clone());
-        });
+                Histogram::new(exponential_buckets(0.000_05, 4.0, 9)),
+            ),
+            batch: observer.add(
+                "tombolo_engine_batch",
+                "Events taken in one turn of the engine",
+                Histogram::new(exponential_buckets(1.0, 4.0, 8)),
+            ),
+            engine: Arc::default(),
+        };
+        observer.register(|r| r.register_collector(Box::new(EngineCollector(this.engine.clone()))));
         this.leading(false);
         this
     }
