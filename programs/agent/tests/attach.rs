@@ -49,15 +49,12 @@ async fn echo(from: &Netns, to: &Netns, address: &'static str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pods_are_attached_talk_and_go() {
-    let bed = needs!(Bed::up("two_pods_are_attached_talk_and_go").await);
-    bed.nbctl(&["ls-add", "net2"]);
+    let bed = needs!(Bed::with_net2().await);
     let agent = bed.agent().await;
     let before = bed.foreign();
     let mut sandboxes = Vec::new();
     for (i, pod) in ["ubuntu", "debian"].iter().enumerate() {
-        bed.lsp("net2", &format!("{pod}.net2"), MACS[i], IPS[i]);
-        agent.annotate(pod, MACS[i], IPS[i]);
-        let sandbox = Sandbox::new(pod, i as u32).await;
+        let sandbox = bed.pod(&agent, pod, i as u32, MACS[i], IPS[i]).await;
         let added = agent.add(&sandbox).await;
         assert_eq!(added.code, 0, "{added:?}");
         assert_eq!(
@@ -124,8 +121,7 @@ async fn two_pods_are_attached_talk_and_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_copied_with_its_annotations_waits_for_its_own() {
     // invariant 5: the port of the pod that it was copied from is there, and installed at once.
-    let bed = needs!(Bed::up("a_pod_copied_with_its_annotations_waits_for_its_own").await);
-    bed.nbctl(&["ls-add", "net2"]);
+    let bed = needs!(Bed::with_net2().await);
     bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
     let deadlines = Deadlines { add: Duration::from_secs(1), ..Deadlines::default() };
     let agent = bed.agent_with(deadlines, "agent.sock").await;
@@ -144,8 +140,7 @@ async fn a_pod_copied_with_its_annotations_waits_for_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_pod_of_a_name_has_the_port() {
-    let bed = needs!(Bed::up("one_pod_of_a_name_has_the_port").await);
-    bed.nbctl(&["ls-add", "net2"]);
+    let bed = needs!(Bed::with_net2().await);
     bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
     let version = |uid: &str| {
         let version = format!("options:iface-id-ver={uid}");
@@ -191,8 +186,7 @@ async fn one_pod_of_a_name_has_the_port() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn neighbors_of_an_address_that_moved_find_it_at_once() {
-    let bed = needs!(Bed::up("neighbors_of_an_address_that_moved_find_it_at_once").await);
-    bed.nbctl(&["ls-add", "net2"]);
+    let bed = needs!(Bed::with_net2().await);
     let agent = bed.agent().await;
     let mut sandboxes = Vec::new();
     for (i, pod, v6) in [(0, "ubuntu", "fd00::2"), (1, "debian", "fd00::3")] {
@@ -229,8 +223,7 @@ async fn neighbors_of_an_address_that_moved_find_it_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_pods_mtu_is_above_what_the_tunnel_carries() {
-    let bed = needs!(Bed::up("no_pods_mtu_is_above_what_the_tunnel_carries").await);
-    bed.nbctl(&["ls-add", "net2"]);
+    let bed = needs!(Bed::with_net2().await);
     let mut agent = bed.agent().await;
     for (i, wish, got) in [(0, "9000", 1400), (1, "1300", 1300)] {
         let pod = ["ubuntu", "debian"][i];
@@ -259,12 +252,9 @@ async fn no_pods_mtu_is_above_what_the_tunnel_carries() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_only_the_plugin_can_see_is_handed_over() {
     // invariant 13
-    let bed = needs!(Bed::up("a_namespace_that_only_the_plugin_can_see_is_handed_over").await);
-    bed.nbctl(&["ls-add", "net2"]);
-    bed.lsp("net2", "ubuntu.net2", MACS[0], IPS[0]);
+    let bed = needs!(Bed::with_net2().await);
     let agent = bed.agent().await;
-    agent.annotate("ubuntu", MACS[0], IPS[0]);
-    let mut sandbox = Sandbox::new("ubuntu", 1).await;
+    let mut sandbox = bed.pod(&agent, "ubuntu", 1, MACS[0], IPS[0]).await;
     // In its mount namespace the path is the pod's namespace, in the agent's it is an empty file.
     let path = bed.at("netns");
     std::fs::write(&path, "").unwrap();
@@ -295,16 +285,13 @@ async fn a_namespace_that_only_the_plugin_can_see_is_handed_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ports_that_no_del_has_removed_go_and_no_others() {
-    let bed = needs!(Bed::up("ports_that_no_del_has_removed_go_and_no_others").await);
-    bed.nbctl(&["ls-add", "net2"]);
+    let bed = needs!(Bed::with_net2().await);
     let agent = bed.agent().await;
     let mut sandboxes = Vec::new();
     for i in 0..4 {
         let (pod, mac, ip) =
             (format!("p{i}"), format!("00:00:00:00:01:{i:02X}"), format!("12.0.1.{}", 10 + i));
-        bed.lsp("net2", &format!("{pod}.net2"), &mac, &ip);
-        agent.annotate(&pod, &mac, &ip);
-        sandboxes.push(Sandbox::new(&pod, i).await);
+        sandboxes.push(bed.pod(&agent, &pod, i, &mac, &ip).await);
     }
     for added in futures::future::join_all(sandboxes.iter().map(|s| agent.add(s))).await {
         assert_eq!(added.code, 0, "{added:?}");
@@ -359,7 +346,7 @@ async fn ports_that_no_del_has_removed_go_and_no_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_says_whether_pods_can_be_attached() {
-    let bed = needs!(Bed::up("status_says_whether_pods_can_be_attached").await);
+    let bed = needs!(Bed::up().await);
     let agent = bed.agent().await;
     agent.ovs.fresh(tokio::time::Instant::now() + SOON).await.unwrap();
     let sandbox = Sandbox::new("ubuntu", 1).await;
@@ -378,8 +365,7 @@ async fn status_says_whether_pods_can_be_attached() {
 #[tokio::test(flavor = "multi_thread")]
 async fn add_waits_for_the_controller_and_for_ovn() {
     // invariant 5
-    let bed = needs!(Bed::up("add_waits_for_the_controller_and_for_ovn").await);
-    bed.nbctl(&["ls-add", "net2"]);
+    let bed = needs!(Bed::with_net2().await);
     let agent = bed.agent().await;
     let sandbox = Sandbox::new("ubuntu", 1).await;
     let name = ports::host_link(&sandbox.container, "eth0");
@@ -405,8 +391,7 @@ async fn add_waits_for_the_controller_and_for_ovn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_add_says_why_and_leaves_nothing() {
-    let bed = needs!(Bed::up("a_failed_add_says_why_and_leaves_nothing").await);
-    bed.nbctl(&["ls-add", "net2"]);
+    let bed = needs!(Bed::with_net2().await);
     let deadlines = Deadlines { add: Duration::from_secs(1), ..Deadlines::default() };
     let agent = bed.agent_with(deadlines, "agent.sock").await;
     let sandbox = Sandbox::new("ubuntu", 1).await;
@@ -434,18 +419,15 @@ async fn a_failed_add_says_why_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_then_gc_and_a_restart_keep_exactly_what_lives() {
-    let bed = needs!(Bed::up("many_at_once_then_gc_and_a_restart_keep_exactly_what_lives").await);
+    let bed = needs!(Bed::with_net2().await);
     const N: u32 = 20;
-    bed.nbctl(&["ls-add", "net2"]);
     let agent = bed.agent().await;
     let before = bed.foreign();
     let mut sandboxes = Vec::new();
     for i in 0..N {
         let (pod, mac, ip) =
             (format!("p{i}"), format!("00:00:00:00:01:{i:02X}"), format!("12.0.1.{}", 10 + i));
-        bed.lsp("net2", &format!("{pod}.net2"), &mac, &ip);
-        agent.annotate(&pod, &mac, &ip);
-        sandboxes.push(Sandbox::new(&pod, i).await);
+        sandboxes.push(bed.pod(&agent, &pod, i, &mac, &ip).await);
     }
     let added = futures::future::join_all(sandboxes.iter().map(|s| agent.add(s))).await;
     for a in &added {
@@ -495,8 +477,7 @@ async fn many_at_once_then_gc_and_a_restart_keep_exactly_what_lives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_del_ends_the_add_of_its_container() {
-    let bed = needs!(Bed::up("a_del_ends_the_add_of_its_container").await);
-    bed.nbctl(&["ls-add", "net2"]);
+    let bed = needs!(Bed::with_net2().await);
     let agent = bed.agent().await;
     agent.annotate("ubuntu", MACS[0], IPS[0]);
     let sandbox = Sandbox::new("ubuntu", 1).await;
@@ -519,14 +500,11 @@ async fn a_del_ends_the_add_of_its_container() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ovs_vswitchd_may_restart_and_its_database_may_be_away() {
-    let mut bed = needs!(Bed::up("ovs_vswitchd_may_restart_and_its_database_may_be_away").await);
-    bed.nbctl(&["ls-add", "net2"]);
+    let mut bed = needs!(Bed::with_net2().await);
     let agent = bed.agent().await;
     let mut sandboxes = Vec::new();
     for (i, pod) in ["ubuntu", "debian"].iter().enumerate() {
-        bed.lsp("net2", &format!("{pod}.net2"), MACS[i], IPS[i]);
-        agent.annotate(pod, MACS[i], IPS[i]);
-        sandboxes.push(Sandbox::new(pod, i as u32).await);
+        sandboxes.push(bed.pod(&agent, pod, i as u32, MACS[i], IPS[i]).await);
     }
     assert_eq!(agent.add(&sandboxes[0]).await.code, 0);
     bed.kill_vswitchd();

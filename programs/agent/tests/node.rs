@@ -4,128 +4,19 @@
 
 mod bed;
 
-use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bed::{Agent, Bed, SOON, Sandbox};
-use tokio::sync::watch;
+use bed::node::{JOIN_MAC, port, start, start_with, subnets};
+use bed::{Bed, SOON, Sandbox};
 use tokio::time::timeout;
-use tombolo_agent::attach::NodeState;
-use tombolo_agent::firewall::Firewall;
-use tombolo_agent::local::Local;
-use tombolo_agent::metrics::Metrics;
 use tombolo_agent::nft;
-use tombolo_agent::node::{NodePort, NodeSubnet, PROTOCOL};
-use tombolo_agent::node_task::{Accepted, MtuOptions, NodeTask};
+use tombolo_agent::node::PROTOCOL;
 use tombolo_agent::told::Inputs;
-use tombolo_agent::troubles::Troubles;
 use tombolo_linux::{LinkChange, Netlink, Netns, Route, Veth, get_sysctl, set_sysctl};
 use tombolo_names::Reason;
 use tombolo_needs::needs;
-use tombolo_observe::Observer;
-
-const JOIN_MAC: &str = "00:00:00:6e:53:fd";
-
-fn port() -> NodePort {
-    NodePort {
-        iface_id: "node-node1".into(),
-        mac: JOIN_MAC.parse().unwrap(),
-        addresses: vec!["100.64.0.2/16".parse().unwrap()],
-        gateways: vec!["100.64.0.1".parse().unwrap()],
-    }
-}
-
-fn subnets(cidrs: &[&str]) -> Option<BTreeMap<String, NodeSubnet>> {
-    let subnet = |c: &&str| NodeSubnet { networks: vec![c.parse().unwrap()], nat_outgoing: true };
-    Some(cidrs.iter().map(|c| ((*c).to_owned(), subnet(c))).collect())
-}
-
-struct Node {
-    inputs: watch::Sender<Inputs>,
-    state: watch::Receiver<NodeState>,
-    accepted: watch::Receiver<Accepted>,
-    troubles: Troubles,
-    metrics: Metrics,
-    observer: Observer,
-}
-
-fn start(bed: &Bed, agent: &Agent) -> Node {
-    start_with(bed, agent, 1400)
-}
-
-fn start_with(bed: &Bed, agent: &Agent, mtu: u32) -> Node {
-    let (inputs, inputs_seen) = watch::channel(Inputs::default());
-    let (state, seen) = watch::channel(NodeState::NotReady { why: "starting".into(), mtu: None });
-    let (accepted, accepted_seen) = watch::channel(Accepted::default());
-    let observer = Observer::new("agent", "test");
-    let metrics = Metrics::new(&observer, "node1");
-    let troubles = Troubles::new(metrics.clone());
-    let task = NodeTask {
-        host: bed.host.clone(),
-        ovs: agent.ovs.clone(),
-        inputs: inputs_seen,
-        mtu: MtuOptions { mtu, interfaces: vec![] },
-        state,
-        accepted,
-        local: Local::new(
-            bed.host.clone(),
-            Some("203.0.113.6".into()),
-            vec!["10.96.0.0/12".parse().unwrap()],
-        ),
-        troubles: troubles.clone(),
-        metrics: metrics.clone(),
-    };
-    tokio::spawn(task.run());
-    Node { inputs, state: seen, accepted: accepted_seen, troubles, metrics, observer }
-}
-
-impl Node {
-    /// The firewall's part beside it.
-    fn firewall(&self, bed: &Bed) {
-        let firewall = Firewall {
-            nat_outgoing: true,
-            host: bed.host.clone(),
-            accepted: self.accepted.clone(),
-            troubles: self.troubles.clone(),
-            metrics: self.metrics.clone(),
-        };
-        tokio::spawn(firewall.run());
-    }
-
-    /// Waits for a trouble that says all of this.
-    async fn trouble(&self, reason: Reason, words: &[&str]) {
-        let mut all = self.troubles.watch();
-        let said = all.wait_for(|all| {
-            let says = |m: &str| words.iter().all(|w| m.contains(w));
-            all.values().flatten().any(|t| t.reason == reason && says(&t.message))
-        });
-        if timeout(SOON, said).await.is_err() {
-            panic!("no {reason} with {words:?} in {:?}", self.troubles.watch().borrow());
-        }
-    }
-
-    fn restored(&self, what: &str) -> u32 {
-        let metrics = self.observer.metrics();
-        let line = format!("tombolo_agent_restored_total{{what=\"{what}\"}} ");
-        metrics.lines().find_map(|l| l.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
-    }
-
-    async fn ready(&mut self) {
-        let ready = self.state.wait_for(|s| matches!(s, NodeState::Ready { mtu: 1400 }));
-        if timeout(SOON, ready).await.is_err() {
-            panic!("the node is not ready: {:?}", self.state.borrow());
-        }
-    }
-
-    async fn not_ready(&mut self, why: &str) {
-        let not = |s: &NodeState| matches!(s, NodeState::NotReady { why: w, .. } if w.contains(why));
-        if timeout(SOON, self.state.wait_for(not)).await.is_err() {
-            panic!("not {why:?} but {:?}", self.state.borrow());
-        }
-    }
-}
 
 async fn routes(bed: &Bed) -> Vec<String> {
     let all = bed.host.netlink.routes(Some(PROTOCOL)).await.unwrap();
@@ -145,8 +36,7 @@ async fn until(bed: &Arc<tombolo_agent::host::Host>, what: &str, mut holds: impl
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_reaches_pods_and_survives_restarts() {
-    let mut bed = needs!(Bed::up("the_node_reaches_pods_and_survives_restarts").await);
-    bed.default_vpc();
+    let mut bed = needs!(Bed::with_default_vpc().await);
     bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
     let agent = bed.agent().await;
     let before = bed.foreign();
@@ -240,9 +130,7 @@ async fn outside(bed: &Bed) -> Netns {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_leaves_the_cluster_from_a_nat_outgoing_subnet_has_the_nodes_address() {
-    let bed =
-        needs!(Bed::up("what_leaves_the_cluster_from_a_nat_outgoing_subnet_has_the_nodes_address").await);
-    bed.default_vpc();
+    let bed = needs!(Bed::with_default_vpc().await);
     bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
     // The controller's part: what the pods of this node send elsewhere goes to the node.
     bed.nbctl(&["lr-route-add", "ovn-cluster", "0.0.0.0/0", "100.64.0.1"]);
@@ -310,8 +198,7 @@ fn route(dst: &str, gateway: Option<&str>, link: u32, protocol: u8) -> Route {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_cut_the_node_off_is_never_configured() {
     // invariant 13
-    let bed = needs!(Bed::up("what_would_cut_the_node_off_is_never_configured").await);
-    bed.default_vpc();
+    let bed = needs!(Bed::with_default_vpc().await);
     let _outside = outside(&bed).await;
     let netlink = &bed.host.netlink;
     let uplink = netlink.link("uplink").await.unwrap().unwrap().index;
@@ -384,8 +271,7 @@ async fn what_would_cut_the_node_off_is_never_configured() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_take_from_the_host_is_restored_and_counted() {
-    let bed = needs!(Bed::up("what_others_take_from_the_host_is_restored_and_counted").await);
-    bed.default_vpc();
+    let bed = needs!(Bed::with_default_vpc().await);
     let agent = bed.agent().await;
     let mut node = start(&bed, &agent);
     node.inputs.send_modify(|i| {
@@ -476,8 +362,7 @@ async fn what_others_take_from_the_host_is_restored_and_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_mtu_that_no_tunnel_carries_is_bounded_and_said() {
-    let bed = needs!(Bed::up("an_mtu_that_no_tunnel_carries_is_bounded_and_said").await);
-    bed.default_vpc();
+    let bed = needs!(Bed::with_default_vpc().await);
     let _outside = outside(&bed).await;
     // Two ends, the narrower of which counts.
     bed.vsctl(&["set", "Open_vSwitch", ".", "external_ids:ovn-encap-ip=\"127.0.0.1,192.0.2.1\""]);
@@ -510,8 +395,7 @@ async fn asks(netns: &Netns, from: &'static str, to: &'static str) -> Option<Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_of_the_host_answers_nodes_pods_and_others() {
-    let bed = needs!(Bed::up("a_port_of_the_host_answers_nodes_pods_and_others").await);
-    bed.default_vpc();
+    let bed = needs!(Bed::with_default_vpc().await);
     bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
     bed.lsp("ovn-default", "debian.net2", "00:00:00:7A:2E:94", "10.16.0.6");
     // The controller's part. The other node's own port isn't here: what is led there is lost for this one.

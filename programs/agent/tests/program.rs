@@ -80,7 +80,7 @@ fn condition(api: &ApiServer) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_an_empty_node_to_one_that_serves_pods() {
-    let bed = needs!(Bed::up("from_an_empty_node_to_one_that_serves_pods").await);
+    let bed = needs!(Bed::up().await);
     let mut api = needs!(ApiServer::start().unwrap());
     api.apply_crds().unwrap();
     bed.default_vpc();

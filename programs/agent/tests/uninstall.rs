@@ -4,40 +4,16 @@
 
 mod bed;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use bed::{Bed, SOON, Sandbox};
-use tokio::sync::watch;
+use bed::{Bed, SOON, Sandbox, node};
 use tokio::time::timeout;
-use tombolo_agent::attach::NodeState;
-use tombolo_agent::firewall::Firewall;
 use tombolo_agent::install::Install;
-use tombolo_agent::local::Local;
-use tombolo_agent::metrics::Metrics;
 use tombolo_agent::nft::apply;
-use tombolo_agent::node::{NodePort, NodeSubnet, PROTOCOL};
-use tombolo_agent::node_task::{Accepted, MtuOptions, NodeTask};
-use tombolo_agent::told::Inputs;
-use tombolo_agent::troubles::Troubles;
+use tombolo_agent::node::PROTOCOL;
 use tombolo_agent::uninstall::{Places, uninstall};
 use tombolo_linux::Route;
-use tombolo_observe::Observer;
-
-fn inputs() -> Inputs {
-    let port = NodePort {
-        iface_id: "node-node1".into(),
-        mac: "00:00:00:6e:53:fd".parse().unwrap(),
-        addresses: vec!["100.64.0.2/16".parse().unwrap()],
-        gateways: vec!["100.64.0.1".parse().unwrap()],
-    };
-    let subnet = NodeSubnet { networks: vec!["10.16.0.0/16".parse().unwrap()], nat_outgoing: true };
-    Inputs {
-        port: Some(port),
-        subnets: Some(BTreeMap::from([("ovn-default".to_owned(), subnet)])),
-        ..Inputs::default()
-    }
-}
+use tombolo_needs::needs;
 
 async fn nft(bed: &Bed, args: &'static [&'static str]) -> String {
     let list = move || Ok(std::process::Command::new("nft").args(args).output());
@@ -55,8 +31,7 @@ fn names(dir: &Path) -> Vec<String> {
 // invariant 13
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_ours_is_left_on_a_host_and_all_of_others() {
-    let Some(bed) = Bed::up("nothing_of_ours_is_left_on_a_host_and_all_of_others").await else { return };
-    bed.default_vpc();
+    let bed = needs!(Bed::with_default_vpc().await);
     bed.lsp("ovn-default", "ubuntu.net2", "00:00:00:7A:2E:93", "10.16.0.5");
     let before = bed.foreign();
     let links = async || {
@@ -78,36 +53,18 @@ async fn nothing_of_ours_is_left_on_a_host_and_all_of_others() {
 
     // A node that works, with a pod.
     let agent = bed.agent().await;
-    let (given, seen) = watch::channel(inputs());
-    let (state, mut ready) = watch::channel(NodeState::NotReady { why: "starting".into(), mtu: None });
-    let (accepted, accepted_seen) = watch::channel(Accepted::default());
-    let metrics = Metrics::new(&Observer::new("agent", "test"), "node1");
-    let troubles = Troubles::new(metrics.clone());
     // Docker's: ours are put into a chain of somebody else's.
     let docker =
         "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; counter; }; }";
     apply(&bed.host, docker.to_owned()).await.unwrap();
     let docker = nft(&bed, &["list", "table", "ip", "filter"]).await;
-    let task = NodeTask {
-        host: bed.host.clone(),
-        ovs: agent.ovs.clone(),
-        inputs: seen,
-        mtu: MtuOptions { mtu: 1400, interfaces: vec![] },
-        state,
-        accepted,
-        local: Local::new(
-            bed.host.clone(),
-            Some("203.0.113.6".into()),
-            vec!["10.96.0.0/12".parse().unwrap()],
-        ),
-        troubles: troubles.clone(),
-        metrics: metrics.clone(),
-    };
-    let task = tokio::spawn(task.run());
-    let firewall =
-        Firewall { host: bed.host.clone(), nat_outgoing: true, accepted: accepted_seen, troubles, metrics };
-    let nat = tokio::spawn(firewall.run());
-    timeout(SOON, ready.wait_for(|s| matches!(s, NodeState::Ready { .. }))).await.unwrap().unwrap();
+    let mut node = node::start(&bed, &agent);
+    node.inputs.send_modify(|i| {
+        i.port = Some(node::port());
+        i.subnets = node::subnets(&["10.16.0.0/16"]);
+    });
+    node.firewall(&bed);
+    node.ready().await;
     let places = Places {
         conf_dir: bed.at("net.d").into(),
         conf_name: "01-kube-ovn.conflist".into(),
@@ -155,9 +112,7 @@ async fn nothing_of_ours_is_left_on_a_host_and_all_of_others() {
     // An agent is there, and then a pod: nothing happens.
     let error = uninstall(&bed.host, &agent.ovs, &places, true).await.unwrap_err().to_string();
     assert!(error.contains("DaemonSet kube-ovn-cni"), "{error}");
-    task.abort();
-    nat.abort();
-    drop(given);
+    drop(node);
     let ovs = agent.ovs.clone();
     drop(agent);
     let gone = async {

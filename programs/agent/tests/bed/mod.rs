@@ -4,6 +4,7 @@
 
 #![allow(dead_code)] // each test binary uses a part
 
+pub mod node;
 pub mod program;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -77,8 +78,29 @@ fn are_there() -> bool {
 
 impl Bed {
     /// A node that runs, or `None`, counted, where it can't.
-    pub async fn up(_test: &str) -> Option<Bed> {
+    pub async fn up() -> Option<Bed> {
         Self::up_for(&[ClusterId::new(CLUSTER).unwrap()]).await
+    }
+
+    /// With the switch of Neutron's that pods of the subnet net2 are on.
+    pub async fn with_net2() -> Option<Bed> {
+        let bed = Self::up().await?;
+        bed.nbctl(&["ls-add", "net2"]);
+        Some(bed)
+    }
+
+    /// With the default VPC and this node's port there.
+    pub async fn with_default_vpc() -> Option<Bed> {
+        let bed = Self::up().await?;
+        bed.default_vpc();
+        Some(bed)
+    }
+
+    /// A pod of the subnet net2 with its port and the controller's annotations, and its sandbox.
+    pub async fn pod(&self, agent: &Agent, pod: &str, number: u32, mac: &str, ip: &str) -> Sandbox {
+        self.lsp("net2", &format!("{pod}.net2"), mac, ip);
+        agent.annotate(pod, mac, ip);
+        Sandbox::new(pod, number).await
     }
 
     /// With the clusters whose controllers write to the OVN.
@@ -438,6 +460,7 @@ pub fn controller() -> PathBuf {
         "crates/plan",
         "crates/diff",
         "crates/engine",
+        "crates/client",
         "crates/observe",
         "programs/controller",
     ];
