@@ -1,4 +1,4 @@
-//! How errors become log lines: the whole chain of causes in one line, and one line a minute for something that
+//! Errors as log lines: the whole chain of causes in one line, and one line a minute for a server that
 //! stays away.
 
 use std::error::Error;
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-/// How often something that stays away is mentioned again.
+/// How often the log repeats that a server stays away.
 const REMIND: Duration = Duration::from_secs(60);
 /// The usual grace: a server that starts, an election, a connection that is replaced.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// The error and its causes, `a: b: c`, without saying twice what a cause already says.
+/// The error and its causes, `a: b: c`, without repeating a cause that the text already has.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -31,11 +31,11 @@ pub fn chain(error: &dyn Error) -> String {
     }
 }
 
-/// Something that can be away: one warning when it is gone for longer than a moment, one each minute while it
+/// A server that can be away: one warning when it is gone for longer than a moment, one each minute while it
 /// stays away, one line when it is back.
 #[derive(Debug)]
 pub struct Away {
-    what: &'static str,
+    name: &'static str,
     consequence: &'static str,
     grace: Duration,
     gone: Option<Gone>,
@@ -44,44 +44,44 @@ pub struct Away {
 #[derive(Debug)]
 struct Gone {
     since: Instant,
-    /// When it was last said; `None` while it may be only a hiccup.
-    said: Option<Instant>,
+    /// When the log last had it; `None` while it may be only a hiccup.
+    logged: Option<Instant>,
 }
 
 impl Away {
-    /// `what` is away; `consequence` says what that means and what the user can do. What is back within `grace`
-    /// isn't mentioned.
-    pub fn new(what: &'static str, consequence: &'static str, grace: Duration) -> Self {
-        Self { what, consequence, grace, gone: None }
+    /// `name` is the server; `consequence` explains its absence and the user's remedy. A shorter absence than `grace`
+    /// isn't logged.
+    pub fn new(name: &'static str, consequence: &'static str, grace: Duration) -> Self {
+        Self { name, consequence, grace, gone: None }
     }
 
     /// It doesn't answer. To be called at each attempt.
     pub fn gone(&mut self, error: &str) {
         let now = Instant::now();
-        let gone = self.gone.get_or_insert(Gone { since: now, said: None });
-        let due = gone.said.map_or(gone.since + self.grace, |said| said + REMIND);
+        let gone = self.gone.get_or_insert(Gone { since: now, logged: None });
+        let due = gone.logged.map_or(gone.since + self.grace, |logged| logged + REMIND);
         if now < due {
             return;
         }
-        let first = gone.said.replace(now).is_none();
+        let first = gone.logged.replace(now).is_none();
         let seconds = gone.since.elapsed().as_secs();
         if first {
-            warn!(%error, "{} can't be reached: {}", self.what, self.consequence);
+            warn!(%error, "{} can't be reached: {}", self.name, self.consequence);
         } else {
-            warn!(%error, seconds, "{} still can't be reached: {}", self.what, self.consequence);
+            warn!(%error, seconds, "{} still can't be reached: {}", self.name, self.consequence);
         }
     }
 
     /// It answers.
     pub fn back(&mut self) {
-        if let Some(Gone { since, said: Some(_) }) = self.gone.take() {
-            info!(seconds = since.elapsed().as_secs(), "{} answers again", self.what);
+        if let Some(Gone { since, logged: Some(_) }) = self.gone.take() {
+            info!(seconds = since.elapsed().as_secs(), "{} answers again", self.name);
         }
     }
 
-    /// Whether it was said to be away.
+    /// Whether the log has it as away.
     pub fn is_away(&self) -> bool {
-        self.gone.as_ref().is_some_and(|gone| gone.said.is_some())
+        self.gone.as_ref().is_some_and(|gone| gone.logged.is_some())
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn chains_say_each_thing_once() {
+    fn chains_have_each_cause_once() {
         #[derive(Debug, thiserror::Error)]
         #[error("outer: {0}")]
         struct Outer(#[source] Inner);

@@ -124,7 +124,7 @@ pub fn log_inert(set: &[String]) {
 /// pod's own (`POD_IPS`); else all of both families (`::`).
 ///
 /// # Errors
-/// What can't be read.
+/// Names the part that can't be read.
 pub fn addresses(flag: &str, env: impl Fn(&str) -> Option<String>) -> Result<Vec<IpAddr>, String> {
     let read = |text: &str| -> Result<Vec<IpAddr>, String> {
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
@@ -140,10 +140,10 @@ pub fn addresses(flag: &str, env: impl Fn(&str) -> Option<String>) -> Result<Vec
     Ok(all)
 }
 
-/// What Go's `strconv.ParseBool` takes.
+/// A bool as Go's `strconv.ParseBool` reads it.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Names the fault.
 pub fn go_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
@@ -152,10 +152,10 @@ pub fn go_bool(text: &str) -> Result<bool, String> {
     }
 }
 
-/// What Go's `time.ParseDuration` takes, without signs: `1m30s`, `500ms`, `24h`, `0`.
+/// A duration as Go's `time.ParseDuration` reads it, without signs: `1m30s`, `500ms`, `24h`, `0`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Names the fault.
 pub fn go_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration such as 30s, 1m30s or 24h");
     if text == "0" {

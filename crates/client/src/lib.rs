@@ -26,7 +26,7 @@ pub use watch::{Obstacle, follow, obstacle, watch};
 /// How long a connection may take.
 pub const CONNECT: Duration = Duration::from_secs(5);
 
-/// Where the API server is and who we are there: by a kubeconfig file, or by the pod's service account.
+/// The API server's address and our identity there: by a kubeconfig file, or by the pod's service account.
 ///
 /// # Errors
 /// A file that can't be read or used; without one, that this is no pod with a service account.

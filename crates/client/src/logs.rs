@@ -1,5 +1,5 @@
-//! Log lines: one per event, to stderr, as text or JSON. Decides the format; what is logged, and at which
-//! level, is each program's business.
+//! Log lines: one per event, to stderr, as text or JSON. Decides the format; each program chooses
+//! lines and levels.
 
 use std::io::IsTerminal;
 
@@ -23,7 +23,7 @@ pub(crate) enum LogError {
     Filter {
         /// The text that was given.
         filter: String,
-        /// What the parser said.
+        /// The parser's error.
         source: tracing_subscriber::filter::ParseError,
     },
     /// Called twice in one process.

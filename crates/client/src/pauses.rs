@@ -8,7 +8,7 @@ use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 /// The first pause.
 const SHORTEST: Duration = Duration::from_millis(200);
 /// The longest one. No longer, because they add up: an API server that comes back refuses a watch several times in turn (it
-/// starts, the version is too old, its cache isn't filled), and pods wait for what the watches tell.
+/// starts, the version is too old, its cache isn't filled), and pods wait for the watches' events.
 const LONGEST: Duration = Duration::from_secs(2);
 /// A watch that held for so long starts over with the shortest.
 const CALM: Duration = Duration::from_secs(120);

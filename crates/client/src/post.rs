@@ -10,7 +10,7 @@ use crate::chain;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What became of an Event.
+/// The outcome for an Event.
 #[derive(Debug)]
 pub enum Posted {
     /// It is there now.

@@ -1,6 +1,6 @@
-//! Watches: their back-off, and what the log says of one that fails.
+//! Watches: their back-off, and the log lines for one that fails.
 //!
-//! Decides how a watch starts again and what an error of it means. Keeps no objects.
+//! Decides how a watch starts again and the meaning of its errors. Keeps no objects.
 
 use std::fmt::Debug;
 
@@ -50,7 +50,7 @@ pub enum Obstacle {
     Away,
 }
 
-/// What an error of a watch means.
+/// The meaning of a watch's error.
 #[must_use]
 pub fn obstacle(error: &watcher::Error) -> Obstacle {
     match error {
@@ -75,7 +75,7 @@ fn kind<K: Resource<DynamicType = ()>>() -> String {
     }
 }
 
-/// What the log has said of one watch.
+/// One watch's state in the log.
 struct Log {
     kind: String,
     api_server: ApiServer,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Beaten by a loop at each turn, read by whoever depends on its turning. Clones share it.
+/// Beaten by a loop at each turn, read by parts that depend on its turning. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Beat {
     limit: Duration,

@@ -60,7 +60,7 @@ impl Health {
         self.set(probe, name, Ok(()));
     }
 
-    /// The condition `name` doesn't hold; `why` is shown to whoever asks.
+    /// The condition `name` doesn't hold; `why` is in the answers.
     pub fn fail(&self, probe: Probe, name: &'static str, why: impl Into<String>) {
         self.set(probe, name, Err(why.into()));
     }
@@ -74,7 +74,7 @@ impl Health {
         self.inner.ready.send_if_modified(|now| std::mem::replace(now, ready) != ready);
     }
 
-    /// The process counts as alive only while the loop `name` turns. Asked when somebody asks us, so that a loop that hangs
+    /// The process counts as alive only while the loop `name` turns. Checked at each request, so that a loop that hangs
     /// needn't say so itself.
     pub fn live_while(&self, name: &'static str, beat: Beat) {
         self.inner.beats.write().unwrap_or_else(PoisonError::into_inner).insert(name, beat);

@@ -1,4 +1,4 @@
-//! Serving HTTP to whoever can reach a port: every pod can, so no peer may hold a connection for long, or hold so many
+//! Serving HTTP on a port that untrusted peers reach: every pod can, so no peer may hold a connection for long, or hold so many
 //! that the kubelet's own probes find no place.
 //!
 //! Decides how many connections there may be and how long they may take. Doesn't decide what is answered.

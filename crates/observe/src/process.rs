@@ -1,5 +1,5 @@
-//! Metrics about the process itself, under the names that Prometheus clients share: read from `/proc` when
-//! somebody asks, so that they cost nothing in between.
+//! Metrics about the process itself, under the names that Prometheus clients share: read from `/proc` at
+//! each request, so that they cost nothing in between.
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};

@@ -1,8 +1,8 @@
 //! Attaching and detaching pods: ADD, DEL, CHECK, GC and STATUS of CNI, as the agent does them.
 //!
-//! Decides the order of things. ADD: the controller's word first, then the link, then the port and the inside of the
-//! namespace at once, and success only when ovn-controller has installed the port's flows (invariant 5). Whatever
-//! fails is undone. A DEL ends an ADD of the same container that is still under way.
+//! Decides the order of things. ADD: the controller's decision first, then the link, then the port and the inside of the
+//! namespace at once, and success only when ovn-controller has installed the port's flows (invariant 5). A failed ADD is
+//! undone. A DEL ends an ADD of the same container that is still under way.
 
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
@@ -30,7 +30,7 @@ use crate::pods::{Attachment, PodRef, Pods};
 use crate::ports::{self, OurPort, PlanError, PodPort};
 use crate::{announce, inside, namespace};
 
-/// What IPv6 needs of a link (RFC 8200 §5); below it the kernel has no IPv6 on an interface.
+/// The least MTU of a link with IPv6 (RFC 8200 §5); below it the kernel has no IPv6 on an interface.
 const IPV6_MIN_MTU: u32 = 1280;
 
 /// How long things may take.
@@ -48,7 +48,7 @@ impl Default for Deadlines {
     }
 }
 
-/// What the node is like, as far as pods must know.
+/// The node's state, as far as pods depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeState {
     /// Pods can be attached; MTU for those without one of their own.
@@ -74,10 +74,10 @@ impl NodeState {
     }
 }
 
-/// One sandbox's interface: who works on it now.
+/// One sandbox's interface, and the request that works on it now.
 #[derive(Debug, Default)]
 struct Slot {
-    /// Held by whoever works.
+    /// Held by the request that works.
     busy: tokio::sync::Mutex<()>,
     /// Ends the ADD that is under way.
     add: Mutex<Option<CancellationToken>>,
@@ -101,7 +101,7 @@ fn later(msg: impl Into<String>) -> CniError {
 }
 
 impl Attacher {
-    /// `node` says whether pods can be attached at all, and with which MTU.
+    /// `node` has whether pods can be attached at all, and their MTU.
     pub fn new(
         ovs: Arc<Ovs>,
         pods: Arc<Pods>,
@@ -114,7 +114,7 @@ impl Attacher {
         Self { ovs, pods, host, node, metrics, notices, deadlines, slots: Mutex::default() }
     }
 
-    /// Attaches a pod. Must run to its end, whether or not somebody still waits for it: run it in a task of its own.
+    /// Attaches a pod. Must run to its end, whether or not a request still waits for it: run it in a task of its own.
     /// `passed` is the pod's network namespace, when the plugin has handed it over.
     pub async fn add(&self, request: &Request, passed: Option<OwnedFd>) -> Result<Response, CniError> {
         let deadline = Instant::now() + self.deadlines.add;
@@ -175,7 +175,7 @@ impl Attacher {
             () = token.cancelled() => Err(cancelled()),
         };
         if let Err(e) = plugged {
-            // In time of its own: the deadline may be what failed.
+            // In time of its own: the deadline may have passed.
             let until = Instant::now() + self.deadlines.other;
             if let Err(undo) = self.unplug(&name, request, until).await {
                 tracing::warn!(%pod, port = name, error = %undo, "undoing a failed ADD; DEL will try again");
@@ -186,14 +186,14 @@ impl Attacher {
         Ok(response(request, &network, &name, mtu))
     }
 
-    /// The pod's MTU: what its network wishes, within what this node's tunnels carry.
+    /// The pod's MTU: its network's, bounded by that of this node's tunnels.
     fn mtu(&self, pod: &PodRef, uid: &str, network: &PodNetwork) -> Result<u32, CniError> {
         let Some(bound) = self.node.borrow().mtu() else {
             return Err(later("the MTU of this node's tunnels is not known yet"));
         };
         let mtu = network.mtu.map_or(bound, |wish| wish.min(bound));
         if let Some(wish) = network.mtu.filter(|wish| *wish > bound) {
-            self.notices.say(Notice {
+            self.notices.send(Notice {
                 namespace: pod.namespace.clone(),
                 name: pod.name.clone(),
                 uid: uid.to_owned(),
@@ -211,7 +211,7 @@ impl Attacher {
                 "attaching pod {pod}: it has an IPv6 address, which needs an MTU of {IPV6_MIN_MTU} bytes, and its \
                  interface would have {mtu} (subnet {}: {}; tunnels of this node: {bound})",
                 network.subnet,
-                network.mtu.map_or("no wish".to_owned(), |m| m.to_string()),
+                network.mtu.map_or("none of its own".to_owned(), |m| m.to_string()),
             )));
         }
         Ok(mtu)
@@ -257,7 +257,7 @@ impl Attacher {
         tokio::try_join!(rows, inside).map(|_| ())
     }
 
-    /// Makes the veth pair; what a former attempt left under its name goes first.
+    /// Makes the veth pair; a former attempt's link of that name goes first.
     async fn link(&self, port: &PodPort, netns: &Netns, mtu: u32) -> tombolo_linux::Result<()> {
         let veth = Veth { name: &port.name, peer: &port.ifname, netns, peer_mac: port.mac, mtu };
         match self.host.netlink.create_veth(&veth).await {
@@ -280,7 +280,7 @@ impl Attacher {
             let snapshot = self.ovs.snapshot();
             let error = ports::interface(&snapshot.replica, &port.name)
                 .and_then(|(_, row)| row.str("error"))
-                .map(|e| format!(" (Open vSwitch says: {e})"))
+                .map(|e| format!(" (Open vSwitch reports: {e})"))
                 .unwrap_or_default();
             format!(
                 "ovn-controller has not installed the flows of port {} on interface {} in time{error}: is the port \
@@ -336,8 +336,8 @@ impl Attacher {
         let deadline = Instant::now() + self.deadlines.other;
         let name = ports::host_link(&request.container_id, &request.if_name);
         let replica = self.ovs.fresh(deadline).await.map_err(|e| later(chain(&e)))?;
-        let differs = |what: String| {
-            CniError::new(Code::CheckFailed, format!("container {}: {what}", request.container_id))
+        let differs = |difference: String| {
+            CniError::new(Code::CheckFailed, format!("container {}: {difference}", request.container_id))
         };
         let port = ports::our_port(&replica, &name)
             .filter(|p| p.is_of(&request.container_id, &request.if_name))
@@ -352,7 +352,7 @@ impl Attacher {
             name: request.pod_name.clone(),
             uid: request.pod_uid.clone(),
         };
-        // What the controller says now; it must be there, since the pod runs.
+        // The controller's decision as of now; there must be one, since the pod runs.
         let network = self.pods.network(&pod, &request.provider, Instant::now()).await;
         let network = network.map_err(|e| later(chain(&e)))?.network;
         let mut found =
@@ -390,7 +390,7 @@ impl Attacher {
         let Some(valid) = &request.valid_attachments else {
             return Err(CniError::new(
                 Code::InvalidConfig,
-                "GC without a list of what is in use removes nothing",
+                "GC without a list of the attachments in use removes nothing",
             ));
         };
         let valid: BTreeSet<(String, String)> =
@@ -398,7 +398,7 @@ impl Attacher {
         let replica = self.ovs.fresh(deadline).await.map_err(|e| later(chain(&e)))?;
         for port in ports::our_ports(&replica) {
             let key = (port.id(ports::ids::CONTAINER).to_owned(), port.id(ports::ids::IFNAME).to_owned());
-            // Without a container id (a port that Kube-OVN made) nobody can say that it isn't in use. One whose
+            // A port without a container id (Kube-OVN made it) may be in use. One whose
             // ADD is under way may be newer than the list.
             if key.0.is_empty() || valid.contains(&key) || lock(&self.slots).contains_key(&key) {
                 continue;
@@ -448,7 +448,7 @@ impl Attacher {
         lock(&self.slots).entry(key).or_default().clone()
     }
 
-    /// Forgets the slot when nobody else holds it.
+    /// Forgets the slot when no other request holds it.
     fn release(&self, request: &Request, slot: Arc<Slot>) {
         let mut slots = lock(&self.slots);
         let last = Arc::strong_count(&slot) <= 2; // this one and the map's

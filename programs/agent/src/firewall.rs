@@ -1,6 +1,6 @@
-//! Keeps our nftables table ([`crate::nat`]) and the rules in iptables' FORWARD ([`crate::forward`]): looks again when
-//! what is in force changes, when the kernel tells that our table was touched, and every few seconds. A look reads;
-//! it writes only what is missing.
+//! Keeps our nftables table ([`crate::nat`]) and the rules in iptables' FORWARD ([`crate::forward`]): checks them when
+//! the configuration in force changes, when the kernel reports a change of our table, and every few seconds. A check reads;
+//! it writes missing rules only.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::nft::{self, NftError};
 use crate::node_task::Accepted;
 use crate::troubles::{Trouble, Troubles};
 
-/// How long what no event tells may be otherwise.
+/// Between two checks: some changes have no event.
 const AGAIN: Duration = Duration::from_secs(8);
 /// First and longest pause after `nft` failed.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// A flushed ruleset, or a program that rewrites its own, sends many events: one look is for all of them.
+/// A flushed ruleset, or a program that rewrites its own, sends many events: one check is for all of them.
 const SETTLE: Duration = Duration::from_millis(100);
-/// Under which name this task says what is wrong.
+/// The name of this task as a source of troubles.
 const SOURCE: &str = "firewall";
 
 /// Keeps the node's firewall as pods need it; see [`Firewall::run`].
@@ -32,17 +32,17 @@ const SOURCE: &str = "firewall";
 pub struct Firewall {
     /// The node.
     pub host: Arc<Host>,
-    /// Whether what leaves Subnets with `natOutgoing` is masqueraded; all else is kept in any case.
+    /// Whether traffic that leaves Subnets with `natOutgoing` is masqueraded; all else is kept in any case.
     pub nat_outgoing: bool,
-    /// What is in force.
+    /// The configuration in force.
     pub accepted: watch::Receiver<Accepted>,
-    /// Where what is wrong goes.
+    /// Receives this task's troubles.
     pub troubles: Troubles,
-    /// Counts what is restored.
+    /// Counts restored rules.
     pub metrics: Metrics,
 }
 
-/// What was put in place: the script, and how nft lists it.
+/// The table in place: its script, and nft's listing of it.
 #[derive(Debug, Default)]
 struct Applied {
     script: String,
@@ -58,19 +58,19 @@ impl Firewall {
         let mut pause = RETRY.0;
         let mut monitor = NftMonitor::open_in(&self.host.netns, TABLE).await;
         if let Err(e) = &monitor {
-            tracing::info!("{e}; looking at the table every {AGAIN:?} instead");
+            tracing::info!("{e}; checking the table every {AGAIN:?} instead");
         }
         loop {
             let now = self.accepted.borrow_and_update().clone();
             let mut troubles = BTreeSet::new();
             let mut wait = AGAIN;
             if let Some(wanted) = ruleset(&now, self.nat_outgoing) {
-                match self.look(wanted, &mut applied, &mut troubles).await {
+                match self.check(wanted, &mut applied, &mut troubles).await {
                     Ok(()) => pause = RETRY.0,
                     Err(e) => {
                         let message = match e.downcast_ref::<NftError>().is_some_and(NftError::is_missing) {
                             true => "masquerading for pods needs the program nft (package nftables), which is not there; \
-                                     --nat-outgoing=false says that this is meant"
+                                     --nat-outgoing=false states that this is intended"
                                 .to_owned(),
                             false => format!("masquerading for pods: {e:#}"),
                         };
@@ -95,7 +95,7 @@ impl Firewall {
         }
     }
 
-    async fn look(
+    async fn check(
         &self,
         wanted: String,
         applied: &mut Applied,
@@ -133,7 +133,7 @@ impl Firewall {
     async fn forward(&self, applied: &mut Applied, troubles: &mut BTreeSet<Trouble>) -> anyhow::Result<()> {
         let all = nft::run(&self.host, "nft", &["-j", "list", "chains"], String::new()).await?;
         for chain in forward::chains(&all)? {
-            // One that can't be read, or is gone again, stops no other.
+            // A chain that can't be read, or is gone again, stops no other.
             let Ok(listing) = nft::run(&self.host, "nft", &chain.listing(), String::new()).await else {
                 continue;
             };
@@ -162,7 +162,7 @@ impl Firewall {
         Ok(())
     }
 
-    /// The tables of the old kind, which nft doesn't show. Without their program they can't be looked at.
+    /// The tables of the old kind, which nft doesn't show. Only their program lists them.
     async fn legacy(&self, names: &'static str, program: &str, applied: &mut Applied) -> anyhow::Result<()> {
         let read = move || Ok(std::fs::read_to_string(format!("/proc/thread-self/net/{names}")));
         let tables = self.host.netns.run(read).await?.unwrap_or_default();

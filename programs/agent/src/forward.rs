@@ -2,7 +2,7 @@
 //!
 //! Docker, ufw and others set the policy of iptables' FORWARD to DROP. As Kube-OVN does, two rules for ovn0 are put at
 //! the head of that chain then: they bear our comment, and nothing else of it is touched. An accept there is no help
-//! against another table's drop, since a packet must pass all chains: that is told on the Node, with the chain.
+//! against another table's drop, since a packet must pass all chains: the Node's condition reports that, with the chain.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::node::OVN0;
 /// The comment that our rules bear.
 pub const COMMENT: &str = "tombolo: pods' traffic";
 
-/// A chain that sees what is forwarded.
+/// A chain that forwarded packets pass.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Chain {
     /// `ip`, `ip6` or `inet`.
@@ -29,10 +29,10 @@ pub struct Chain {
     policy: String,
 }
 
-/// What is to be done about a chain.
+/// The verdict on a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It lets pods' traffic through, as far as can be told.
+    /// It lets pods' traffic through, as far as its rules show.
     Passes,
     /// iptables' FORWARD, which would drop it: these rules are wanted.
     Insert(String),
@@ -63,8 +63,8 @@ impl Chain {
         self.table == "filter" && self.name == "FORWARD" && self.family != "inet"
     }
 
-    /// What to list for [`Chain::verdict`]: iptables' own chain suffices, of others all of the table is looked
-    /// through for ovn0.
+    /// The arguments that list it for [`Chain::verdict`]: iptables' own chain suffices; in others' tables a rule with ovn0 may be
+    /// in any chain.
     pub fn listing(&self) -> Vec<&str> {
         match self.is_iptables() {
             true => vec!["-j", "list", "chain", &self.family, &self.table, &self.name],
@@ -93,7 +93,7 @@ impl Chain {
                 return Ok(Verdict::Passes);
             }
             return Ok(Verdict::Drops(format!(
-                "the firewall's table {family} {table}, chain {name}, drops what is forwarded, pods' traffic through this node \
+                "the firewall's table {family} {table}, chain {name}, drops forwarded packets, pods' traffic through this node \
                  too; accept the interface {OVN0} there in both directions (firewalld: put {OVN0} into the zone trusted; else \
                  `nft insert rule {family} {table} {name} iifname {OVN0} accept` and the same with oifname)"
             )));
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(
             verdict("accept", &[docker.clone(), some]),
             Verdict::Passes,
-            "a drop of some is somebody's will"
+            "a drop of some is the administrator's will"
         );
         let Verdict::Insert(both) = verdict("drop", std::slice::from_ref(&docker)) else { panic!() };
         assert_eq!(both.lines().count(), 2, "{both}");

@@ -8,7 +8,7 @@ use tombolo_linux::{Monitor, Netlink, Netns, Result};
 pub struct Host {
     /// The namespace.
     pub netns: Netns,
-    /// Asks and changes it.
+    /// Reads and changes it.
     pub netlink: Netlink,
 }
 
@@ -24,7 +24,7 @@ impl Host {
         Ok(Self { netns, netlink })
     }
 
-    /// What changes in it.
+    /// Its changes.
     pub async fn monitor(&self) -> Result<Monitor> {
         Monitor::open_in(&self.netns).await
     }

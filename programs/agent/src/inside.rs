@@ -1,5 +1,5 @@
-//! The pod's side of its veth pair: MAC, MTU, addresses, routes. Decides in which order they are set and what CHECK
-//! compares.
+//! The pod's side of its veth pair: MAC, MTU, addresses, routes. Decides the order in which they are set and the
+//! parts that CHECK compares.
 
 use tombolo_linux::{Error, LinkChange, Netlink, Netns, Result, Route, disable_tx_checksum, set_sysctl};
 use tombolo_net::Family;
@@ -58,7 +58,7 @@ fn gone(netns: &Netns, ifname: &str) -> Error {
     Error::gone(format!("looking for {ifname} in {}", netns.path().display()))
 }
 
-/// What differs from how `configure` left it; empty when nothing does.
+/// Differences from the state that `configure` left.
 pub async fn differences(netns: &Netns, ifname: &str, network: &PodNetwork) -> Result<Vec<String>> {
     let netlink = Netlink::open_in(netns).await?;
     let Some(link) = netlink.link(ifname).await? else {

@@ -1,4 +1,4 @@
-//! What the agent puts on the host and keeps there: the plugin's binary and the network configuration that makes the
+//! The agent's files on the host: the plugin's binary and the network configuration that makes the
 //! node Ready. Both atomically, and only when they differ. Decides which versions of CNI the configuration offers.
 
 use std::fs;
@@ -14,11 +14,11 @@ use tombolo_cni::Version;
 
 /// The newest version of the CNI specification that containerd 1.6 speaks; with it, CHECK works too.
 const CNI_VERSION: Version = Version::V1_0_0;
-/// What newer runtimes choose of `cniVersions`, for GC and STATUS; older ones don't know that field and leave it alone.
+/// The version that newer runtimes choose of `cniVersions`, for GC and STATUS; older ones don't know that field and leave it alone.
 const NEWER: Version = Version::V1_1_0;
 /// The plugin behind ours, for pods' `hostPort`.
 const PORTMAP: &str = "portmap";
-/// How often the files are looked at.
+/// How often the files are checked.
 pub const LOOK: Duration = Duration::from_secs(5);
 /// How long a plugin may take to name its versions.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -71,14 +71,14 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some(Stamp { inode: meta.ino(), len: meta.len(), changed: (meta.ctime(), meta.ctime_nsec()) })
 }
 
-/// How the files were when they were last looked into.
+/// The files' state at the last check of their content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
     stamps: [Option<Stamp>; 4],
     newer: bool,
 }
 
-/// What a look at the files did.
+/// The outcome of a check of the files.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kept {
     /// They were put in place for the first time.
@@ -88,7 +88,7 @@ pub enum Kept {
 }
 
 impl Install {
-    /// Puts the files in place, and back when somebody has removed or changed them since `before`. The plugin first:
+    /// Puts the files in place, and back after a removal or change since `before`. The plugin first:
     /// the runtime may start it as soon as it sees the configuration.
     pub fn keep(&self, before: Option<&mut Installed>) -> anyhow::Result<Kept> {
         let stamps = self.stamps();
@@ -128,7 +128,7 @@ impl Install {
     }
 }
 
-/// Whether the plugin says that it speaks that version. One that can't be asked doesn't.
+/// Whether the plugin reports that it speaks that version. One that doesn't answer doesn't.
 fn speaks(plugin: &Path, version: Version) -> bool {
     let ask = || -> io::Result<serde_json::Value> {
         let mut child = Command::new(plugin)
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(look(), Kept::Restored(0));
         assert_eq!(fs::read_to_string(&conf).unwrap(), conflist(Path::new("/s"), false));
         assert_eq!(fs::metadata(&plugin).unwrap().permissions().mode() & 0o777, 0o755);
-        // What others have put there stays.
+        // Others' files stay.
         let theirs = install.conf_dir.join("00-multus.conf");
         fs::write(&theirs, "{}").unwrap();
         fs::remove_file(&conf).unwrap();

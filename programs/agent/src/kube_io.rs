@@ -1,6 +1,6 @@
-//! What the agent reads from the API server: this node's pods, the Node, and the two objects by which the controller
-//! configures the node ([`crate::told`]). Each is one object or one node's, asked for by name: nothing that a pod or
-//! a Subnet elsewhere does is sent to every agent. What the agent writes is in [`crate::report`].
+//! The agent's reads from the API server: this node's pods, the Node, and the two objects by which the controller
+//! configures the node ([`crate::assignment`]). Each is one object or one node's, requested by name, so that no change of a pod
+//! or a Subnet elsewhere is sent to every agent. The agent's writes are in [`crate::report`].
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -22,9 +22,9 @@ use tombolo_api::{Ip, NodeNetworks, Vpc};
 use tombolo_client::{ApiServer, follow};
 use tombolo_observe::{Health, Probe};
 
+use crate::assignment::{Inputs, Objects, Seen, port_name};
 use crate::pods::Pods;
 use crate::report::DEGRADED;
-use crate::told::{Inputs, Seen, Told, port_name};
 
 /// A client by kubeconfig, or by the pod's service account; and the API server's host.
 pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<(Client, Option<String>)> {
@@ -65,13 +65,13 @@ struct NodeCondition {
 pub struct Condition {
     /// `True` or `False`.
     pub status: String,
-    /// In a word.
+    /// Its class.
     pub reason: String,
-    /// In words.
+    /// Its message.
     pub message: String,
 }
 
-/// What the Node says that we also write.
+/// The fields of the Node that we also write.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Written {
     /// The Node is there.
@@ -117,7 +117,7 @@ pub async fn pods(client: Client, api_server: ApiServer, node: &str, pods: Arc<P
     .await;
 }
 
-/// Only what waiting for a pod looks at.
+/// Only the metadata that [`Pods`] reads.
 fn slim(meta: ObjectMeta) -> ObjectMeta {
     ObjectMeta {
         name: meta.name,
@@ -128,7 +128,7 @@ fn slim(meta: ObjectMeta) -> ObjectMeta {
     }
 }
 
-/// Follows the Node: only for what is written on it.
+/// Follows the Node, for the fields that we write.
 pub async fn node(client: Client, api_server: ApiServer, node: &str, written: watch::Sender<Written>) {
     let put = |node: NodeObject| {
         let conditions = node.status.conditions;
@@ -158,7 +158,7 @@ fn named(name: &str) -> Config {
     Config::default().fields(&format!("metadata.name={name}"))
 }
 
-/// Follows one object, told as what it says; `read` takes what matters out of it.
+/// Follows one object; `read` takes its relevant content out of it.
 async fn follow_one<K, T>(
     client: Client,
     api_server: &ApiServer,
@@ -169,7 +169,7 @@ async fn follow_one<K, T>(
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let mut listed = false;
-    // One that doesn't fit the schema is told as such.
+    // An object that doesn't fit the schema is `Unreadable`.
     let api = Api::<DeserializeGuard<K>>::all(client);
     feed(api, named(name), api_server, |event| {
         let seen = |guard: DeserializeGuard<K>| match guard.0 {
@@ -183,7 +183,7 @@ async fn follow_one<K, T>(
                 put(seen(guard));
             }
             Event::Apply(guard) => put(seen(guard)),
-            // While a watch starts over, what was known stays.
+            // While a watch starts over, the known state stays.
             Event::InitDone if !listed => put(Seen::Absent),
             Event::InitDone => {}
             Event::Delete(_) => put(Seen::Absent),
@@ -192,20 +192,20 @@ async fn follow_one<K, T>(
     .await;
 }
 
-/// Follows what configures the node: the default Vpc `router` and the node's IP object.
-pub async fn told(
+/// Follows the node's assignment: the default Vpc `router` and the node's IP object.
+pub async fn assignment(
     client: Client,
     api_server: ApiServer,
     node: &str,
     router: &str,
     inputs: watch::Sender<Inputs>,
 ) {
-    let told = std::sync::Mutex::new(Told::default());
-    let change = |change: &dyn Fn(&mut Told)| {
-        let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        change(&mut told);
+    let objects = std::sync::Mutex::new(Objects::default());
+    let change = |change: &dyn Fn(&mut Objects)| {
+        let mut objects = objects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut objects);
         inputs.send_if_modified(|now| {
-            let new = told.inputs(node, router, now);
+            let new = objects.inputs(node, router, now);
             let changed = *now != new;
             *now = new;
             changed
@@ -216,8 +216,8 @@ pub async fn told(
     let port = port_name(node);
     tokio::join!(
         follow_one(client.clone(), &api_server, router, networks, |seen| {
-            change(&|told| told.networks = seen.clone());
+            change(&|objects| objects.networks = seen.clone());
         }),
-        follow_one(client, &api_server, &port, spec, |seen| change(&|told| told.ip = seen.clone())),
+        follow_one(client, &api_server, &port, spec, |seen| change(&|objects| objects.ip = seen.clone())),
     );
 }

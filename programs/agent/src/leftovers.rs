@@ -1,5 +1,5 @@
-//! Ports that nobody takes away any more: their link went with the pod's namespace, or the pod is gone, and the runtime
-//! never sent a DEL. Decides when to look and what counts as left over; only ports that are ours (invariant 1).
+//! Leftover ports: their link went with the pod's namespace, or the pod is gone, and the runtime
+//! never sent a DEL. Decides when to search and which ports count as left over; only ports that are ours (invariant 1).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::attach::Attacher;
 use crate::pods::Known;
 use crate::ports::{self, OurPort, ids};
 
-/// When things are looked at.
+/// When searches run.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// A look without a reason: for what no event tells.
+    /// Between two searches without a reason: some changes have no event.
     pub every: Duration,
-    /// From a link's end to the look: a DEL that is under way takes its port itself.
+    /// From a link's end to the search: a DEL that is under way takes its port itself.
     pub settle: Duration,
     /// How long a pod must be gone before its port goes without a DEL: a pod that was deleted by force may still be
     /// ending, and its runtime sends one.
@@ -36,12 +36,12 @@ impl Default for Pace {
     }
 }
 
-/// What one look did.
+/// The outcome of one search.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Ports removed.
     pub removed: usize,
-    /// Ports of an earlier version that now say whose they are.
+    /// Ports of an earlier version that now name their pod.
     pub adopted: usize,
 }
 
@@ -49,7 +49,7 @@ pub struct Swept {
 #[derive(Debug, Default)]
 pub struct Absent(HashMap<Uuid, Instant>);
 
-/// Looks at the start, after links' ends, and now and then; until the program's end.
+/// Searches at the start, after links' ends, and now and then; until the program's end.
 pub async fn keep(attacher: Arc<Attacher>, pace: Pace) {
     let mut absent = Absent::default();
     let mut monitor: Option<Monitor> = None;
@@ -65,7 +65,7 @@ pub async fn keep(attacher: Arc<Attacher>, pace: Pace) {
             Ok(Swept { removed, adopted }) => {
                 tracing::info!(removed, adopted, "pods' ports were put in order")
             }
-            Err(error) => tracing::warn!("looking for leftover ports: {error:#}; trying again"),
+            Err(error) => tracing::warn!("searching for leftover ports: {error:#}; trying again"),
         }
         let next = Instant::now() + pace.every;
         let ended = async {
@@ -97,7 +97,7 @@ pub async fn keep(attacher: Arc<Attacher>, pace: Pace) {
 }
 
 impl Attacher {
-    /// One look. `patience`: how long a pod must have been gone.
+    /// One search. `patience`: how long a pod must have been gone.
     pub async fn sweep(&self, absent: &mut Absent, patience: Duration) -> anyhow::Result<Swept> {
         let deadline = Instant::now() + self.deadlines().other;
         let replica = self.ovs().fresh(deadline).await?;
@@ -144,8 +144,8 @@ impl Attacher {
         Ok(swept)
     }
 
-    /// A port that an earlier version (or Kube-OVN) made for a pod that runs says whose it is, before the port row asks
-    /// for it.
+    /// Lets a port that an earlier version (or Kube-OVN) made for a running pod name its pod, before the port row in OVN
+    /// requires it.
     async fn adopt(&self, port: &OurPort, uid: &str, deadline: Instant) -> anyhow::Result<()> {
         let (interface, uid) = (port.interface, uid.to_owned());
         let plan = move |replica: &Replica, _: &str| {

@@ -1,14 +1,15 @@
 //! kube-ovn-cni, the node agent: attaches pods to OVN for the CNI plugin, and the node itself.
 //!
 //! It decides how a pod's link and its port in Open vSwitch come and go, and keeps the node's own port `ovn0` with its
-//! routes and the host's part of pods' traffic. It doesn't decide which address anything has: the controller does, and
-//! says so in objects that only the controller writes; nor does it talk to OVN's databases: ovn-controller does, and
-//! says so in the port's row.
+//! routes and the host's part of pods' traffic. It decides no addresses: the controller does, in
+//! objects that only the controller writes; nor does it connect to OVN's databases: ovn-controller does, and
+//! reports in the port's row.
 //!
-//! Pure: [`network`], [`ports`], [`node`], [`told`], [`surroundings`], [`nat`], [`forward`]. State without IO:
+//! Pure: [`network`], [`ports`], [`node`], [`assignment`], [`surroundings`], [`nat`], [`forward`]. State without IO:
 //! [`pods`]. The rest does things.
 
 pub mod announce;
+pub mod assignment;
 pub mod attach;
 pub mod firewall;
 pub mod forward;
@@ -36,6 +37,6 @@ pub mod run;
 pub mod server;
 pub mod surroundings;
 pub mod sysctls;
-pub mod told;
+
 pub mod troubles;
 pub mod uninstall;

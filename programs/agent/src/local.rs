@@ -18,7 +18,7 @@ use crate::surroundings::{Role, Surroundings, name_servers};
 const RESOLVE: Duration = Duration::from_secs(2);
 const KEPT: Duration = Duration::from_secs(60);
 
-/// Where to look.
+/// The sources.
 #[derive(Debug)]
 pub struct Local {
     host: Arc<Host>,
@@ -28,7 +28,7 @@ pub struct Local {
     names: BTreeMap<String, (Instant, Vec<IpAddr>)>,
 }
 
-/// What the kernel has.
+/// The kernel's links, addresses and routes.
 #[derive(Debug, Default)]
 pub struct Kernel {
     /// Links.
@@ -45,7 +45,7 @@ impl Local {
         Self { host, api_server, services, resolv_conf: "/etc/resolv.conf".into(), names: BTreeMap::new() }
     }
 
-    /// What the kernel has now.
+    /// The kernel's links, addresses and routes now.
     pub async fn kernel(&self) -> tombolo_linux::Result<Kernel> {
         let netlink = &self.host.netlink;
         Ok(Kernel {
@@ -55,7 +55,7 @@ impl Local {
         })
     }
 
-    /// All that must stay reachable past ovn0, as far as it can be known here.
+    /// All destinations that must stay reachable past ovn0, as far as this node knows them.
     pub async fn surroundings(&mut self, kernel: &Kernel, replica: &Replica) -> Surroundings {
         let mut around = Surroundings { services: self.services.clone(), ..Surroundings::default() };
         let addresses: Vec<_> = kernel.addresses.iter().map(|a| (a.link, a.address)).collect();
@@ -71,7 +71,7 @@ impl Local {
         if let Some(name) = self.api_server.clone() {
             around.hosts.extend(self.resolve(&name).await.into_iter().map(|ip| (ip, Role::ApiServer)));
         }
-        // What is reached through loopback (a test's API server, a proxy on the node) needs no route.
+        // A destination behind loopback (a test's API server, a proxy on the node) needs no route.
         around.hosts.retain(|(ip, _)| !ip.is_loopback());
         around
     }

@@ -1,4 +1,4 @@
-//! What the agent counts, under Kube-OVN's names where it has one.
+//! The agent's metrics, under Kube-OVN's names where it has one.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,19 +20,19 @@ struct Operation {
     status_code: String,
 }
 
-/// Labels of what is measured once a node.
+/// Labels of metrics with one value a node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Node {
     node_name: String,
 }
 
-/// Label of what is restored.
+/// Label of restored parts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct What {
     what: &'static str,
 }
 
-/// Label of what is wrong.
+/// Label of problems.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,

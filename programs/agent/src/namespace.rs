@@ -9,7 +9,7 @@ use tombolo_client::chain;
 use tombolo_cni::{CniError, Code};
 use tombolo_linux::{Netns, NetnsId, Result};
 
-/// The pod's namespace: `passed` when the plugin has handed it over, or what `path` names here. `host` is the
+/// The pod's namespace: `passed` when the plugin has handed it over, or the one that `path` names here. `host` is the
 /// namespace that is no pod's.
 pub fn of_request(
     path: &str,
@@ -37,7 +37,7 @@ pub fn of_request(
     Ok(netns)
 }
 
-/// Below /proc, or a link to somewhere: what is at its end depends on who looks.
+/// Below /proc, or a link: its end depends on the process that follows it.
 fn names_a_process(path: &str) -> bool {
     let path = Path::new(path);
     let linked = std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink());

@@ -3,14 +3,14 @@
 //!
 //! Which connections get an address of the node, and why:
 //!
-//! - What pods of a natOutgoing Subnet send somewhere outside of all Subnets: nothing there could answer them.
-//! - What a rule of this node (kube-proxy's, portmap's) has led to another destination and goes to a pod, when its
+//! - Those of pods of a natOutgoing Subnet to destinations outside of all Subnets: nothing there could answer them.
+//! - Those to a pod whose destination a rule of this node (kube-proxy's, portmap's) has changed, when their
 //!   client is a pod or a node. The answer of a pod has to pass this node's conntrack, which alone can undo it. To
-//!   another pod OVN answers directly. To a node's address too: the router's policies lead what pods send there to
+//!   another pod OVN answers directly. To a node's address too: the router's policies lead pods' packets to
 //!   that node's own ovn0, past this node. So such a client is seen as this node's join address.
 //! - Not when its client is outside: pods' answers leave by the node that they run on, which for a hostPort, and for a
 //!   NodePort with `externalTrafficPolicy: Local`, is this one. So such a Service sees its clients' own addresses.
-//! - What the node itself sends to pods by another address than its own in the join subnet, because a socket is bound
+//! - Those of the node itself to pods by another address than its own in the join subnet, because a socket is bound
 //!   to it: pods and their policies know the node by its join address.
 
 use std::collections::BTreeSet;
@@ -22,12 +22,12 @@ use tombolo_net::{Cidr, Family};
 use crate::node::OVN0;
 use crate::node_task::Accepted;
 
-/// Name of our table: nobody else's rules are in it, and ours are nowhere else but for [`crate::forward`]'s.
+/// Name of our table: it holds our rules only, and all of them but [`crate::forward`]'s.
 pub const TABLE: &str = "tombolo";
 
-/// The table, as a script for `nft -f -`: it replaces what is there in one transaction. `None` until all is known: a
+/// The table, as a script for `nft -f -`: it replaces the present one in one transaction. `None` until all is known: a
 /// Subnet that is not known yet would count as outside (invariant 4). `nat_outgoing`: whether Subnets' field of that name
-/// counts; what pods and nodes need to reach each other is there in any case.
+/// counts; the rules by which pods and nodes reach each other are there in any case.
 pub fn ruleset(accepted: &Accepted, nat_outgoing: bool) -> Option<String> {
     let (port, subnets) = (accepted.port.as_ref()?, accepted.subnets.as_ref()?);
     let join = port.addresses.iter().map(|a| a.cidr());
@@ -162,7 +162,7 @@ table inet tombolo {
 }
 "#;
         assert_eq!(ruleset(&accepted, true).unwrap(), want);
-        // Without masquerading of what leaves, node ports and the node's own traffic are translated all the same.
+        // Without masquerading for outside destinations, node ports and the node's own traffic are translated all the same.
         let without = ruleset(&accepted, false).unwrap();
         let rules = |text: &str| text.matches(" counter masquerade").count();
         assert_eq!(rules(&without), rules(want));

@@ -1,4 +1,4 @@
-//! What the controller has decided for a pod's interface, read from the pod's annotations. Pure.
+//! The controller's decision for a pod's interface, read from the pod's annotations. Pure.
 //!
 //! The protocol is Kube-OVN's: `allocated` when addresses are chosen, `routed` when the port row is in OVN; only
 //! with both may the pod be attached (invariant 5).
@@ -60,9 +60,9 @@ pub enum NotReady {
     Invalid {
         /// The annotation.
         key: String,
-        /// What it says.
+        /// Its value.
         value: String,
-        /// What is wrong with it.
+        /// The fault in it.
         why: String,
     },
 }

@@ -92,7 +92,7 @@ fn run_here(program: &str, args: &[String], input: &str) -> Result<String, Failu
     let out = collect(child.stdout.take().map(|p| Box::new(p) as _));
     let err = collect(child.stderr.take().map(|p| Box::new(p) as _));
     // Taken, so that the end of the script is the end of the pipe. Far below a pipe's buffer in practice; nft reads
-    // all of it before it says anything.
+    // all of it before it writes anything.
     let sent = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
     let status = loop {
         if let Some(status) = child.try_wait()? {

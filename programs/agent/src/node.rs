@@ -13,7 +13,7 @@ use crate::ports::{BR_INT, PlanError, VENDOR, bridge, ids, interface};
 
 /// Name of the node's port.
 pub const OVN0: &str = "ovn0";
-/// `rtm_protocol` of our routes on the node: routes with another number are somebody else's.
+/// `rtm_protocol` of our routes on the node: routes with another number are others'.
 pub const PROTOCOL: u8 = 84;
 /// Length of ovn0's transmit queue, Kube-OVN's.
 pub const TXQUEUELEN: u32 = 1000;
@@ -38,7 +38,7 @@ impl NodePort {
 
     /// The operations that make ovn0's rows so; none when they are. `tag` makes names of new rows unique.
     ///
-    /// An ovn0 without `iface-id` of a node is somebody else's.
+    /// An ovn0 without `iface-id` of a node isn't ours.
     pub fn plan(&self, replica: &Replica, mtu: u32, tag: &str) -> Result<Vec<Op>, PlanError> {
         let (bridge, _) = bridge(replica, BR_INT).ok_or(PlanError::NoBridge)?;
         let ip = self.ip_text();

@@ -1,9 +1,9 @@
-//! Keeps ovn0, its addresses, the node's routes and its forwarding as they should be: looks again whenever one of its
-//! sources says that something has changed (the controller's objects, Open vSwitch's rows, the kernel's links,
-//! addresses, routes), and every few seconds for what the kernel doesn't tell, its sysctls.
+//! Keeps ovn0, its addresses, the node's routes and its forwarding as they should be: looks again after each change of
+//! a source (the controller's objects, Open vSwitch's rows, the kernel's links,
+//! addresses, routes), and every few seconds for its sysctls, whose changes have no event.
 //!
-//! What would cut the node off is refused first, and taken away where it stands (invariant 13): also while the API
-//! server can't be asked, since then nobody else could.
+//! Networks that would cut the node off are refused first, and their routes removed (invariant 13): also while the API
+//! server is away, since then no other program could.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,6 +18,7 @@ use tombolo_names::Reason;
 use tombolo_net::IfAddr;
 use tombolo_ovsdb::{Replica, Snapshot};
 
+use crate::assignment::Inputs;
 use crate::attach::NodeState;
 use crate::host::Host;
 use crate::local::{Kernel, Local};
@@ -27,10 +28,9 @@ use crate::ovs::Ovs;
 use crate::ports::{self, ids};
 use crate::surroundings::{Role, Surroundings};
 use crate::sysctls;
-use crate::told::Inputs;
 use crate::troubles::{Trouble, Troubles};
 
-/// What of the controller's words is in force on this node: what would cut it off is left out.
+/// The controller's configuration as in force on this node: without networks that would cut it off.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// The node's port.
@@ -44,14 +44,14 @@ pub struct Accepted {
 /// How MTUs are found.
 #[derive(Debug, Clone, Default)]
 pub struct MtuOptions {
-    /// `--mtu`: what pods get; 0 to derive it.
+    /// `--mtu`: the MTU of pods; 0 to derive it.
     pub mtu: u32,
     /// `--iface`: names of links that tunnels may leave by, the first that exists counts. Empty: the one that has
     /// OVN's encapsulation address.
     pub interfaces: Vec<String>,
 }
 
-/// What a geneve header takes of a packet over IPv4: Kube-OVN's figure.
+/// Length of a geneve header over IPv4: Kube-OVN's figure.
 const OVERHEAD_V4: u32 = 100;
 /// Over IPv6, whose header is longer.
 const OVERHEAD_V6: u32 = 120;
@@ -61,10 +61,10 @@ const GATEWAY: Duration = Duration::from_secs(10);
 const WRITE: Duration = Duration::from_secs(15);
 /// First and longest pause after a failure that no event will end.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
-/// How long what no event tells may be otherwise. A look at what is as it should be asks the kernel a few questions
+/// Between two looks: some changes have no event. A look at a node in order asks the kernel a few questions
 /// and writes nothing.
 const AGAIN: Duration = Duration::from_secs(8);
-/// Under which name this task says what is wrong.
+/// The name of this task as a source of troubles.
 const SOURCE: &str = "node";
 
 /// Keeps the node's network; see [`NodeTask::run`].
@@ -74,23 +74,23 @@ pub struct NodeTask {
     pub host: Arc<Host>,
     /// Open vSwitch's database.
     pub ovs: Arc<Ovs>,
-    /// What the API server says.
+    /// The node's assignment.
     pub inputs: watch::Receiver<Inputs>,
     /// How MTUs are found.
     pub mtu: MtuOptions,
-    /// Where the outcome goes.
+    /// Receives the outcome.
     pub state: watch::Sender<NodeState>,
-    /// Where what is in force goes.
+    /// Receives the configuration in force.
     pub accepted: watch::Sender<Accepted>,
-    /// What must stay reachable.
+    /// The destinations that must stay reachable.
     pub local: Local,
-    /// Where what is wrong goes.
+    /// Receives this task's troubles.
     pub troubles: Troubles,
-    /// Counts what is restored.
+    /// Counts restored parts.
     pub metrics: Metrics,
 }
 
-/// What the last look left behind: what of it is missing in the next one, somebody has taken away.
+/// The state that the last look left: parts that the next one misses were taken away by others.
 #[derive(Debug, Default, PartialEq)]
 struct Kept {
     link: u32,
@@ -100,7 +100,7 @@ struct Kept {
     sysctls: bool,
 }
 
-/// What a look came to.
+/// The outcome of a look.
 enum Outcome {
     /// All is as it should be.
     Done { mtu: u32, link: u32 },
@@ -182,7 +182,7 @@ impl NodeTask {
             }
             match &state {
                 NodeState::Ready { mtu } => tracing::info!(mtu, "the node's network is ready"),
-                // On the way up it is news, afterwards it is trouble.
+                // During the start it is news, afterwards it is trouble.
                 NodeState::NotReady { why, .. } if matches!(now, NodeState::NotReady { .. }) => {
                     tracing::info!("the node's network is not ready: {why}");
                 }
@@ -205,7 +205,7 @@ impl NodeTask {
     ) -> bool {
         let timer = tokio::time::sleep(retry.unwrap_or(AGAIN).min(AGAIN));
         tokio::pin!(timer);
-        // Our own changes come back as events; a look at what is as it should be costs little and ends it.
+        // Our own changes come back as events; a look at a node in order costs little and ends it.
         loop {
             tokio::select! {
                 () = &mut timer => return true,
@@ -233,7 +233,7 @@ impl NodeTask {
         }
     }
 
-    /// Pods' links come and go all the time, and their link-local addresses with them; those are not looked at.
+    /// Pods' links come and go all the time, and their link-local addresses with them; those need no look.
     fn concerns(&self, event: &Event) -> bool {
         let ours = |link: &Link| link.kind != "veth";
         match event {
@@ -252,7 +252,7 @@ impl NodeTask {
         let mut troubles = BTreeSet::new();
         let mut whole = false;
         let outcome = self.look_at_all(confirmed, kept, &mut troubles, &mut whole).await;
-        // Before the routes are judged, less is known than the look before may have said.
+        // A look that ended before the routes were judged knows less than the one before.
         match whole {
             true => self.troubles.set(SOURCE, troubles),
             false => self.troubles.add(SOURCE, troubles),
@@ -293,7 +293,7 @@ impl NodeTask {
         if let Some((network, why)) = port.addresses.iter().find_map(conflict) {
             return waiting(format!(
                 "the join subnet's network {network} is refused on this node: {why}. Choose another join subnet \
-                 (--node-switch-cidr of kube-ovn-controller), or move what is there"
+                 (--node-switch-cidr of kube-ovn-controller), or renumber the other network"
             ));
         }
         if ports::bridge(&snapshot.replica, ports::BR_INT).is_none() {
@@ -351,8 +351,8 @@ impl NodeTask {
         Ok(Outcome::Done { mtu, link: link.index })
     }
 
-    /// Routes of ours that cut the node off go, whoever said that they should be there, and whether or not anything
-    /// else is known: the agent that made them may have been another one, of an older version.
+    /// Removes routes of ours that cut the node off, whatever the reason for them was and however little else is known:
+    /// an agent of an older version may have made them.
     async fn remove_harmful(
         &self,
         around: &Surroundings,
@@ -393,7 +393,7 @@ impl NodeTask {
         Ok(found.no_v6)
     }
 
-    /// ovn0's MAC, MTU and addresses. It is our link: what doesn't belong there goes.
+    /// ovn0's MAC, MTU and addresses. It is our link: addresses that don't belong there go.
     async fn configure(
         &self,
         link: &Link,
@@ -464,7 +464,7 @@ impl NodeTask {
                     }
                     stand.insert(*route);
                 }
-                // Of somebody else: theirs stays. Pods of that subnet can't be reached from here; the others can.
+                // Another program's route stays. Pods of that subnet can't be reached from here; the others can.
                 Err(e) if e.is_exists() => {
                     let message = format!(
                         "this node has another route to {}: pods there can't be reached from it; see `ip route show {}`",
@@ -479,7 +479,7 @@ impl NodeTask {
         Ok(())
     }
 
-    /// The MTU of pods without one of their own, never more than a tunnel carries. The error says what is missing.
+    /// The MTU of pods without one of their own, never more than a tunnel carries. The error names the missing part.
     fn pod_mtu(
         &self,
         replica: &Replica,
@@ -497,13 +497,13 @@ impl NodeTask {
                 troubles.insert(Trouble { reason: Reason::NodeMtuBounded, message });
                 Ok(carried)
             }
-            // Asked for, and nothing to hold it against.
+            // Requested, and no tunnel is known to compare it with.
             Err(_) | Ok(_) if asked > 0 => Ok(asked),
             other => other,
         }
     }
 
-    /// What a packet in a tunnel may have.
+    /// Longest packet in a tunnel.
     fn tunnel_mtu(&self, replica: &Replica, kernel: &Kernel) -> Result<u32, String> {
         let encaps: Vec<IpAddr> = ports::system_id(replica, "ovn-encap-ip")
             .unwrap_or_default()
@@ -547,7 +547,7 @@ fn link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
 }
 
-/// The controller's words without the networks that would cut the node off: those are said, the others go on.
+/// The controller's configuration without the networks that would cut the node off: each of those is a trouble.
 fn accept(inputs: &Inputs, around: &Surroundings, troubles: &mut BTreeSet<Trouble>) -> Accepted {
     let mut subnets = inputs.subnets.clone();
     for (name, subnet) in subnets.iter_mut().flatten() {
@@ -555,7 +555,7 @@ fn accept(inputs: &Inputs, around: &Surroundings, troubles: &mut BTreeSet<Troubl
             let Some(why) = around.conflict(*network) else { return true };
             let message = format!(
                 "the network {network} of the Subnet {name} is not configured on this node: {why}. Give the Subnet another \
-                 network, or move what is there"
+                 network, or renumber the other network"
             );
             troubles.insert(Trouble { reason: Reason::NetworkRefused, message });
             false
@@ -563,7 +563,7 @@ fn accept(inputs: &Inputs, around: &Surroundings, troubles: &mut BTreeSet<Troubl
     }
     let mut nodes = inputs.nodes.clone();
     if nodes.is_empty() {
-        // A controller that doesn't tell them: the other ends of the tunnels are nodes as far as can be known.
+        // A controller of a version that doesn't list them: the other ends of the tunnels are the known nodes.
         let ends = around.hosts.iter().filter(|(_, role)| matches!(role, Role::Encap | Role::Peer));
         nodes = ends.map(|(ip, _)| *ip).collect();
     }

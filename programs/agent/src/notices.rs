@@ -1,4 +1,4 @@
-//! What the agent has to say about a pod, as an Event on it: once for each pod and reason.
+//! The agent's warnings about pods, as Events on them: one for each pod and reason.
 
 use std::collections::HashSet;
 
@@ -10,12 +10,12 @@ use tombolo_api::event::{self, Involved, Often, Reporter};
 use tombolo_client::Posted;
 use tombolo_names::Reason;
 
-/// How many may wait for the API server; more are in the log only.
+/// Most notices that wait for the API server; more are in the log only.
 const WAITING: usize = 256;
-/// How many are remembered as said.
+/// Most pods and reasons that are remembered as posted.
 const REMEMBERED: usize = 4096;
 
-/// Something a pod's owner should know.
+/// A fact for a pod's owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// The pod's namespace.
@@ -26,7 +26,7 @@ pub struct Notice {
     pub uid: String,
     /// Reason of the Event.
     pub reason: Reason,
-    /// In words.
+    /// Its message.
     pub message: String,
 }
 
@@ -41,8 +41,8 @@ pub fn channel() -> (Notices, mpsc::Receiver<Notice>) {
 }
 
 impl Notices {
-    /// Says it: in the log now, as an Event when the API server takes it. Nothing waits for it.
-    pub fn say(&self, notice: Notice) {
+    /// Logs it now, and posts it as an Event when the API server takes it. Nothing waits for that.
+    pub fn send(&self, notice: Notice) {
         tracing::warn!(pod = format!("{}/{}", notice.namespace, notice.name), "{}", notice.message);
         let _ = self.0.try_send(notice);
     }
@@ -67,14 +67,14 @@ pub(crate) fn by(node: &str) -> Reporter<'_> {
     Reporter { component: tombolo_names::workloads::AGENT, instance: node, host: Some(node) }
 }
 
-/// Posts what comes until nobody can say anything any more.
+/// Posts notices until all senders are gone.
 pub async fn post(client: Client, node: &str, mut notices: mpsc::Receiver<Notice>) {
-    let mut said = HashSet::new();
+    let mut posted = HashSet::new();
     while let Some(notice) = notices.recv().await {
-        if said.len() >= REMEMBERED {
-            said.clear();
+        if posted.len() >= REMEMBERED {
+            posted.clear();
         }
-        if !said.insert((notice.uid.clone(), notice.reason)) {
+        if !posted.insert((notice.uid.clone(), notice.reason)) {
             continue;
         }
         match tombolo_client::post(&client, &notice.event(node, Timestamp::now())).await {
@@ -104,6 +104,10 @@ mod tests {
         assert!(name.len() <= 253 && name.ends_with("a.mtubounded.f1d2"), "{name}");
         assert_eq!(event.metadata.namespace, event.involved_object.namespace);
         assert_eq!(event.involved_object.uid.as_deref(), Some("f1d2"));
-        assert_eq!(notice.event("node2", Timestamp::now()).metadata.name, Some(name), "the same, said again");
+        assert_eq!(
+            notice.event("node2", Timestamp::now()).metadata.name,
+            Some(name),
+            "the same Event, posted again"
+        );
     }
 }

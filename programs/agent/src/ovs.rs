@@ -17,7 +17,7 @@ use tombolo_ovsdb::{
 
 use crate::ports::{self, PlanError};
 
-/// Begins the comment of each transaction, so that the database's log says whose it was.
+/// Begins the comment of each transaction, so that the database's log names its author.
 const SIGNATURE: &str = tombolo_names::workloads::AGENT_SIGNATURE;
 /// How long one transaction may take.
 const TRANSACTION: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ pub enum OvsError {
     /// The server refused it.
     #[error("writing to Open vSwitch's database: {0}")]
     Refused(#[source] TxnError),
-    /// What was waited for did not happen in time.
+    /// The awaited state did not come in time.
     #[error("{0}")]
     Deadline(String),
     /// The agent is going down.
@@ -48,8 +48,8 @@ pub enum OvsError {
 type Plan = Box<dyn FnMut(&Replica, &str) -> Result<Vec<Op>, PlanError> + Send>;
 
 struct Job {
-    /// Two jobs with a key in common don't share a transaction: the second is planned on what the first has
-    /// written.
+    /// Two jobs with a key in common don't share a transaction: the second is planned on the first one's
+    /// outcome.
     keys: Vec<String>,
     plan: Plan,
     deadline: Instant,
@@ -111,7 +111,7 @@ impl Ovs {
             .await
     }
 
-    /// Waits until `look` finds what it looks for in a fresh replica; `missing` words the error at the deadline.
+    /// Waits until `look` finds its object in a fresh replica; `missing` words the error at the deadline.
     pub async fn wait<T>(
         &self,
         deadline: Instant,
@@ -138,10 +138,10 @@ impl Ovs {
         }
     }
 
-    /// Plans on a fresh replica and commits, until `deadline`. `keys` name what it is about: of two with a key in
+    /// Plans on a fresh replica and commits, until `deadline`. `keys` name its objects: of two with a key in
     /// common the second is planned on the outcome of the first. The plan may be asked again when the outcome of an
     /// attempt is unknown, on a replica that shows it; so it must cope with its own rows being there. The second
-    /// argument makes names of new rows unique. When this returns, the replica shows what was written.
+    /// argument makes names of new rows unique. When this returns, the replica shows the outcome.
     pub async fn apply(
         &self,
         keys: impl Into<Vec<String>>,
@@ -217,8 +217,8 @@ async fn until_fresh(client: &Client, view: &mut watch::Receiver<Snapshot>, wait
     }
 }
 
-/// Takes up to [`BATCH`] jobs without a key in common, in the order they came for each key. Those that nobody waits
-/// for any more are dropped.
+/// Takes up to [`BATCH`] jobs without a key in common, in the order they came for each key. Jobs without a waiting
+/// request are dropped.
 fn take_batch(waiting: &mut Vec<Job>) -> Vec<Job> {
     let (mut batch, mut later, mut keys) = (Vec::new(), Vec::new(), BTreeSet::new());
     for job in waiting.drain(..).filter(|j| !j.done.is_closed()) {
@@ -295,6 +295,6 @@ mod tests {
         assert_eq!(keys(&take_batch(&mut waiting)), ["b"]);
         drop(answers);
         let mut given_up = vec![job(&["a"]).0];
-        assert!(take_batch(&mut given_up).is_empty(), "nobody waits for it");
+        assert!(take_batch(&mut given_up).is_empty(), "its request is gone");
     }
 }

@@ -1,4 +1,4 @@
-//! The unix socket that the plugin asks, with the open file that may come beside a request (unix(7), `SCM_RIGHTS`): a
+//! The unix socket for the plugin's requests, with the open file that may come beside a request (unix(7), `SCM_RIGHTS`): a
 //! pod's network namespace, which the plugin can see and the agent perhaps can't.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! What the agent knows of this node's pods, and waiting for what it doesn't know yet. No client here: a watch (or
+//! The agent's knowledge of this node's pods, and waits for knowledge that it lacks. No client here: a watch (or
 //! a test) feeds it.
 
 use std::collections::HashMap;
@@ -13,14 +13,14 @@ use tombolo_api::annotations as keys;
 
 use crate::network::{NotReady, PodNetwork};
 
-/// The pod that a runtime asks for.
+/// The pod that a runtime names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodRef {
     /// Namespace.
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// UID as the runtime knows it; empty when it doesn't say.
+    /// UID as the runtime knows it; empty when it doesn't give one.
     pub uid: String,
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Display for PodRef {
 
 type Slot = watch::Sender<Option<ObjectMeta>>;
 
-/// What the controller has decided about an interface, and for whom.
+/// The controller's decision about an interface, and the pod that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
     /// How the interface should be.
@@ -48,7 +48,7 @@ pub struct Pods {
     listed: AtomicBool,
 }
 
-/// What is known of a pod by its name.
+/// The agent's knowledge of a pod by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
     /// The API server has not listed this node's pods yet.
@@ -79,7 +79,7 @@ pub enum WaitError {
     Deadline {
         /// The pod.
         pod: PodRef,
-        /// What was missing last.
+        /// The part that was missing last.
         reason: String,
     },
 }
@@ -123,7 +123,7 @@ impl Pods {
         self.listed.store(true, Ordering::Release);
     }
 
-    /// What is known of a pod by its name.
+    /// The agent's knowledge of a pod by its name.
     pub fn known(&self, namespace: &str, name: &str) -> Known {
         if !self.listed.load(Ordering::Acquire) {
             return Known::Nothing;
@@ -209,7 +209,7 @@ fn key(meta: &ObjectMeta) -> Option<(String, String)> {
 
 fn look(meta: Option<&ObjectMeta>, pod: &PodRef, provider: &str) -> Result<Attachment, String> {
     let Some(meta) = meta else {
-        return Err("the API server has not told this node of it".to_owned());
+        return Err("the API server has not listed it for this node".to_owned());
     };
     let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key)).map(String::as_str);
     let same = pod.uid.is_empty()
@@ -270,7 +270,7 @@ mod tests {
         Instant::now() + Duration::from_secs(5)
     }
 
-    /// For what never comes.
+    /// For an event that never comes.
     fn at_once() -> Instant {
         Instant::now() + Duration::from_millis(20)
     }
@@ -293,7 +293,7 @@ mod tests {
         let err = pods.network(&pod("new"), "ovn", at_once()).await.unwrap_err().to_string();
         assert!(err.contains("UID old") && err.contains("new"), "{err}");
         assert!(pods.network(&pod("old"), "ovn", soon()).await.is_ok());
-        assert!(pods.network(&pod(""), "ovn", soon()).await.is_ok(), "a runtime that doesn't say");
+        assert!(pods.network(&pod(""), "ovn", soon()).await.is_ok(), "a runtime that gives none");
         let mut mirror = meta("api", true);
         let hash = (keys::STATIC_POD[1].to_owned(), "hash".to_owned());
         mirror.annotations.as_mut().unwrap().extend([hash]);
@@ -330,7 +330,7 @@ mod tests {
     async fn the_deadline_says_what_was_missing_and_leaves_nothing_behind() {
         let pods = Pods::new();
         let err = pods.network(&pod("u1"), "ovn", at_once()).await.unwrap_err().to_string();
-        assert!(err.contains("net2/ubuntu") && err.contains("has not told"), "{err}");
+        assert!(err.contains("net2/ubuntu") && err.contains("has not listed it"), "{err}");
         assert!(pods.lock().is_empty());
         pods.put(meta("u1", false));
         let err = pods.network(&pod("u1"), "ovn", at_once()).await.unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! The rows of a pod's port on br-int: what they say, which are ours, and the operations that add and remove
+//! The rows of a pod's port on br-int: their content, the ones that are ours, and the operations that add and remove
 //! them. Pure: `Replica` in, operations out.
 //!
 //! Ours is an Interface with `external_ids:vendor=kube-ovn` and a pod's name. Everything else on the bridge
@@ -20,7 +20,7 @@ pub const VENDOR: &str = "kube-ovn";
 pub mod ids {
     /// OVN: which logical switch port this is.
     pub const IFACE_ID: &str = "iface-id";
-    /// OVN: which pod of that name; ovn-controller binds the port only if the port row says the same.
+    /// OVN: which pod of that name; ovn-controller binds the port only if the port row has the same.
     pub const IFACE_ID_VER: &str = "iface-id-ver";
     /// OVN (ovn-controller writes it): all flows for the port are in place.
     pub const INSTALLED: &str = "ovn-installed";
@@ -132,7 +132,7 @@ pub fn host_link(container: &str, ifname: &str) -> String {
     if ifname == "eth0" {
         return format!("{}_h", prefix(12));
     }
-    // What a link's name may have at most (IFNAMSIZ - 1), less the two underscores and the "h".
+    // The longest name of a link (IFNAMSIZ - 1), less the two underscores and the "h".
     let short: String = ifname.chars().filter(char::is_ascii_graphic).take(8).collect();
     format!("{}_{short}_h", prefix(12 - short.len()))
 }
@@ -207,7 +207,7 @@ pub fn our_port(replica: &Replica, name: &str) -> Option<OurPort> {
     interface(replica, name).and_then(|(uuid, row)| OurPort::read(uuid, row))
 }
 
-/// The Interface row of that name, whoever's.
+/// The Interface row of that name, ours or not.
 pub fn interface<'a>(replica: &'a Replica, name: &str) -> Option<(Uuid, &'a Row)> {
     replica.find(Interface::TABLE, BY_NAME, &Atom::string(name)).next().map(|(uuid, row)| (uuid, &**row))
 }
@@ -398,7 +398,7 @@ mod tests {
         let schema = Schema::parse(tombolo_ovn::vswitch::SCHEMA).unwrap();
         let empty = Replica::new(&wanted().intersect(&schema), INDEXES);
         assert_eq!(add(&empty, &port(), "1"), Err(PlanError::NoBridge));
-        let taken = replica(&[(2, "0f3c5f1f2a4b_h", &[("iface-id", "somebody")])]);
+        let taken = replica(&[(2, "0f3c5f1f2a4b_h", &[("iface-id", "another")])]);
         assert_eq!(add(&taken, &port(), "1"), Err(PlanError::Taken("0f3c5f1f2a4b_h".into())));
     }
 

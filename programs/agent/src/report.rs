@@ -1,6 +1,6 @@
-//! What the agent writes to the API server, all of it on its own Node: the condition NetworkUnavailable, the annotations
-//! with the chassis and with what its interfaces bear, and what is wrong beside that: a condition and an Event for each trouble that is
-//! new. Only what differs is written (invariant 9).
+//! The agent's writes to the API server, all of them on its own Node: the condition NetworkUnavailable, the annotations
+//! with the chassis and with the keys of its interfaces, the condition for troubles beside that, and an Event for each new
+//! trouble. Only differences are written (invariant 9).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,9 +22,9 @@ use crate::kube_io::{Condition, Written};
 use crate::notices::by;
 use crate::troubles::{Trouble, Troubles};
 
-/// Our condition of a Node: `True` while something is wrong that doesn't keep pods from being attached.
+/// Our condition of a Node: `True` while there is trouble that doesn't keep pods from being attached.
 pub use tombolo_names::workloads::NETWORK_DEGRADED as DEGRADED;
-/// How long the node's network must be away before the node says so: ovs-vswitchd's restart takes a second or two
+/// How long the node's network must be away before the condition reports it: ovs-vswitchd's restart takes a second or two
 /// and is no reason to move pods elsewhere.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(10);
 /// How long one write may take.
@@ -35,16 +35,16 @@ const UNSEEN: Duration = Duration::from_secs(60);
 /// Longest message of a condition.
 const LONGEST: usize = 1000;
 
-/// Where the words for the Node come from.
+/// The sources of the Node's conditions and annotations.
 #[derive(Debug)]
 pub struct Sources {
     /// Whether pods can be attached.
     pub state: watch::Receiver<NodeState>,
     /// The chassis' name.
     pub chassis: watch::Receiver<Option<String>>,
-    /// What is wrong.
+    /// Present troubles.
     pub troubles: Troubles,
-    /// What the Node says.
+    /// The Node's present fields.
     pub written: watch::Receiver<Written>,
 }
 
@@ -53,7 +53,7 @@ pub struct Sources {
 struct Last<T>(Option<(T, Instant)>);
 
 impl<T: PartialEq> Last<T> {
-    /// Until when not to write this again.
+    /// The earliest time to write this again.
     fn not_before(&self, what: &T) -> Option<Instant> {
         let (last, at) = self.0.as_ref()?;
         (last == what).then_some(*at + UNSEEN).filter(|until| Instant::now() < *until)
@@ -64,10 +64,10 @@ impl<T: PartialEq> Last<T> {
 pub async fn report(client: Client, node: &str, mut from: Sources) {
     let api: Api<Node> = Api::all(client.clone());
     let mut away_since: Option<Instant> = None;
-    // A node that isn't ready yet says so at once: nothing runs there.
+    // A node that isn't ready yet reports it at once: nothing runs there.
     let mut was_ready = false;
     let mut troubles = from.troubles.watch();
-    let mut told: Option<BTreeSet<Trouble>> = None;
+    let mut posted: Option<BTreeSet<Trouble>> = None;
     let (mut last_condition, mut last_degraded, mut last_chassis) =
         (Last::default(), Last::default(), Last::default());
     loop {
@@ -118,13 +118,13 @@ pub async fn report(client: Client, node: &str, mut from: Sources) {
             let wanted = degraded(&all);
             // A node with which nothing was ever wrong has no such condition.
             let shown = now.degraded.clone().unwrap_or_else(|| degraded(&BTreeSet::new()));
-            // What the Node says already, a predecessor has told.
-            let before = told.get_or_insert_with(|| match shown == wanted {
+            // A predecessor has posted Events for troubles that the Node's condition shows already.
+            let before = posted.get_or_insert_with(|| match shown == wanted {
                 true => all.clone(),
                 false => BTreeSet::new(),
             });
             for (number, trouble) in all.difference(before).enumerate() {
-                // Sent once, whether or not it arrives: the condition says the same.
+                // Sent once, whether or not it arrives: the condition has the same message.
                 match tombolo_client::post(&client, &event(node, &now.uid, trouble, number)).await {
                     Posted::Yes | Posted::Before => {}
                     Posted::Refused(error) | Posted::Later(error) => {
@@ -195,15 +195,15 @@ fn degraded(all: &BTreeSet<Trouble>) -> Condition {
     condition("True", first.reason, &messages.join("; "))
 }
 
-async fn write<T>(what: &str, request: impl Future<Output = kube::Result<T>>) -> Result<(), ()> {
+async fn write<T>(part: &str, request: impl Future<Output = kube::Result<T>>) -> Result<(), ()> {
     match tokio::time::timeout(WRITE, request).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => {
-            tracing::warn!(error = chain(&error), "writing this node's {what}");
+            tracing::warn!(error = chain(&error), "writing this node's {part}");
             Err(())
         }
         Err(_) => {
-            tracing::warn!("writing this node's {what}: no answer in {WRITE:?}");
+            tracing::warn!("writing this node's {part}: no answer in {WRITE:?}");
             Err(())
         }
     }
@@ -233,7 +233,7 @@ async fn set_condition(
 }
 
 async fn annotate(api: &Api<Node>, node: &str, chassis: &str) -> kube::Result<Node> {
-    // Together: whoever knows the chassis of a port also knows whether its interface will bear the pod's UID.
+    // Together: a reader that knows the chassis of a port also knows whether its interface will bear the pod's UID.
     let annotations = serde_json::json!({ keys::CHASSIS: chassis, keys::INTERFACE_VERSION: keys::TRUE });
     let patch = serde_json::json!({ "metadata": { "annotations": annotations } });
     api.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await

@@ -13,6 +13,7 @@ use tombolo_client::flags;
 use tombolo_client::start::{self, Program};
 use tombolo_observe::{Health, Observer, Probe, ServeError};
 
+use crate::assignment::Inputs;
 use crate::attach::{Attacher, Deadlines, NodeState};
 use crate::firewall::Firewall;
 use crate::host::Host;
@@ -24,7 +25,6 @@ use crate::options::Options;
 use crate::ovs::Ovs;
 use crate::pods::Pods;
 use crate::report::{self, Sources};
-use crate::told::Inputs;
 use crate::troubles::Troubles;
 use crate::{kube_io, leftovers, notices, ports, server};
 
@@ -99,7 +99,7 @@ async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
     });
     spawn(&tasks, &stop, {
         let (client, node, router) = (client.clone(), node.clone(), options.cluster_router.clone());
-        async move { kube_io::told(client, api_server, &node, &router, inputs).await }
+        async move { kube_io::assignment(client, api_server, &node, &router, inputs).await }
     });
     let chassis = chassis(&ovs, &tasks, &stop, &health, &metrics);
     spawn(&tasks, &stop, {
@@ -174,7 +174,7 @@ fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output
     tasks.spawn(async move { stop.run_until_cancelled(work).await });
 }
 
-/// Does it until it works.
+/// Repeats `once` until it succeeds.
 async fn retry<F: Future<Output = anyhow::Result<()>>>(doing: &str, mut once: impl FnMut() -> F) {
     let mut pause = RETRY.0;
     while let Err(e) = once().await {

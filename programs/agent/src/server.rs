@@ -1,4 +1,4 @@
-//! The socket that the plugin asks: HTTP over a unix socket that only root can open.
+//! The socket for the plugin's requests: HTTP over a unix socket that only root can open.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -25,7 +25,7 @@ struct Shared {
     metrics: Metrics,
 }
 
-/// Binds the socket, replacing one that nobody listens on.
+/// Binds the socket, replacing one without a listener.
 pub async fn bind(socket: &Path) -> anyhow::Result<UnixListener> {
     let doing = || format!("listening on {}", socket.display());
     if let Some(dir) = socket.parent() {
@@ -35,7 +35,7 @@ pub async fn bind(socket: &Path) -> anyhow::Result<UnixListener> {
         anyhow::bail!("{}: another agent serves there already", doing());
     }
     // Born in a directory that only we can enter, with its mode set before it is seen; and the name never lacks a
-    // socket that somebody could connect to.
+    // socket.
     let nursery = socket.with_extension(format!("{}", std::process::id()));
     std::fs::create_dir(&nursery).with_context(doing)?;
     let result = born(&nursery, socket);
@@ -107,7 +107,7 @@ fn answer(
     response
 }
 
-/// Runs to the end even when the plugin is gone: half a pod is nobody's.
+/// Runs to the end even when the plugin is gone: no other request would finish half a pod.
 async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, CniError>> + Send + 'static,
 ) -> Result<T, CniError> {

@@ -1,8 +1,8 @@
-//! What a node needs to stay reachable, and which networks would take it away (invariant 13). Pure.
+//! The destinations by which a node stays reachable, and the networks that would cut it off (invariant 13). Pure.
 //!
 //! A route of ours beats others by its length, so one wrong network cuts a node off from its link, its tunnel peers,
-//! the API server or OVN's databases, and then no word of the controller can undo it. Such a network is refused
-//! here whatever the controller says: it knows the nodes' addresses, not their links.
+//! the API server or OVN's databases, and then the controller can't undo it. Such a network is refused
+//! here whatever the controller requests: it knows the nodes' addresses, not their links.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +14,7 @@ use tombolo_ovsdb::Replica;
 
 use crate::node::{OVN0, PROTOCOL};
 
-/// Whose address it is.
+/// The role of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// This node's own end of OVN's tunnels.
@@ -47,18 +47,18 @@ impl fmt::Display for Role {
     }
 }
 
-/// What must stay reachable past ovn0.
+/// The destinations that must stay reachable past ovn0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// Networks of local links, with the link's name.
     pub links: BTreeSet<(Cidr, String)>,
     /// Addresses.
     pub hosts: BTreeSet<(IpAddr, Role)>,
-    /// The cluster's Service range: routed to nobody, since a rule of the node's leads elsewhere.
+    /// The cluster's Service range: never routed, since a rule of the node's leads elsewhere.
     pub services: Vec<Cidr>,
 }
 
-/// Ranges that are never routed to anybody: loopback, link-local, multicast.
+/// Ranges that are never routed: loopback, link-local, multicast.
 const NEVER: [&str; 6] = ["127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "::1/128", "fe80::/10", "ff00::/8"];
 
 impl Surroundings {
@@ -82,7 +82,7 @@ impl Surroundings {
     }
 
     /// Adds the links' addresses and the main table's routes: those on a link, and the next hops of the others.
-    /// What leads through ovn0 is the pods', and what has our protocol is what is being judged.
+    /// Routes through ovn0 are the pods', and routes with our protocol are the ones under judgment.
     pub fn add_kernel(
         &mut self,
         links: &[tombolo_linux::Link],
@@ -110,7 +110,7 @@ impl Surroundings {
         }
     }
 
-    /// Adds what Open vSwitch knows: OVN's endpoints and tunnels. Names of OVN's endpoints are returned, to be
+    /// Adds OVN's endpoints and tunnels from Open vSwitch's rows. Names of OVN's endpoints are returned, to be
     /// resolved.
     pub fn add_vswitch(&mut self, replica: &Replica) -> Vec<String> {
         let mut names = Vec::new();
@@ -272,7 +272,7 @@ mod tests {
     fn everything_else_is_not() {
         let node = node();
         for network in [
-            "10.16.0.0/16", // within somebody's route by a gateway, as pods' networks often are
+            "10.16.0.0/16", // within another program's route by a gateway, as pods' networks often are
             "10.32.0.0/11",
             "100.64.0.0/16", // ovn0's own
             "100.64.128.0/17",

@@ -13,7 +13,7 @@ use crate::troubles::Trouble;
 /// rtnetlink(7), `RTPROT_RA`.
 const BY_ADVERTISEMENT: u8 = 9;
 
-/// What is needed.
+/// The parameters that are needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wish {
     /// Pods have IPv6: the node forwards it.
@@ -24,7 +24,7 @@ pub struct Wish {
     pub advertised: BTreeSet<String>,
 }
 
-/// What was found.
+/// The outcome of a check.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Parameters that had to be set.
@@ -44,7 +44,7 @@ pub fn advertised(links: &[Link], addresses: &[LinkAddress], routes: &[Route]) -
     indexes.filter_map(name).filter(|name| name != OVN0).collect()
 }
 
-/// Sets what differs.
+/// Sets parameters that differ.
 pub async fn keep(host: &Host, wish: Wish) -> Result<Found> {
     host.netns.run(move || Ok(keep_here(&wish))).await
 }
@@ -78,7 +78,7 @@ fn keep_here(wish: &Wish) -> Found {
     if wish.forward_v6 && get_sysctl(v6).is_ok_and(|now| now.is_some_and(|now| now != "1")) {
         for link in &wish.advertised {
             let key = format!("net/ipv6/conf/{link}/accept_ra");
-            // 0 is somebody's choice: a program in user space does it there. 2 is what is wanted.
+            // 0 is the administrator's choice: a program in user space does it there. 2 is the value that works here.
             if get_sysctl(&key).is_ok_and(|now| now.as_deref() == Some("1")) {
                 let why = "this link lives on router advertisements, which a node that forwards would ignore";
                 if !need("accept_ra", &key, "2", why, &mut found) {
@@ -153,13 +153,9 @@ mod tests {
         assert_eq!(value("net/ipv4/ip_forward").await, "1");
         assert_eq!(value("net/ipv6/conf/all/forwarding").await, "1");
         assert_eq!(value("net/ipv6/conf/uplink/accept_ra").await, "2");
-        assert_eq!(
-            value("net/ipv6/conf/quiet/accept_ra").await,
-            "1",
-            "what doesn't live on them is left alone"
-        );
+        assert_eq!(value("net/ipv6/conf/quiet/accept_ra").await, "1", "other links are left alone");
         assert_eq!(keep(&host, wish.clone()).await.unwrap().set, [] as [&str; 0], "nothing the second time");
-        // Somebody switches it off: the next look finds it.
+        // Another program switches it off: the next look finds it.
         host.netns.run(|| set_sysctl("net/ipv6/conf/all/forwarding", "0")).await.unwrap();
         assert_eq!(keep(&host, wish).await.unwrap().set, ["forwarding_v6"]);
         let none = keep(&host, Wish { ovn0_v6: true, ..Wish::default() }).await.unwrap();

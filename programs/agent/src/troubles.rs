@@ -1,5 +1,5 @@
-//! What is wrong on the node while its network works, or beside that it doesn't: networks that are refused, a
-//! firewall that drops pods' traffic, a bounded MTU. Kept by source, said once in the log, counted, and shown on the
+//! Troubles of the node beside a network that works or doesn't: networks that are refused, a
+//! firewall that drops pods' traffic, a bounded MTU. Kept by source, logged once, counted, and shown on the
 //! Node by [`crate::report`] (invariant 10).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,12 +10,12 @@ use tombolo_names::Reason;
 
 use crate::metrics::Metrics;
 
-/// One thing that is wrong.
+/// One trouble.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Trouble {
     /// Its class, for Events and the metric.
     pub reason: Reason,
-    /// What, why, and what the user can do.
+    /// The fault, its reason, and the user's remedy.
     pub message: String,
 }
 
@@ -34,7 +34,7 @@ impl Troubles {
         Self { all: Arc::new(watch::channel(BySource::new()).0), metrics }
     }
 
-    /// A source says what is wrong now.
+    /// Replaces a source's troubles.
     pub fn set(&self, source: &'static str, now: BTreeSet<Trouble>) {
         self.all.send_if_modified(|all| {
             let before = all.insert(source, now.clone()).unwrap_or_default();
@@ -45,7 +45,7 @@ impl Troubles {
                 tracing::warn!(reason = %trouble.reason, "{}", trouble.message);
             }
             for trouble in before.difference(&now) {
-                tracing::info!(reason = %trouble.reason, "not any more: {}", trouble.message);
+                tracing::info!(reason = %trouble.reason, "ended: {}", trouble.message);
             }
             for reason in before.iter().chain(&now).map(|t| t.reason).collect::<BTreeSet<_>>() {
                 let count = all.values().flatten().filter(|t| t.reason == reason).count();
@@ -55,7 +55,7 @@ impl Troubles {
         });
     }
 
-    /// A source that couldn't look at everything has seen these: what it said before stays.
+    /// Adds troubles of a source whose look was incomplete: its earlier ones stay.
     pub fn add(&self, source: &'static str, more: BTreeSet<Trouble>) {
         let mut now = self.all.borrow().get(source).cloned().unwrap_or_default();
         now.extend(more);
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(count().as_deref(), Some("1"));
         seen.mark_unchanged();
         troubles.set("b", [trouble("three")].into());
-        assert!(!seen.has_changed().unwrap(), "said once"); // invariant 9
+        assert!(!seen.has_changed().unwrap(), "reported once"); // invariant 9
         troubles.add("b", [trouble("four")].into());
         assert_eq!(seen.borrow_and_update()["b"].len(), 2);
     }

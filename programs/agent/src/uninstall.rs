@@ -1,7 +1,7 @@
-//! `--uninstall`: takes everything of ours off this host, and ends. What others put there stays (invariant 13).
+//! `--uninstall`: takes everything of ours off this host, and ends. Others' things stay (invariant 13).
 //!
-//! Decides the order: the configuration first, so that the runtime asks nobody any more; then ports, links, routes and
-//! rules; the plugin last. One thing that doesn't go keeps no other one; all that stays is said at the end.
+//! Decides the order: the configuration first, so that the runtime calls no plugin any more; then ports, links, routes and
+//! rules; the plugin last. One part that doesn't go keeps no other one; the error at the end names all that stay.
 
 use std::fs;
 use std::io;
@@ -23,7 +23,7 @@ use crate::ovs::Ovs;
 use crate::ports::{self, OurPort, ids};
 use crate::{forward, nat, nft};
 
-/// For Open vSwitch to answer and to take what is written.
+/// For Open vSwitch's answers to reads and writes.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// So many pods are named.
 const NAMED: usize = 10;
@@ -53,7 +53,7 @@ impl Places {
     }
 }
 
-/// Connects to what the command line names and uninstalls.
+/// Connects to the command line's database and uninstalls.
 pub async fn run(options: &Options, force: bool) -> anyhow::Result<()> {
     let ovs = Ovs::connect(options.ovs_endpoint().parse().context("--ovs-socket")?)?;
     uninstall(&Host::own().await?, &ovs, &Places::of(options), force).await
@@ -69,7 +69,7 @@ pub async fn uninstall(host: &Host, ovs: &Ovs, places: &Places, force: bool) -> 
     let replica = ovs
         .fresh(Instant::now() + DEADLINE)
         .await
-        .context("nothing was removed, since nobody can say what is attached")?;
+        .context("nothing was removed, since the attached pods are unknown")?;
     let pods = ports::our_ports(&replica);
     let mut attached = Vec::new();
     for port in &pods {
@@ -83,15 +83,15 @@ pub async fn uninstall(host: &Host, ovs: &Ovs, places: &Places, force: bool) -> 
         ensure!(
             force,
             "nothing was removed: {count} pods are attached on this node ({named}); delete them while kube-ovn-cni \
-             runs, or say --uninstall=force, which cuts them off"
+             runs, or set --uninstall=force, which cuts them off"
         );
         tracing::warn!("{count} pods of this node lose their network: {named}");
     }
     let mut stays = Vec::new();
-    let mut note = |what: &str, result: anyhow::Result<()>| {
+    let mut note = |part: &str, result: anyhow::Result<()>| {
         if let Err(error) = result {
-            tracing::warn!("{what}: {error:#}");
-            stays.push(what.to_owned());
+            tracing::warn!("{part}: {error:#}");
+            stays.push(part.to_owned());
         }
     };
     note("the network configuration", configuration(places));
@@ -106,10 +106,10 @@ pub async fn uninstall(host: &Host, ovs: &Ovs, places: &Places, force: bool) -> 
         tracing::info!("nothing of ours is left on this host");
         return Ok(());
     }
-    bail!("not all of it went: {}; the warnings above say why", stays.join(", "))
+    bail!("not all of it went: {}; the warnings above have the reasons", stays.join(", "))
 }
 
-/// The conflist, and what an agent that died while it wrote left beside it. A file of that name that isn't ours stays.
+/// The conflist, and temporary files of an agent that died while it wrote them. A file of that name that isn't ours stays.
 fn configuration(places: &Places) -> anyhow::Result<()> {
     for name in [PLUGIN, &places.conf_name] {
         let dir = if name == PLUGIN { &places.bin_dir } else { &places.conf_dir };
@@ -188,7 +188,7 @@ async fn routes(host: &Host) -> anyhow::Result<()> {
 
 async fn table(host: &Host) -> anyhow::Result<()> {
     let tables = match nft::run(host, "nft", &["list", "tables", "inet"], String::new()).await {
-        // Without the program nobody has made a table.
+        // Without the program there is no table of ours.
         Err(error) if error.is_missing() => return Ok(()),
         tables => tables?,
     };
@@ -208,7 +208,7 @@ async fn forwarding(host: &Host) -> anyhow::Result<()> {
     for chain in if all.is_empty() { Vec::new() } else { forward::chains(&all)? } {
         let mut args = vec!["-a"];
         args.extend(chain.listing());
-        // One that is gone again has no rules of ours.
+        // A chain that is gone again has no rules of ours.
         let Ok(listing) = nft::run(host, "nft", &args, String::new()).await else { continue };
         let list: Value = serde_json::from_str(&listing)?;
         let rules = list["nftables"].as_array().into_iter().flatten().filter_map(|item| item.get("rule"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-/// The agent gives up a pod after about a minute and says why; this is only for an agent that says nothing.
+/// The agent gives up a pod after about a minute, with an error; this is only for an agent that doesn't answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// An answer is a few hundred bytes.
@@ -23,7 +23,7 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Posts JSON and reads the answer. `file` goes along as an open file: the server may not see what its path names.
+/// Posts JSON and reads the answer. `file` goes along as an open file: its path may name nothing for the server.
 pub(crate) fn post(
     socket: &Path,
     path: &str,
@@ -40,7 +40,7 @@ pub(crate) fn post(
     )
     .into_bytes();
     request.extend_from_slice(body);
-    // The file goes with the first bytes; what the socket didn't take of them follows without it.
+    // The file goes with the first bytes; bytes that the socket didn't take follow without it.
     let sent = match file {
         Some(file) => {
             let files = [file.as_raw_fd()];

@@ -1,8 +1,8 @@
-//! The CNI plugin `kube-ovn`: turns a runtime's call into one request to the node agent and its answer into what
-//! the CNI specification wants on standard output.
+//! The CNI plugin `kube-ovn`: turns a runtime's call into one request to the node agent and its answer into
+//! the CNI specification's JSON on standard output.
 //!
-//! It decides nothing about the network: the agent does. It decides what a runtime should do when the agent
-//! can't be asked: try again later, except for a DEL that has nothing left to do.
+//! It decides nothing about the network: the agent does. It decides the error when the agent
+//! doesn't answer: try again later, except for a DEL that has nothing left to do.
 
 mod http;
 
@@ -17,7 +17,7 @@ use serde_json::Value;
 use tombolo_cni::agent::{Request, Response, path};
 use tombolo_cni::{CniError, Code, Command, Env, NetConf, Version, version_report};
 
-/// What standard input may hold at most: a pod's prevResult and a node's list of attachments are far below.
+/// Longest standard input: a pod's prevResult and a node's list of attachments are far below.
 const MAX_INPUT: u64 = 16 << 20;
 
 /// Serves one call: reads the environment through `env` and the configuration from `stdin`, prints the result or
@@ -30,7 +30,7 @@ pub fn run(env: impl Fn(&str) -> Option<String>, stdin: &mut dyn Read, stdout: &
         Ok(Some(value)) => (value, 0),
         Err(e) => (e.to_json(&version), 1),
     };
-    // Printing can only fail when the runtime is gone; then nobody wants to hear of it.
+    // Printing can only fail when the runtime is gone; then an error has no reader.
     let _ = writeln!(stdout, "{text}");
     code
 }
@@ -62,7 +62,7 @@ fn serve(
         Command::Add | Command::Del | Command::Version => Version::V0_3_0,
     };
     if spec < since {
-        let msg = format!("{} came with CNI {since}, the configuration says {spec}", env.command.as_str());
+        let msg = format!("{} came with CNI {since}, the configuration has {spec}", env.command.as_str());
         return Err(CniError::new(Code::IncompatibleVersion, msg));
     }
     conf.validate()?;
@@ -157,7 +157,7 @@ fn ask(conf: &NetConf, path: &str, request: &Request, netns: Option<&File>) -> R
 }
 
 /// Opens the namespace that the runtime names, for the agent: a path like /proc/PID/ns/net means another process, or
-/// none, to who has process numbers of its own.
+/// none, to a process with process numbers of its own.
 fn open_netns(env: &Env, code: Code) -> Result<File, CniError> {
     let path = env.netns.as_deref().unwrap_or(Path::new(""));
     // Without blocking: a pipe of that name would wait for its writer.

@@ -1,10 +1,10 @@
-//! The admission webhook: what is wrong with a Subnet is said before it is stored.
+//! The admission webhook: a faulty Subnet is refused before it is stored.
 //!
-//! Off unless `--admission-port` asks for it. Each replica answers, from what its watches told it; which one leads doesn't
+//! Off unless `--admission-port` is set. Each replica answers, from its own watches; which one leads doesn't
 //! matter. A request that can't be judged is allowed: the same rules hold again when the Subnet is planned. Only the API
 //! server is answered: it alone knows the path ([`crate::trust`]), and with `--admission-client-ca` it shows a certificate
 //! too. Everything is bounded all the same: connections, bytes, judgments at once, time. Decides how an
-//! `AdmissionReview` is read and answered; what is wrong is decided by `tombolo_plan::admission`, on a copy of the World
+//! `AdmissionReview` is read and answered; `tombolo_plan::admission` judges, on a copy of the World
 //! ([`crate::knowledge`]) and off the engine's loop.
 
 use std::net::{IpAddr, SocketAddr};
@@ -48,7 +48,7 @@ const JUDGES: usize = 4;
 /// Longest text of an answer.
 const ANSWER: usize = 4096;
 
-/// What the webhook needs.
+/// The webhook's settings.
 pub struct Settings<'a> {
     /// Addresses to listen on.
     pub addresses: &'a [IpAddr],
@@ -146,7 +146,7 @@ struct Webhook {
     judges: Arc<Semaphore>,
 }
 
-/// An `AdmissionReview`, of which only this is read: what else is in it costs nothing.
+/// An `AdmissionReview`, of which only this is read: its other fields cost nothing.
 #[derive(Deserialize)]
 struct Review<'a> {
     #[serde(borrow)]
@@ -186,7 +186,7 @@ async fn judge(webhook: &Webhook, body: Body) -> (&'static str, Response) {
         return ("too_large", StatusCode::PAYLOAD_TOO_LARGE.into_response());
     };
     let world = webhook.knowledge.now().await;
-    // Processor time, so not on the threads that everything else runs on. A judgment that nobody waits for any more still
+    // Processor time, so not on the threads that everything else runs on. A judgment whose request is gone still
     // keeps its place until it ends.
     let judged = tokio::task::spawn_blocking(move || {
         let _judge = judge;

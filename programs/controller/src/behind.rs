@@ -1,4 +1,4 @@
-//! Which namespaces have their pods where no node has a route to: read off what the engine writes on namespaces.
+//! The namespaces whose pods are where no node has a route to, by the engine's annotations on namespaces.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use tombolo_plan::{World, unserved};
 #[derive(Debug)]
 pub struct Watched {
     to: watch::Sender<Arc<BTreeMap<String, String>>>,
-    /// The Vpcs of Subnets when they were last looked at.
+    /// The Vpcs of Subnets at the last check.
     vpcs: BTreeMap<String, String>,
-    /// One of them is another now: all namespaces are looked at again.
+    /// One of them is another now: all namespaces need a check.
     stale: bool,
 }
 
@@ -37,7 +37,7 @@ impl Watched {
             }
             Event::Watch(WatchEvent::Applied(Object::Subnet(subnet))) => {
                 let name = subnet.metadata.name.as_deref().unwrap_or_default();
-                // A Subnet that has moved says so by its status: by then the world knows where it stands.
+                // The status of a Subnet that has moved shows it: by then the world knows its place.
                 if let Some(established) = world.established(name)
                     && self.vpcs.get(name) != Some(&established.spec.vpc)
                 {
@@ -49,7 +49,7 @@ impl Watched {
         }
     }
 
-    /// The world has taken in what was looked at, and all kinds are listed.
+    /// The world has taken the last event in, and all kinds are listed.
     pub fn settle(&mut self, world: &World) {
         if std::mem::take(&mut self.stale) {
             for namespace in world.namespaces().values() {

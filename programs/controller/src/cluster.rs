@@ -1,7 +1,7 @@
 //! The API server: the client, and the identity of the cluster behind it.
 //!
-//! The cluster's id is the uid of its namespace `kube-system`: it is as old as the cluster, nobody can delete
-//! that namespace, and a reinstall of ours finds the same one, with nothing stored (invariant 2).
+//! The cluster's id is the uid of its namespace `kube-system`: it is as old as the cluster, that namespace can't be
+//! deleted, and a reinstall of ours finds the same one, with nothing stored (invariant 2).
 
 use std::path::Path;
 use std::time::Duration;

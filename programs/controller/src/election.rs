@@ -1,6 +1,6 @@
 //! Leader election: watches the two Leases, takes ours, renews it, gives it up.
 //!
-//! Decides when to ask the API server; who may lead is decided by `crate::lease`. A standby watches, so a
+//! Decides when to ask the API server; `crate::lease` decides which replica may lead. A standby watches, so a
 //! lease that is given up is taken at once; one whose holder died is taken when it runs out.
 
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub struct Settings {
     pub retry_period: Duration,
 }
 
-/// What the election depends on beside the Leases.
+/// The election's inputs beside the Leases.
 #[derive(Debug)]
 pub struct Inputs {
     /// Whether the API server answers.
@@ -45,9 +45,9 @@ pub struct Inputs {
     pub may_lead: watch::Receiver<bool>,
     /// Reasons to give the lease up at once.
     pub resign: mpsc::Receiver<String>,
-    /// Who leads acts by the loop: while it hangs, the lease is given up and not taken.
+    /// A leader acts by the loop: while it hangs, the lease is given up and not taken.
     pub beat: Beat,
-    /// Whether writes may be sent. The loop sets it when it takes a change in; that we no longer lead is set here, since the
+    /// Whether writes may be sent. The loop sets it when it takes a change in; the election itself sets it when we no longer lead, since the
     /// loop may hang.
     pub leading: watch::Sender<bool>,
 }
@@ -55,7 +55,7 @@ pub struct Inputs {
 /// A change of leadership, for the engine.
 #[derive(Debug)]
 pub struct Change {
-    /// What we are from now on.
+    /// Our role from now on.
     pub leadership: Leadership,
     /// With [`Leadership::Lost`]: dropped or fired when nothing written under the lease is under way any more.
     /// The lease is kept until then (for at most [`SETTLE`]).
@@ -91,7 +91,7 @@ pub async fn run(
         listing: [false; 2],
         leading: None,
         not_before: Instant::now(),
-        said: String::new(),
+        logged: String::new(),
         away: Away::new("the Lease", "the election goes on when the API server answers", GRACE),
     };
     loop {
@@ -124,7 +124,7 @@ struct Election {
     writes: watch::Sender<bool>,
     ours: Sight,
     theirs: Sight,
-    /// The newest version of our Lease that we saw: what a replacement builds on.
+    /// The newest version of our Lease that we saw: the base of a replacement.
     current: Option<Lease>,
     /// Whether the list under way (ours, Kube-OVN's) has brought nothing so far.
     listing: [bool; 2],
@@ -132,8 +132,8 @@ struct Election {
     leading: Option<Leading>,
     /// No attempt to take the lease before.
     not_before: Instant,
-    /// What was last logged as the reason for not leading.
-    said: String,
+    /// The reason for not leading that was last logged.
+    logged: String,
     away: Away,
 }
 
@@ -157,7 +157,7 @@ impl Election {
                 self.listing[list] = true;
                 return;
             }
-            // Only a complete list without it says that there is no such Lease.
+            // Only a complete list without it proves that there is no such Lease.
             watcher::Event::InitDone if std::mem::take(&mut self.listing[list]) => None,
             watcher::Event::InitDone => return,
         };
@@ -165,7 +165,7 @@ impl Election {
             self.theirs.observe(lease.as_ref(), now);
             return;
         }
-        // What we wrote ourselves is newer than what a watch that lags still brings.
+        // Our own write is newer than the versions of a watch that lags.
         if let (Some(lease), Some(current)) = (&lease, &self.current)
             && !listed
             && is_older(lease, current)
@@ -199,7 +199,7 @@ impl Election {
         }
     }
 
-    /// Does what is due and says when to come back.
+    /// Does the next step; the time of the one after it.
     async fn act(&mut self, may_lead: bool) -> Instant {
         let now = Instant::now();
         let far = now + Duration::from_secs(3600);
@@ -228,16 +228,16 @@ impl Election {
         match verdict {
             Verdict::Wait => far,
             Verdict::KubeOvn { holder, until } => {
-                self.say(true, &format!("a controller of Kube-OVN's ({holder}) holds the Lease {} in {}: ours waits until it is stopped, its clean-up would take our rows for its own", lease::KUBE_OVN_LEASE, self.settings.namespace));
+                self.log(true, &format!("a controller of Kube-OVN's ({holder}) holds the Lease {} in {}: ours waits until it is stopped, its clean-up would take our rows for its own", lease::KUBE_OVN_LEASE, self.settings.namespace));
                 until
             }
             Verdict::Held { holder, until } => {
-                self.say(false, &format!("standing by: {holder} leads"));
+                self.log(false, &format!("standing by: {holder} leads"));
                 until
             }
             Verdict::Ours | Verdict::Free => {
                 if !may_lead {
-                    self.say(
+                    self.log(
                         false,
                         "the lease is free; waiting until the Kubernetes objects and the NB are read",
                     );
@@ -247,7 +247,7 @@ impl Election {
                     return self.not_before;
                 }
                 if self.beat.check().is_err() {
-                    self.say(true, "the lease is free; not taken while the engine's loop hangs");
+                    self.log(true, "the lease is free; not taken while the engine's loop hangs");
                     return now + self.settings.retry_period;
                 }
                 self.acquire().await
@@ -256,9 +256,9 @@ impl Election {
     }
 
     /// One log line for each new reason not to lead.
-    fn say(&mut self, warning: bool, text: &str) {
-        if self.said != text {
-            self.said = text.to_owned();
+    fn log(&mut self, warning: bool, text: &str) {
+        if self.logged != text {
+            self.logged = text.to_owned();
             if warning {
                 warn!("{text}");
             } else {
@@ -304,7 +304,7 @@ impl Election {
             Ok(Ok(lease)) => {
                 self.away.back();
                 self.took(lease, started);
-                self.said.clear();
+                self.logged.clear();
                 info!(identity = self.settings.identity, "leading");
                 let change = Change { leadership: Leadership::Held, settled: None };
                 // The receiver only goes away when the program ends.
@@ -312,7 +312,7 @@ impl Election {
                 started + self.settings.retry_period
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
-                // Somebody was faster.
+                // Another replica was faster.
                 debug!("the lease changed while we tried to take it");
                 if let Err(error) = self.read(deadline).await {
                     self.away.gone(&error);
@@ -336,7 +336,7 @@ impl Election {
         let give_up = leading.renewed + self.settings.renew_deadline;
         let deadline = give_up.saturating_duration_since(started).min(Duration::from_secs(5));
         let Some(mut lease) = self.current.clone() else {
-            // Deleted under us: whoever did it wants a new election.
+            // Deleted under us: a deletion requests a new election.
             warn!("the Lease was deleted");
             self.stand_down(false).await;
             return started;
@@ -353,7 +353,7 @@ impl Election {
                 self.took(lease, started);
                 return started + self.settings.retry_period;
             }
-            // Not necessarily lost: somebody may have put a label on it. What is there now decides.
+            // Not necessarily lost: a user may have put a label on it. Its present state decides.
             Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 404 => {
                 match self.read(deadline).await {
                     // Still ours: again at once, with the new version.
@@ -389,7 +389,7 @@ impl Election {
         (seconds as i32).max(1)
     }
 
-    /// Tells the engine, waits for what is under way, and gives the lease up if it is still ours to give.
+    /// Informs the engine, waits for writes under way, and gives the lease up if it is still ours.
     async fn stand_down(&mut self, release: bool) {
         self.writes.send_replace(false);
         let (settled, done) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! Kubernetes Events for users: posts what the engine says, once, and never waits for it.
+//! Kubernetes Events for users: posts the engine's notices, once each, and never holds the engine up.
 
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
@@ -18,15 +18,15 @@ use crate::lanes::Lanes;
 
 /// Events on their way to the task that posts them; it takes them at once.
 pub const QUEUE: usize = 1024;
-/// Events of one namespace waiting to be posted; beyond that they are dropped, since they only repeat what conditions
-/// say. One tenant's are no reason to drop another's.
+/// Events of one namespace waiting to be posted; beyond that they are dropped, since they only repeat
+/// conditions. One tenant's are no reason to drop another's.
 const OF_ONE: usize = 128;
 /// Events waiting to be posted, in all.
 const OF_ALL: usize = 8_192;
 /// Posted at once.
 const AT_ONCE: usize = 4;
 
-/// Posts what comes on `notices` until `stop` is cancelled.
+/// Posts `notices` until `stop` is cancelled.
 pub async fn run(
     client: Client,
     reporter: String,

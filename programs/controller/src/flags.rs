@@ -1,8 +1,6 @@
 //! The command line: Kube-OVN's names and defaults, and ours beside them.
 //!
-//! Decides what is accepted and how a value is read. A flag of Kube-OVN's that has no effect in this version is
-//! accepted all the same, so that an existing manifest starts; [`Flags::inert`] says which of them were set.
-//! Doesn't decide what a value means for OVN: that is the engine's business.
+//! Decides which values are accepted and how they are read. The engine decides their meaning for OVN.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -14,7 +12,7 @@ use tombolo_client::flags::Shape::{Bool, Value};
 use tombolo_client::flags::{self, Inert, go_bool, go_duration};
 use tombolo_ovn::addresses::{self, AddressError, Database};
 
-/// Namespace of our Lease and the default of what we look for.
+/// Default namespace of our Lease.
 const DEFAULT_NAMESPACE: &str = "kube-system";
 
 /// Flags that act.
@@ -81,7 +79,7 @@ pub struct Acting {
     /// Show the routers of others (Neutron's) as Vpc objects
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     pub enable_external_vpc: bool,
-    /// Say on NetworkPolicies that this version enforces none; false where another program does
+    /// Report on NetworkPolicies that this version enforces none; false where another program does
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     pub enable_np: bool,
     /// The value of spec.enableLb of Subnets that don't set it
@@ -125,10 +123,10 @@ pub struct Acting {
     /// CA has signed)
     #[arg(long, value_name = "NAMES", default_value = "", hide_default_value = true)]
     pub ovn_ssl_names: String,
-    /// Port on which the API server asks what is wrong with a Subnet before it stores it; 0 for none
+    /// Port of the admission webhook, which judges a Subnet before the API server stores it; 0 for none
     #[arg(long, default_value_t = 0)]
     pub admission_port: u16,
-    /// CA of the client certificate that the API server shows there; empty: it isn't asked for one
+    /// CA of the client certificate that the API server shows there; empty: none is required
     #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
     pub admission_client_ca: String,
     /// Serve /metrics (health is served in any case)
@@ -298,7 +296,7 @@ impl Flags {
     /// The filter of log lines.
     pub fn log_filter(&self) -> &'static str {
         match self.acting.verbosity {
-            // The client's own line for each request that fails says nothing that ours, one a minute, doesn't.
+            // The client's own line for each request that fails repeats ours, one a minute.
             0..=3 => "info,kube_client=warn,kube_client::client::builder=off,kube_runtime=error",
             4..=5 => "info,tombolo_controller=debug,tombolo_engine=debug,tombolo_ovsdb=debug",
             _ => "debug,tombolo_controller=trace,tombolo_engine=trace,tombolo_ovsdb=trace,hyper_util=info",
@@ -346,7 +344,7 @@ mod tests {
         assert!(!parse(&["--enable-np=false"]).unwrap().acting.enable_np);
     }
 
-    // What Kube-OVN's own manifest passes (facts: the names and values are its interface).
+    // The flags of Kube-OVN's own manifest (facts: the names and values are its interface).
     #[test]
     fn a_manifest_of_kube_ovn_starts() {
         let flags = parse(&[

@@ -1,7 +1,7 @@
-//! What the admission webhook judges by: copies of the World, made by the loop and judged elsewhere.
+//! The admission webhook's knowledge: copies of the World, made by the loop and judged elsewhere.
 //!
 //! Decides how old a copy may be. In a small cluster a copy costs microseconds and each question gets a new one; in a large
-//! one it costs milliseconds, so one serves all questions for [`SHARE`] times what it cost: however many ask, the loop
+//! one it costs milliseconds, so one serves all questions for [`SHARE`] times its cost: however many there are, the loop
 //! spends no more than two in a hundred of its seconds on copying, and none on judging.
 
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tombolo_plan::World;
 
-/// A copy serves for so many times what it cost.
+/// A copy serves for so many times its cost.
 const SHARE: u32 = 50;
 /// How long the loop may take to answer before an older copy has to do.
 const PATIENCE: Duration = Duration::from_millis(800);
-/// An older copy than this says nothing.
+/// An older copy than this doesn't count.
 const OLD: Duration = Duration::from_secs(10);
 
-/// What the loop is asked for; it answers `None` while too little is known.
+/// A question to the loop, whose answer is `None` while too little is known.
 pub type Ask = oneshot::Sender<Option<Copy>>;
 
 /// A copy, and how long the loop took for it.
@@ -29,7 +29,7 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// Copies what is known.
+    /// Copies the World.
     #[must_use]
     pub fn of(world: &World) -> Self {
         let at = Instant::now();
@@ -67,7 +67,7 @@ impl Knowledge {
         };
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Some(copy)) => *last = copy,
-            // The loop has more to do: what it told last is better than nothing.
+            // The loop has more to do: its last answer is better than none.
             _ if last.as_ref().is_some_and(|copy| copy.at.elapsed() < OLD) => {}
             _ => *last = None,
         }
@@ -109,7 +109,7 @@ mod tests {
         let slow = || Copy { world: Arc::new(world()), cost: Duration::from_secs(1), at: Instant::now() };
         let loop_of_one_answer = tokio::spawn(async move {
             asked.recv().await.unwrap().send(Some(slow())).unwrap();
-            asked // nobody answers from now on
+            asked // no answers from now on
         });
         for _ in 0..100 {
             assert!(knowledge.now().await.is_some());

@@ -1,4 +1,4 @@
-//! Waiting lines, one for each namespace, served in turn: what ten thousand pods of one tenant ask for delays another
+//! Waiting lines, one for each namespace, served in turn: requests of one tenant's ten thousand pods delay another
 //! tenant's first request by one turn (invariant 12).
 
 use std::collections::{HashMap, VecDeque};

@@ -1,10 +1,10 @@
-//! Who may lead: the decision alone, as a function of what was seen of two Leases and when.
+//! Which replica may lead: the decision alone, as a function of two Leases' observed versions and their times.
 //!
 //! Ours is `tombolo-controller`. The other is `kube-ovn-controller`, Kube-OVN's own: while its holder lives,
 //! ours must not lead, since Kube-OVN's garbage collection would take our rows for its own and ours would face
 //! its writes (invariant 2). The age of a lease is measured from the local moment at which it was last seen to
 //! change, never from the time written in it: clocks of two hosts needn't agree. The module reads no clock;
-//! `crate::election` does the talking.
+//! `crate::election` does the requests.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use k8s_openapi::api::coordination::v1::Lease;
 
 pub use tombolo_names::workloads::{KUBE_OVN_LEASE, LEASE};
 
-/// What matters of a Lease for the decision.
+/// The fields of a Lease that matter for the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Who holds it; empty when it was given up.
+    /// Its holder; empty when it was given up.
     pub holder: String,
     /// How long it is valid after a change.
     pub duration: Duration,
@@ -38,7 +38,7 @@ impl Record {
     }
 }
 
-/// What is known of one Lease.
+/// The knowledge of one Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Sight {
     /// Nothing yet: the first list hasn't come.
@@ -56,7 +56,7 @@ pub enum Sight {
 }
 
 impl Sight {
-    /// Takes in what a list, a watch or the answer to a write showed.
+    /// Takes in the Lease of a list, a watch or the answer to a write.
     pub fn observe(&mut self, lease: Option<&Lease>, now: Instant) {
         let Some(lease) = lease else {
             *self = Sight::Absent;
@@ -70,7 +70,7 @@ impl Sight {
         }
     }
 
-    /// The holder, if somebody holds it and may still live, and until when it counts as alive.
+    /// The holder, if there is one that may still live, and until when it counts as alive.
     fn alive(&self, now: Instant) -> Option<(&str, Instant)> {
         match self {
             Sight::Seen { record, since } if !record.holder.is_empty() => {
@@ -82,7 +82,7 @@ impl Sight {
     }
 }
 
-/// What may be done at a moment.
+/// The verdict at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// A Lease hasn't been seen yet.
@@ -103,7 +103,7 @@ pub enum Verdict {
     },
     /// The lease is ours: renew it, or take it up again after a restart under the same name.
     Ours,
-    /// Free: nobody holds it, or its holder is not heard of any more.
+    /// Free: without a holder, or with one that no longer renews it.
     Free,
 }
 

@@ -1,7 +1,7 @@
 //! `--uninstall`: takes everything of this cluster out of OVN and off its objects, and ends.
 //!
-//! The engine does the work under a configuration whose plan is that nothing stands. What is decided here is when it
-//! may begin, when it is done, and when to give up with words for what is left.
+//! The engine does the work under a configuration whose plan is that nothing stands. This module decides when it
+//! may begin, when it is done, and when to give up with an error that names the rest.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,9 +12,9 @@ use tracing::{info, warn};
 
 /// Nothing has gone for so long: it won't by itself.
 const PATIENCE: Duration = Duration::from_secs(45);
-/// How long the lease is waited for.
+/// Longest wait for the lease.
 const LEASE: Duration = Duration::from_secs(180);
-/// How often the state is looked at while it leaves.
+/// How often the state is checked during an uninstallation.
 pub const TICK: Duration = Duration::from_millis(500);
 /// So many are named in a message.
 const NAMED: usize = 10;
@@ -25,7 +25,7 @@ pub enum Stays {
     /// Pods use the network.
     #[error(
         "nothing was removed: {0} pods are still on this network ({1}); delete them or scale their owners to 0 while \
-         kube-ovn-controller and kube-ovn-cni run, or say --uninstall=force, which cuts them off"
+         kube-ovn-controller and kube-ovn-cni run, or set --uninstall=force, which cuts them off"
     )]
     InUse(usize, Names),
     /// Another controller leads.
@@ -34,7 +34,7 @@ pub enum Stays {
     )]
     NoLease,
     /// It doesn't go.
-    #[error("not all of it goes; what is left: {0}. The warnings above say what holds it")]
+    #[error("not all of it goes; the rest: {0}. The warnings above name the reasons")]
     Left(Names),
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for Names {
 pub struct Leave {
     force: bool,
     began: Instant,
-    /// What was left when it was last seen to become less, and when that was.
+    /// The rest when it last became less, and when that was.
     last: Option<(Vec<String>, Instant)>,
 }
 
@@ -81,7 +81,7 @@ impl Leave {
         Err(Stays::InUse(users.len(), Names(users)))
     }
 
-    /// Looks how far it is; the result once it is over. `busy`: writes or a transaction are under way.
+    /// Checks the progress; the result once it is over. `busy`: writes or a transaction are under way.
     pub fn look(&mut self, engine: &Engine, busy: bool) -> Option<Result<(), Stays>> {
         let health = engine.health();
         if !health.leading {

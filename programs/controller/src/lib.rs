@@ -1,7 +1,7 @@
 //! kube-ovn-controller: a thin shell of IO around `tombolo_engine`, which decides everything.
 //!
 //! Watches, lease and the NB session become events; the engine's effects become requests and transactions.
-//! What is decided here is only how to talk: deadlines, back-off, order, and what is logged.
+//! It decides only how to communicate: deadlines, back-off, order, and log lines.
 
 pub mod admission;
 pub mod behind;

@@ -75,7 +75,7 @@ pub struct Metrics {
     engine: Arc<Mutex<(Stats, Health)>>,
 }
 
-/// The engine's own counters, read when somebody asks.
+/// The engine's own counters, read at each request for metrics.
 #[derive(Debug)]
 struct EngineCollector(Arc<Mutex<(Stats, Health)>>);
 
@@ -94,7 +94,7 @@ impl Collector for EngineCollector {
             ),
             (
                 "restored_objects",
-                "Times rows were restored after somebody had changed or deleted them",
+                "Times rows were restored after others had changed or deleted them",
                 stats.restored,
             ),
             ("malformed_objects", "Objects that could not be decoded", stats.malformed),
@@ -113,17 +113,17 @@ impl Collector for EngineCollector {
             )?)?;
         }
         for (name, help, value) in [
-            ("orphan_rows", "Rows of this cluster with an owner nobody knows", stats.orphans),
+            ("orphan_rows", "Rows of this cluster with an unknown owner", stats.orphans),
             ("held_deletions", "Objects whose deletion the brake holds back", stats.held),
             (
                 "contended_objects",
-                "Objects whose rows are restored with pauses, since somebody undoes it",
+                "Objects whose rows are restored with pauses, since others undo it",
                 stats.contended,
             ),
             ("waiting_objects", "Objects waiting to be planned", health.dirty as u64),
             (
                 "unchanged_objects",
-                "Objects that stay as they are whatever is written: an old CRD, or finalizers of others",
+                "Objects that no write changes: an old CRD, or finalizers of others",
                 stats.unchanged,
             ),
             (
@@ -153,7 +153,7 @@ impl Collector for EngineCollector {
             .iter()
             .map(|(reason, n)| (vec![("reason", reason.as_str().to_owned())], *n))
             .collect();
-        family(&mut encoder, "problems", "Problems told to users, by reason", problems)?;
+        family(&mut encoder, "problems", "Problems reported to users, by reason", problems)?;
         let writes = stats
             .writes
             .iter()
@@ -255,12 +255,12 @@ impl Metrics {
         self.write_seconds.observe(took.as_secs_f64());
     }
 
-    /// A user was told that something isn't served.
+    /// An Event reported a part that isn't served.
     pub fn unserved(&self, kind: &'static str, reason: Reason) {
         self.unserved.get_or_create(&UnservedLabels { kind, reason: reason.as_str() }).inc();
     }
 
-    /// A Subnet was looked at before it was stored.
+    /// A Subnet was judged before it was stored.
     pub fn admission(&self, outcome: &'static str) {
         self.admission.get_or_create(&AdmissionLabels { outcome }).inc();
     }

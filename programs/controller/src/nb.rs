@@ -1,6 +1,6 @@
 //! The NB: one client, its changes in order to the engine, one transaction at a time back.
 //!
-//! Decides the order in which the engine learns of a commit and of its rows, and when to speak of an NB that
+//! Decides the order in which the engine learns of a commit and of its rows, and when the log reports an NB that
 //! is away. The protocol is `tombolo_ovsdb`'s business.
 
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use tombolo_client::{Away, GRACE};
 
 /// The database.
 pub const DATABASE: &str = "OVN_Northbound";
-/// Begins the comment of each transaction, so that the database's log says whose it was.
+/// Begins the comment of each transaction, so that the database's log names its author.
 const SIGNATURE: &str = tombolo_names::workloads::CONTROLLER_SIGNATURE;
 /// How often the warning is repeated.
 const REMIND: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ pub fn connect(flags: &Flags, wanted: Wanted, indexes: Vec<IndexSpec>) -> Result
 pub struct Commit {
     /// Comes back in [`Event::CommitDone`].
     pub id: u64,
-    /// What to commit.
+    /// Its operations.
     pub txn: Txn,
 }
 
@@ -102,7 +102,7 @@ pub async fn run(
                 if under_way.is_some() =>
             {
                 under_way = None;
-                // What the transaction changed is already queued: the engine must see it before the answer.
+                // The transaction's changes are already queued: the engine must see them before the answer.
                 while let Some(Some(update)) = nb.changes.recv().now_or_never() {
                     if !nb.forward(update).await {
                         return;
@@ -156,17 +156,17 @@ fn describe(status: &Status) -> String {
 struct Nb {
     changes: Changes,
     to: mpsc::Sender<Event>,
-    /// What the engine was last told.
+    /// The last state that the engine knows.
     fresh: bool,
     /// The replica was built anew, and the engine doesn't have that one yet.
     unseen: bool,
     away: Away,
-    /// When to speak of an NB that isn't there; `None` while it is.
+    /// When the log reports an NB that is away; `None` while it isn't.
     speak_at: Option<Instant>,
 }
 
 impl Nb {
-    /// Tells the engine. False when nobody listens any more.
+    /// Sends to the engine. False when it is gone.
     async fn forward(&mut self, update: Update) -> bool {
         let Update { snapshot, changes, resynced } = update;
         let mut events = Vec::with_capacity(2);

@@ -1,7 +1,7 @@
 //! The loop: events in, the engine's effects out. Everything around the engine is started here.
 //!
-//! Decides nothing but order: all that waits is handed to the engine before it is asked once what to do, so a
-//! burst becomes one batch and a single event waits for nobody.
+//! Decides nothing but order: the engine takes all waiting events before it is asked for effects, so a
+//! burst becomes one batch and a single event never waits.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -232,7 +232,7 @@ struct Shell {
     may_lead: watch::Sender<bool>,
     leading: watch::Sender<bool>,
     behind: behind::Watched,
-    /// The uninstallation, if that is what this process is for, and its outcome.
+    /// The uninstallation, if that is this process' task, and its outcome.
     leave: Option<leave::Leave>,
     left: Option<Result<(), leave::Stays>>,
     writes_out: usize,
@@ -290,7 +290,7 @@ impl Shell {
         }
     }
 
-    /// Copies what is known, if that is enough to judge by.
+    /// Copies the World, if it is known well enough to judge by.
     fn tell(&self, ask: Ask) {
         let health = self.engine.health();
         let copy = (health.synced && health.nb_fresh).then(|| Copy::of(self.engine.world()));
@@ -328,7 +328,7 @@ impl Shell {
         self.settling = change.settled;
     }
 
-    /// What the shell itself needs to know of an event.
+    /// Takes the shell's own part out of an event.
     fn look(&mut self, event: &Event) {
         self.behind.look(self.engine.world(), event);
         match event {
@@ -350,8 +350,8 @@ impl Shell {
         }
     }
 
-    /// Asks the engine what to do, does it, and publishes how things are. `taken` is how many events it was
-    /// handed before, and how long that took.
+    /// Asks the engine for effects, executes them, and publishes the state. `taken`: how many events it took
+    /// before, and the time for that.
     async fn act(&mut self, taken: (usize, Duration)) -> Result<()> {
         let (now, began) = (self.now(), Instant::now());
         let effects = self.engine.poll(now);
@@ -363,7 +363,7 @@ impl Shell {
             && self.commits_out == 0
             && let Some(settled) = self.settling.take()
         {
-            // Nobody waits any more if it took too long.
+            // The election may have stopped waiting.
             let _ = settled.send(());
         }
         self.publish();

@@ -1,7 +1,7 @@
-//! The networks of Services: `ServiceCIDR` objects of Kubernetes 1.33 and newer, as the engine holds Subnets against them.
+//! The networks of Services: `ServiceCIDR` objects of Kubernetes 1.33 and newer, which the engine compares Subnets with.
 //!
-//! An API server that doesn't know the kind answers 404: the flag `--service-cluster-ip-range` is all there is then, and
-//! the kind is asked for again now and then, as the API server may be upgraded under us.
+//! An API server that doesn't know the kind answers 404: only the flag `--service-cluster-ip-range` counts then, and
+//! the watch is tried again now and then, as the API server may be upgraded under us.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub async fn run(client: Client, to: mpsc::Sender<Event>, stop: CancellationToke
 }
 
 async fn follow(client: Client, to: mpsc::Sender<Event>) {
-    let mut said = false;
+    let mut logged = false;
     loop {
         let api: Api<ServiceCIDR> = Api::all(client.clone());
         let mut stream = tombolo_client::watch(api, Config::default());
@@ -51,17 +51,17 @@ async fn follow(client: Client, to: mpsc::Sender<Event>) {
                         debug!("this API server has no ServiceCIDR objects");
                         break;
                     }
-                    if !std::mem::replace(&mut said, true) {
+                    if !std::mem::replace(&mut logged, true) {
                         warn!(
                             error = %chain(&error),
-                            "watching ServiceCIDR objects; Subnets are held against those known and the flag until it works"
+                            "watching ServiceCIDR objects; Subnets are compared with the known ones and the flag until it works"
                         );
                     }
                     continue;
                 }
             }
             if synced {
-                said = false;
+                logged = false;
                 let all = known.values().flatten().copied().collect();
                 if to.send(Event::ServiceNetworks(all)).await.is_err() {
                     return;

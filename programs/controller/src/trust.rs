@@ -1,10 +1,10 @@
-//! Whom the API server trusts, and whom we answer: our certificate in the webhook's configuration, and the path there.
+//! Mutual trust of the API server and the webhook: our certificate in the webhook's configuration, and the path there.
 //!
 //! Each replica adds its own certificate, under its name, when it isn't there, and leaves the others': no key is stored or
 //! shared, and nothing has to be renewed. The path ends in a secret, made by whichever replica comes first and taken over by
-//! the others: only who may read the configuration can ask us, that is the API server and the cluster's administrators.
+//! the others: only readers of the configuration can ask us: the API server and the cluster's administrators.
 //! (API servers show no certificate of their own unless each is configured to.) The configuration is the user's
-//! (`deploy/optional/admission.yaml`): it is followed by a watch, and while there is none, nothing is done and nobody is answered.
+//! (`deploy/optional/admission.yaml`): a watch follows it, and while there is none, requests get no answer.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -29,7 +29,7 @@ const PATH: &str = "/subnets";
 const REPLICAS: usize = 6;
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
 const END: &str = "-----END CERTIFICATE-----\n";
-/// Begins the line before a certificate that says whose it is. Text between certificates means nothing to their readers.
+/// Begins the line before a certificate that names its replica. Text between certificates means nothing to their readers.
 const OF: &str = "# replica ";
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Random bytes of the secret.
@@ -66,10 +66,10 @@ impl Paths {
     }
 }
 
-/// What a replica puts into the configuration.
+/// A replica's part of the configuration.
 #[derive(Clone, Debug)]
 pub struct Replica {
-    /// Its name: the pod's, so that a container that starts again replaces what it had there before.
+    /// Its name: the pod's, so that a container that starts again replaces its former entry.
     pub name: String,
     /// Its certificate in PEM.
     pub certificate: String,
@@ -117,7 +117,7 @@ async fn follow(client: Client, api_server: ApiServer, replica: Replica, paths: 
     }
 }
 
-/// Adds what is missing. When somebody else was faster it is read and tried again; the watch brings later changes.
+/// Adds missing parts. When another replica was faster it is read and tried again; the watch brings later changes.
 async fn add(
     api: &Api<ValidatingWebhookConfiguration>,
     mut found: ValidatingWebhookConfiguration,
@@ -161,7 +161,7 @@ async fn add(
     }
 }
 
-/// Where a webhook of the configuration is asked: the pointer to that field, and what it says.
+/// The address of a webhook of the configuration: the pointer to that field, and its value.
 fn place(webhook: &k8s_openapi::api::admissionregistration::v1::ValidatingWebhook) -> (&'static str, &str) {
     match (&webhook.client_config.service, &webhook.client_config.url) {
         (Some(service), _) => ("service/path", service.path.as_deref().unwrap_or_default()),
@@ -181,7 +181,7 @@ fn secret_of(found: &ValidatingWebhookConfiguration) -> Option<&str> {
     found.webhooks.iter().flatten().find_map(|webhook| secret(place(webhook).1))
 }
 
-/// The JSON patch that adds what is missing; `None` when nothing is.
+/// The JSON patch that adds missing parts; `None` when none are.
 fn patch(found: &ValidatingWebhookConfiguration, replica: &Replica, secret: &str) -> Option<Value> {
     let mut operations: Vec<Value> = Vec::new();
     for (number, webhook) in found.webhooks.iter().flatten().enumerate() {
@@ -211,8 +211,8 @@ fn patch(found: &ValidatingWebhookConfiguration, replica: &Replica, secret: &str
     Some(Value::Array(operations))
 }
 
-/// The bundle with the replica's certificate at its end, without what it had there before, and without the oldest. A
-/// replica that starts again and again thus pushes out nobody's but its own.
+/// The bundle with the replica's certificate at its end, without its former one, and without the oldest. A
+/// replica that starts again and again thus pushes out only its own.
 fn with(bundle: &str, replica: &Replica) -> String {
     let mut all: Vec<(String, &str)> = Vec::new();
     for part in bundle.split_inclusive(END).filter(|part| part.ends_with(END)) {
@@ -281,7 +281,7 @@ mod tests {
         let complete = configuration(Some(bundle(&[("p", 1)])), service(Some(&format!("/subnets/{secret}"))));
         assert_eq!(patch(&complete, &replica("p", 1), &secret), None);
         assert_eq!(secret_of(&complete), Some(secret.as_str()));
-        // By URL, as the manifest had it before, and with somebody's secret.
+        // By URL, as the manifest had it before, and with another replica's secret.
         for path in ["", "/", "/subnets", &format!("/subnets/{}", "b".repeat(32))] {
             let found = configuration(None, json!({ "url": format!("https://127.0.0.1:7{path}") }));
             let operations = patch(&found, &replica("p", 1), &secret).unwrap();

@@ -1,9 +1,9 @@
-//! Says on NetworkPolicies and Services that nothing here serves them, by one Event each.
+//! Reports NetworkPolicies and Services that nothing here serves, by one Event on each.
 //!
 //! They aren't the engine's business: they own no rows, and nothing that it does depends on them. Their two watches are
-//! followed here, by the leader as by the standby; only the leader speaks. What is said bears a name made of the
-//! object's uid and the reason, so that a restart or another leader finds it said already for as long as Kubernetes
-//! keeps Events. Doesn't decide what is worth a word: `tombolo_plan::unserved` does.
+//! followed here, by the leader as by the standby; only the leader posts. An Event's name is made of the
+//! object's uid and the reason, so that after a restart or a change of leaders it isn't posted again for as long as Kubernetes
+//! keeps it. `tombolo_plan::unserved` decides which objects need one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 use tombolo_api::event::{self, Involved, Often};
 use tombolo_client::{ApiServer, Posted, follow};
 
-/// Namespaces whose pods are where no node has a route to, with words for the place.
+/// Namespaces whose pods are where no node has a route to, with a description of the place.
 pub type Behind = Arc<BTreeMap<String, String>>;
 
 /// Pause after the API server didn't take an Event.
@@ -59,35 +59,35 @@ impl Object {
     }
 }
 
-/// What is kept of an object that has something to be said, or may have.
+/// The memory of an object that has unserved parts, or may have.
 struct Known {
     uid: String,
-    /// A Service that leads to pods; what it lacks besides is in `problems`.
+    /// A Service that leads to pods; its other unserved parts are in `problems`.
     leads_to_pods: bool,
     problems: Vec<Problem>,
-    /// Reasons that were said.
-    said: BTreeSet<Reason>,
+    /// Reasons with a posted Event.
+    posted: BTreeSet<Reason>,
 }
 
-/// How it is done.
+/// Settings from the flags.
 pub struct Settings {
-    /// Whose Events they are.
+    /// The replica that posts the Events.
     pub reporter: String,
     /// `--cluster-router`.
     pub default_vpc: String,
-    /// `--enable-np`: nobody else enforces NetworkPolicies.
+    /// `--enable-np`: no other program enforces NetworkPolicies.
     pub network_policies: bool,
 }
 
-struct Teller {
+struct Reporting {
     client: Client,
     settings: Settings,
     metrics: Metrics,
     behind: Behind,
     known: BTreeMap<Key, Known>,
-    /// Objects with something to be said.
+    /// Objects that need an Event.
     pending: BTreeSet<Key>,
-    /// While a list is under way: what it has shown.
+    /// While a list is under way: the objects that it has shown.
     listed: BTreeMap<Which, BTreeSet<Key>>,
 }
 
@@ -110,7 +110,7 @@ pub async fn run(
         true => futures::stream::select(policies.boxed(), services.boxed()).boxed(),
         false => services.boxed(),
     });
-    let mut teller = Teller {
+    let mut reporting = Reporting {
         client,
         settings,
         metrics,
@@ -121,22 +121,22 @@ pub async fn run(
     };
     let mut not_before = Instant::now();
     loop {
-        let speaks = *leading.borrow_and_update() && !teller.pending.is_empty();
+        let posts = *leading.borrow_and_update() && !reporting.pending.is_empty();
         tokio::select! {
-            // News first: what is gone by now needs no word.
+            // News first: an object that is gone by now needs no Event.
             biased;
             () = stop.cancelled() => return,
             event = events.next() => match event {
-                Some(event) => teller.take(event),
+                Some(event) => reporting.take(event),
                 None => return,
             },
             changed = behind.changed() => match changed {
-                Ok(()) => teller.moved(behind.borrow_and_update().clone()),
+                Ok(()) => reporting.moved(behind.borrow_and_update().clone()),
                 Err(_) => return,
             },
             changed = leading.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep_until(not_before), if speaks => {
-                if !teller.say().await {
+            () = tokio::time::sleep_until(not_before), if posts => {
+                if !reporting.post().await {
                     not_before = Instant::now() + RETRY;
                 }
             }
@@ -175,7 +175,7 @@ where
     })
 }
 
-impl Teller {
+impl Reporting {
     fn take(&mut self, news: News) {
         match news {
             News::Init(which) => {
@@ -212,16 +212,16 @@ impl Teller {
             }
         };
         if problems.is_empty() && !leads_to_pods {
-            // Most Services of a cluster without such pods need no memory either; those that may need a word do.
+            // Most Services of a cluster without such pods need no memory either; those that may need an Event do.
             self.known.remove(&key);
             self.pending.remove(&key);
             return key;
         }
-        let said = match self.known.remove(&key) {
-            Some(known) if known.uid == uid => known.said,
+        let posted = match self.known.remove(&key) {
+            Some(known) if known.uid == uid => known.posted,
             _ => BTreeSet::new(),
         };
-        self.known.insert(key.clone(), Known { uid, leads_to_pods, problems, said });
+        self.known.insert(key.clone(), Known { uid, leads_to_pods, problems, posted });
         self.look(&key);
         key
     }
@@ -242,7 +242,7 @@ impl Teller {
         }
     }
 
-    /// Everything to be said of an object, said already or not.
+    /// All unserved parts of an object, reported already or not.
     fn problems(&self, key: &Key, known: &Known) -> Vec<Problem> {
         let mut all = known.problems.clone();
         if known.leads_to_pods
@@ -255,7 +255,7 @@ impl Teller {
 
     fn look(&mut self, key: &Key) {
         let Some(known) = self.known.get(key) else { return };
-        let news = self.problems(key, known).iter().any(|problem| !known.said.contains(&problem.reason));
+        let news = self.problems(key, known).iter().any(|problem| !known.posted.contains(&problem.reason));
         if news {
             self.pending.insert(key.clone());
         } else {
@@ -263,8 +263,8 @@ impl Teller {
         }
     }
 
-    /// Says what is to be said of one object. False: the API server doesn't take it now.
-    async fn say(&mut self) -> bool {
+    /// Posts the Events of one object. False: the API server doesn't take one now.
+    async fn post(&mut self) -> bool {
         let Some(key) = self.pending.first().cloned() else { return true };
         let Some(known) = self.known.get(&key) else {
             self.pending.remove(&key);
@@ -273,7 +273,7 @@ impl Teller {
         let uid = known.uid.clone();
         let problems = self.problems(&key, known);
         for problem in problems {
-            if self.known.get(&key).is_some_and(|known| known.said.contains(&problem.reason)) {
+            if self.known.get(&key).is_some_and(|known| known.posted.contains(&problem.reason)) {
                 continue;
             }
             let (api_version, kind) = match key.0 {
@@ -299,7 +299,7 @@ impl Teller {
                 }
             }
             if let Some(known) = self.known.get_mut(&key) {
-                known.said.insert(problem.reason);
+                known.posted.insert(problem.reason);
             }
         }
         self.pending.remove(&key);

@@ -29,7 +29,7 @@ pub fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    // Our own kinds are guarded: an object of a CRD can hold what doesn't fit our type, and must not end the
+    // Our own kinds are guarded: an object of a CRD can hold values that don't fit our type, and must not end the
     // watch for all others. Core objects are held to their types by the API server.
     let watches = Watches { client, api_server, to, tasks, stop };
     macro_rules! start {
@@ -46,7 +46,7 @@ pub fn start(
     tombolo_plan::for_each_kind!(start);
 }
 
-/// An object, or why it isn't one.
+/// An object, or the metadata and error of one that doesn't decode.
 type Decoded = Result<Object, Box<(ObjectMeta, String)>>;
 
 fn guarded<K>(object: DeserializeGuard<K>, wrap: fn(Arc<K>) -> Object) -> Decoded {
@@ -134,7 +134,7 @@ fn bare(kind: Kind, meta: &ObjectMeta) -> Option<Object> {
     if kind.facts().careful { Object::from_value(kind, value).ok() } else { None }
 }
 
-/// Whether an object still exists after a delete: its metadata says that finalizers hold it.
+/// Whether an object still exists after a delete: finalizers in its metadata hold it.
 pub fn held_by_finalizers(meta: &ObjectMeta) -> bool {
     meta.deletion_timestamp.is_some() && !meta.finalizers.as_deref().unwrap_or_default().is_empty()
 }

@@ -1,6 +1,6 @@
 //! Writes to the API server: many at once, each with a deadline, each answered to the engine.
 //!
-//! Decides how a write becomes a request, which of those that wait goes first, and what an error means for the
+//! Decides how a write becomes a request, which of those that wait goes first, and the meaning of an error for the
 //! engine. Doesn't retry: whether the same write still makes sense is the engine's business.
 
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Name of our writes in `metadata.managedFields`.
 const MANAGER: &str = tombolo_names::workloads::CONTROLLER;
 
-/// Executes what comes on `writes`, while `leading` says so, until `stop` is cancelled and what is under way has ended, or until the
+/// Executes `writes` while `leading` is true, until `stop` is cancelled and the writes under way have ended, or until the
 /// channel closes. Every write is answered by one [`Event::WriteDone`].
 pub async fn run(
     client: Client,
@@ -49,7 +49,7 @@ pub async fn run(
             && !stop.is_cancelled()
             && let Some(write) = waiting.pop()
         {
-            // What was asked for by a leader that isn't one any more must not be written, but it is answered.
+            // A deposed leader's write must not be sent, but it is answered.
             if !*leading.borrow() {
                 let result = Err(WriteError::Unavailable("no longer leading".to_owned()));
                 under_way.spawn(std::future::ready(Event::WriteDone { id: write.id, result }));
@@ -92,17 +92,17 @@ pub async fn run(
     }
 }
 
-/// Writes that wait for their turn. Namespaces take turns; what belongs to none is a lane of its own.
+/// Writes that wait for their turn. Namespaces take turns; writes without one share a lane of their own.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// What a pod or a node needs to start is complete with it. In a burst, those that are nearly done are finished
+    /// Writes that complete a pod's or a node's network. In a burst, those that are nearly done are finished
     /// before others begin: that takes no longer for the last one, and half as long for most.
     last_steps: Lanes<Write>,
     /// Everything else.
     others: Lanes<Write>,
 }
 
-/// Whose a write is: the namespace of the pod in the end, also where the object has none.
+/// The owner of a write: the namespace of the pod in the end, also where the object has none.
 fn lane(write: &Write) -> &str {
     match (write.kind, &write.verb) {
         (Kind::Ip, Verb::Create(object)) => object["spec"]["namespace"].as_str().unwrap_or_default(),
@@ -171,7 +171,7 @@ async fn execute(client: &Client, write: Write) -> Result<Option<Object>, WriteE
     if is_delete {
         return Ok(still_there(kind, &answer));
     }
-    // The write was done; an answer that doesn't fit our type means that somebody else's fields don't. The
+    // The write was done; an answer that doesn't fit our type means that a field of another program doesn't. The
     // watch reports such an object, so here it only counts as "not known".
     Object::decode(kind, answer.as_bytes())
         .map(Some)
@@ -203,9 +203,9 @@ fn classify(error: &kube::Error, is_create: bool) -> WriteError {
         404 => WriteError::NotFound,
         409 if is_create && status.reason == "AlreadyExists" => WriteError::AlreadyExists,
         409 => WriteError::Conflict(status.message.clone()),
-        // That is how the API server says that the object of this name is another one by now.
+        // By this answer the API server reports that the object of this name is another one by now.
         422 if concerns_uid(status) => WriteError::Conflict(status.message.clone()),
-        // An API server that has just started: its admission hasn't read what it decides by. It passes.
+        // An API server that has just started: its admission hasn't read its objects yet. It passes.
         403 if status.message.contains("not yet ready to handle request") => {
             WriteError::Unavailable(status.message.clone())
         }

@@ -1,4 +1,4 @@
-//! The command line. What follows a passed-through program's name goes to it unread, hyphens and all.
+//! The command line. Arguments after a passed-through program's name go to it unread, hyphens and all.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -82,7 +82,7 @@ pub fn ctl(kubectl: &Kubectl, database: Database, arguments: &[OsString]) -> Res
     local(database, &servers, arguments, Stdio::inherit).map(|(exit, _)| exit)
 }
 
-/// What `ovn-nbctl ARGUMENTS` prints.
+/// The output of `ovn-nbctl ARGUMENTS`.
 pub fn query(kubectl: &Kubectl, database: Database, arguments: &[&str]) -> Result<Vec<u8>> {
     let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
     if let Some(pod) = central(kubectl, database)? {
@@ -113,7 +113,7 @@ fn central(kubectl: &Kubectl, database: Database) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// A database's servers, as the controller has them, and what it takes to talk to them.
+/// A database's servers, as the controller has them, and the keys for a connection.
 struct Servers {
     endpoints: Vec<String>,
     tls: Tls,
@@ -301,7 +301,7 @@ struct Server {
     index: String,
 }
 
-/// What a server says of itself in the database `_Server` (ovsdb-server(5)).
+/// A server's own row in the database `_Server` (ovsdb-server(5)).
 fn server(endpoint: &str, database: Database, tls: &Tls) -> Result<Server> {
     let query = format!(
         r#"["_Server",{{"op":"select","table":"Database","where":[["name","==","{}"]],"columns":["model","connected","leader","index"]}}]"#,

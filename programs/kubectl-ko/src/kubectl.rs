@@ -49,18 +49,18 @@ impl Kubectl {
         }
     }
 
-    /// Like [`Self::json`]; the inner error is what `kubectl` itself said.
+    /// Like [`Self::json`]; the inner error is `kubectl`'s own.
     pub fn try_json(&self, args: &[&str]) -> Result<Result<Value, String>> {
         let output = self.command(args).args(["-o", "json"]).output().with_context(|| self.cannot_start())?;
         if !output.status.success() {
             return Ok(Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
         }
         let value = serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("reading what kubectl {} printed", args.join(" ")))?;
+            .with_context(|| format!("reading the output of kubectl {}", args.join(" ")))?;
         Ok(Ok(value))
     }
 
-    /// What `kubectl ARGS` prints.
+    /// The output of `kubectl ARGS`.
     pub fn output(&self, args: &[&str]) -> Result<Vec<u8>> {
         let output = self.command(args).output().with_context(|| self.cannot_start())?;
         if !output.status.success() {

@@ -20,7 +20,7 @@ const MOUNT: &str = "/var/run/tls";
 const PARTS: [(&str, &str); 3] =
     [("key", "--private-key"), ("cert", "--certificate"), ("cacert", "--ca-cert")];
 
-/// The options, and what they point to as long as this lives.
+/// The options, and the files that they point to as long as this lives.
 #[derive(Debug, Default)]
 pub struct Tls {
     files: Vec<File>,
@@ -28,7 +28,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// What `endpoints` need; nothing if none is `ssl:`. `deployment` is the controller's.
+    /// The options for `endpoints`; none if none is `ssl:`. `deployment` is the controller's.
     pub fn of(kubectl: &Kubectl, deployment: &Value, endpoints: &[String]) -> Result<Self> {
         let mut tls = Self::default();
         if !endpoints.iter().any(|endpoint| endpoint.starts_with("ssl:")) {
@@ -54,7 +54,7 @@ impl Tls {
         Ok(tls)
     }
 
-    /// Options for `ovn-nbctl`, `ovn-sbctl`, `ovsdb-client`, which inherit what these point to.
+    /// Options for `ovn-nbctl`, `ovn-sbctl`, `ovsdb-client`, which inherit the files that these point to.
     pub fn options(&self) -> &[String] {
         &self.options
     }

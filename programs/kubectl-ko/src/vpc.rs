@@ -9,14 +9,14 @@ use crate::kubectl::{Kubectl, NAMESPACE};
 /// Kube-OVN's name for it, and the default of the flag.
 const USUAL: &str = "ovn-cluster";
 
-/// The name of the default Vpc. An installation whose Deployment can't be read is asked by what its Vpcs say of themselves.
+/// The name of the default Vpc. Where the Deployment can't be read, the Vpcs' own status decides.
 pub fn default(kubectl: &Kubectl) -> Result<String> {
     let deployment = kubectl.try_json(&["get", "deployment", "-n", NAMESPACE, CONTROLLER])?;
     match &deployment {
         Ok(deployment) => Ok(flag(deployment, "--cluster-router").unwrap_or_else(|| USUAL.to_owned())),
         Err(why) => match of_status(&kubectl.json(&["get", "vpcs.kubeovn.io"])?)[..] {
             [name] => Ok(name.to_owned()),
-            _ => bail!("which Vpc is the cluster's own can't be told ({why}); say it by --vpc=NAME"),
+            _ => bail!("the cluster's own Vpc is unknown ({why}); name it by --vpc=NAME"),
         },
     }
 }

@@ -69,7 +69,7 @@ pub struct Options {
     /// Open vSwitch's database on this node
     #[arg(long, default_value = "/run/openvswitch/db.sock", value_name = "SOCKET")]
     pub ovs_socket: String,
-    /// The socket that the CNI plugin asks
+    /// The socket for the CNI plugin's requests
     #[arg(long, default_value = tombolo_cni::agent::SOCKET, value_name = "SOCKET")]
     pub bind_socket: PathBuf,
     /// The interface that tunnels leave by, or several separated by commas of which the first that exists counts;
@@ -79,7 +79,7 @@ pub struct Options {
     /// MTU of pods; 0: that of the interface less the tunnel's header
     #[arg(long, default_value_t = 0)]
     pub mtu: u32,
-    /// The default Vpc: its status tells the networks that nodes have routes to
+    /// The default Vpc: its status lists the networks that nodes have routes to
     #[arg(long, default_value = DEFAULT_VPC, value_name = "NAME")]
     pub cluster_router: String,
     /// The Subnet that joins the nodes to the pod network
@@ -100,7 +100,7 @@ pub struct Options {
     /// The plugin to install there; empty: the file "kube-ovn" beside this program, if there is one
     #[arg(long, default_value = "", hide_default_value = true, value_name = "FILE")]
     pub cni_plugin: String,
-    /// Masquerade what leaves the cluster from Subnets with natOutgoing, by nftables
+    /// Masquerade traffic that leaves the cluster from Subnets with natOutgoing, by nftables
     #[arg(long, default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool, action = ArgAction::Set)]
     pub nat_outgoing: bool,
     /// Take everything of ours off this host, and end; "force": though pods are attached
@@ -112,7 +112,7 @@ pub struct Options {
     /// Address for them; without it all of the node's, of both families
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_address: Option<IpAddr>,
-    /// What is logged, for example "info,tombolo_ovsdb=debug"; RUST_LOG wins
+    /// Filter of log lines, for example "info,tombolo_ovsdb=debug"; RUST_LOG wins
     #[arg(long, default_value = "info")]
     pub log_filter: String,
     /// "text" or "json"
@@ -156,12 +156,12 @@ impl Options {
         }
     }
 
-    /// The cluster's Service ranges; none, with a word in the log, if they don't read.
+    /// The cluster's Service ranges; none, with a warning, if they don't read.
     pub fn services(&self) -> Vec<Cidr> {
         match self.service_cluster_ip_range.parse::<DualCidr>() {
             Ok(cidr) => cidr.iter().collect(),
             Err(e) => {
-                tracing::warn!("--service-cluster-ip-range: {e}; networks are not held against it");
+                tracing::warn!("--service-cluster-ip-range: {e}; networks are not compared with it");
                 Vec::new()
             }
         }

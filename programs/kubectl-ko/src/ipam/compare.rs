@@ -1,7 +1,7 @@
-//! What counts as a difference between IP objects, pods' annotations and switch ports. Pure.
+//! The differences between IP objects, pods' annotations and switch ports. Pure.
 //!
-//! An IP object is held against what the controller does with it today: it goes with its pod, a StatefulSet's too.
-//! One without pod and namespace is a reservation, which belongs to nobody and has no port.
+//! An IP object is compared with the controller's present use of it: it goes with its pod, a StatefulSet's too.
+//! One without pod and namespace is a reservation, which has no owner and no port.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,11 +14,11 @@ pub fn compare(facts: &Facts) -> Report {
     let mut found = BTreeSet::new();
     twins(facts, &mut found);
     for (name, ip) in &facts.ips {
-        found.extend(inside(facts, ip).map(|what| format!("ip/{name}: {what}")));
-        found.extend(owned(facts, name, ip).map(|what| format!("ip/{name}: {what}")));
+        found.extend(inside(facts, ip).map(|fault| format!("ip/{name}: {fault}")));
+        found.extend(owned(facts, name, ip).map(|fault| format!("ip/{name}: {fault}")));
     }
     for name in facts.pods.keys() {
-        found.extend(pod(facts, name).map(|what| format!("pod/{name}: {what}")));
+        found.extend(pod(facts, name).map(|fault| format!("pod/{name}: {fault}")));
     }
     for (name, port) in &facts.ports {
         let owner = port.owner.as_ref().filter(|_| !facts.ips.contains_key(name));
@@ -63,7 +63,7 @@ fn inside(facts: &Facts, ip: &Ip) -> Option<String> {
     Some(format!("{outside} is outside of subnet {}, which has {}", ip.subnet, networks.join(" ")))
 }
 
-/// An IP object against who it is for, and that one's port.
+/// An IP object against its pod or node, and that one's port.
 fn owned(facts: &Facts, name: &str, ip: &Ip) -> Option<String> {
     let (there, owner, expected) = match (ip.namespace.as_str(), ip.pod.as_str()) {
         ("", "") => return None, // a reservation

@@ -1,5 +1,5 @@
-//! What `kubectl` and `ovn-nbctl` print, as what is compared. Decides how texts are read, so that two ways to write one
-//! address are one address; not what is right.
+//! The output of `kubectl` and `ovn-nbctl`, as comparable facts. Decides how texts are read, so that two ways to write one
+//! address are one address; not which side is right.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ pub struct Ip {
 #[derive(Debug)]
 pub struct Pod {
     pub allocated: bool,
-    /// What it is annotated with.
+    /// Its annotated addresses.
     pub addresses: Addresses,
 }
 
@@ -52,7 +52,7 @@ pub struct Pod {
 pub struct Port {
     /// The pod or node of this cluster that it belongs to: `pod/net2/ubuntu`, `node/host1`.
     pub owner: Option<String>,
-    /// What is known at this port; nothing for a router's.
+    /// The addresses of this port; none for a router's.
     pub addresses: Addresses,
 }
 
@@ -137,7 +137,7 @@ fn ports(table: &Value, cluster: &str) -> (BTreeMap<String, Port>, BTreeMap<Stri
     (ports, names)
 }
 
-/// What stands of each Subnet is what its router port says: its spec may be a wish that was refused.
+/// The established network of each Subnet is its router port's: its spec may be a request that was refused.
 fn subnets(lists: &Lists) -> BTreeMap<String, Vec<Cidr>> {
     let mut all: BTreeMap<String, Vec<Cidr>> =
         items(&lists.subnets).iter().map(|subnet| (name(subnet), Vec::new())).collect();

@@ -1,8 +1,8 @@
 //! `ko ipam check`: IP objects, pods' annotations and switch ports against each other.
 //!
-//! Reads both sides and prints; [`compare`] decides what counts as a difference. Changes nothing. A pod that starts or
-//! ends while the lists are read can look like a difference: what is found is read a second time, and only what is
-//! still there is said.
+//! Reads both sides and prints; [`compare`] decides which differences count. Changes nothing. A pod that starts or
+//! ends while the lists are read can look like a difference: differences are read a second time, and only those
+//! that remain are printed.
 
 mod compare;
 mod facts;
@@ -17,7 +17,7 @@ use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
 use facts::Facts;
 
-/// What was compared, and what differs.
+/// Numbers of compared objects, and the differences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// One line for each difference.
@@ -45,7 +45,7 @@ pub fn report(kubectl: &Kubectl, cluster: Option<&str>) -> Result<Report> {
     Ok(Report { differences, ..second })
 }
 
-/// Compares, prints each difference, and says with the exit code whether there is one.
+/// Compares and prints each difference; the exit code is that of a difference if there is one.
 pub fn check(kubectl: &Kubectl, cluster: Option<&str>) -> Result<ExitCode> {
     let Report { differences: found, ips, pods, ports } = report(kubectl, cluster)?;
     for line in &found {
@@ -67,7 +67,7 @@ fn cluster_id(kubectl: &Kubectl) -> Result<String> {
     let namespace = kubectl.json(&["get", "namespace", "kube-system"])?;
     match namespace["metadata"]["uid"].as_str() {
         Some(uid) if !uid.is_empty() => Ok(uid.to_owned()),
-        _ => bail!("the namespace kube-system has no uid; say --cluster-id"),
+        _ => bail!("the namespace kube-system has no uid; set --cluster-id"),
     }
 }
 
@@ -76,7 +76,7 @@ fn read(kubectl: &Kubectl, cluster: &str) -> Result<Facts> {
         let columns = format!("--columns={columns}");
         let args = ["--format=json", "--data=json", columns.as_str(), "list", table];
         let text = database::query(kubectl, Database::Nb, &args)?;
-        serde_json::from_slice(&text).context("reading what ovn-nbctl printed")
+        serde_json::from_slice(&text).context("reading the output of ovn-nbctl")
     };
     Ok(Facts::read(&facts::Lists {
         ips: kubectl.json(&["get", "ips.kubeovn.io"])?,

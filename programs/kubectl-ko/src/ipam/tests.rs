@@ -1,4 +1,4 @@
-//! Each kind of difference, from what the programs print.
+//! Each kind of difference, from the programs' output.
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ fn found(ips: Vec<Value>, pods: Vec<Value>, rows: Vec<Value>) -> Report {
         pods: json!({ "items": pods }),
         nodes: json!({ "items": [{ "metadata": { "name": "host1" } }] }),
         subnets: json!({ "items": [
-            // A wish that was refused: what stands is what the router port has.
+            // A request that was refused: the router port has the established network.
             { "metadata": { "name": "net2" }, "spec": { "cidrBlock": "172.30.0.0/24" } },
             { "metadata": { "name": "join" } }, { "metadata": { "name": "unserved" } }] }),
         ports: json!({ "data": rows }),
@@ -160,7 +160,7 @@ fn two_ip_objects_of_one_address_however_it_is_written() {
 
 #[test]
 fn two_ports_of_one_address() {
-    // Somebody's own port beside ours, and two of Neutron's, which are its affair.
+    // A user's own port beside ours, and two of Neutron's, which are its affair.
     let theirs = |name: &str, addresses: &str| json!([["uuid", name], name, "", addresses, ["map", []]]);
     let mine = pod_row("u", "12.0.1.2");
     let double =

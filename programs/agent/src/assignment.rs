@@ -1,7 +1,7 @@
-//! What the API server says that configures the node: two objects that only the controller writes (invariant 11).
+//! The node's assignment: its configuration from two objects that only the controller writes (invariant 11).
 //! The default Vpc's `status.nodeNetworks` are the networks that are established, and the IP object `node-<node>`
-//! bears the node's own address. No Subnet, and no annotation of the Node, configures anything: a Subnet is what a
-//! user wishes, and a Node can be written by every node's kubelet.
+//! bears the node's own address. No Subnet, and no annotation of the Node, configures anything: a Subnet is a user's
+//! request, and every node's kubelet can write a Node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,24 +17,24 @@ pub enum Seen<T> {
     /// Not known yet.
     #[default]
     Unknown,
-    /// There is none, or it doesn't have what matters.
+    /// There is none, or the field that matters is empty.
     Absent,
     /// It reads otherwise than it should.
     Unreadable(String),
-    /// What it says.
+    /// Its relevant content.
     Known(T),
 }
 
 /// Both objects.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Told {
+pub struct Objects {
     /// The default Vpc's `status.nodeNetworks`.
     pub networks: Seen<NodeNetworks>,
     /// The IP object of the node.
     pub ip: Seen<IpSpec>,
 }
 
-/// What is to be configured.
+/// The configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inputs {
     /// The node's port; `None` until the controller has decided.
@@ -43,17 +43,17 @@ pub struct Inputs {
     pub subnets: Option<BTreeMap<String, NodeSubnet>>,
     /// Addresses of the cluster's nodes.
     pub nodes: BTreeSet<IpAddr>,
-    /// What is missing or doesn't read. What was known before stays in force meanwhile.
+    /// Parts that are missing or don't read. The earlier ones stay in force meanwhile.
     pub missing: Option<String>,
 }
 
-impl Told {
-    /// What it means for `node`, given what was in force `before`: what isn't told (any more) stays as it was.
+impl Objects {
+    /// The configuration of `node`, given the one in force `before`: parts that are unknown (by now) stay as they were.
     pub fn inputs(&self, node: &str, router: &str, before: &Inputs) -> Inputs {
         let mut now = Inputs { missing: None, ..before.clone() };
         let mut missing = Vec::new();
         match &self.networks {
-            Seen::Unknown => missing.push(format!("the API server has not told the Vpc {router} yet")),
+            Seen::Unknown => missing.push(format!("the API server has not shown the Vpc {router} yet")),
             Seen::Absent => missing.push(format!(
                 "the Vpc {router} has no status.nodeNetworks: is kube-ovn-controller of this version running \
                  (with the same --cluster-router), and are its CustomResourceDefinitions applied?"
@@ -96,7 +96,7 @@ impl Told {
             return Err("kube-ovn-controller has not established the join subnet yet".to_owned());
         };
         let ip = match &self.ip {
-            Seen::Unknown => return Err(format!("the API server has not told the IP object {name} yet")),
+            Seen::Unknown => return Err(format!("the API server has not shown the IP object {name} yet")),
             Seen::Absent => {
                 return Err(format!(
                     "kube-ovn-controller has not given this node its address in the join subnet yet (IP object {name})"
@@ -118,7 +118,7 @@ impl Told {
                 ip.subnet, join.name
             ));
         }
-        let invalid = |what: &str, text: &str, why: String| format!("{what} is {text:?}: {why}");
+        let invalid = |field: &str, text: &str, why: String| format!("{field} is {text:?}: {why}");
         let mac = ip.mac_address.parse().map_err(|e| {
             invalid(&format!("spec.macAddress of the IP object {name}"), &ip.mac_address, format!("{e}"))
         })?;
@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    fn told() -> Told {
+    fn objects() -> Objects {
         let subnet = |name: &str, cidr: &str, nat_outgoing| NodeNetwork {
             name: name.into(),
             cidr_block: cidr.into(),
@@ -181,16 +181,16 @@ mod tests {
             mac_address: "00:00:00:6E:53:FD".into(),
             ..IpSpec::default()
         };
-        Told { networks: Seen::Known(networks), ip: Seen::Known(ip) }
+        Objects { networks: Seen::Known(networks), ip: Seen::Known(ip) }
     }
 
-    fn inputs(told: &Told) -> Inputs {
-        told.inputs("n1", "ovn-cluster", &Inputs::default())
+    fn inputs(objects: &Objects) -> Inputs {
+        objects.inputs("n1", "ovn-cluster", &Inputs::default())
     }
 
     #[test]
     fn the_words_of_the_controller() {
-        let now = inputs(&told());
+        let now = inputs(&objects());
         assert_eq!(now.missing, None);
         let port = now.port.unwrap();
         assert_eq!(port.iface_id, "node-n1");
@@ -205,12 +205,12 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_and_what_was_known_stays() {
         // invariant 4
-        let before = inputs(&told());
-        let said = |change: &dyn Fn(&mut Told)| {
-            let mut told = told();
-            change(&mut told);
-            assert_eq!(inputs(&told).port, None, "nothing is configured anew");
-            let now = told.inputs("n1", "ovn-cluster", &before);
+        let before = inputs(&objects());
+        let said = |change: &dyn Fn(&mut Objects)| {
+            let mut objects = objects();
+            change(&mut objects);
+            assert_eq!(inputs(&objects).port, None, "nothing is configured anew");
+            let now = objects.inputs("n1", "ovn-cluster", &before);
             assert_eq!((&now.port, &now.subnets), (&before.port, &before.subnets), "what stands stays");
             now.missing.unwrap()
         };
@@ -236,10 +236,10 @@ mod tests {
 
     #[test]
     fn one_network_that_does_not_read_stops_no_other() {
-        let mut told = told();
-        let Seen::Known(networks) = &mut told.networks else { unreachable!() };
+        let mut objects = objects();
+        let Seen::Known(networks) = &mut objects.networks else { unreachable!() };
         networks.subnets[0].cidr_block = "nonsense".into();
-        let now = inputs(&told);
+        let now = inputs(&objects);
         assert_eq!(now.subnets.unwrap().keys().collect::<Vec<_>>(), ["other"]);
         assert!(now.port.is_some());
         assert!(now.missing.unwrap().contains("nonsense"));
