@@ -1,5 +1,5 @@
-//! The parts that all programs with a connection to Kubernetes' API server share: start and stop, flags, log lines, where the server
-//! is, watches, and reports of an outage.
+//! The parts that all programs with a connection to Kubernetes' API server share: start and stop, flags, log lines, the server's
+//! address, watches, Events, and reports of an outage.
 //!
 //! Decides nothing about objects: each program chooses those that it watches and writes.
 

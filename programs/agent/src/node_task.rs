@@ -1,6 +1,6 @@
 //! Keeps ovn0, its addresses, the node's routes and its forwarding as they should be: looks again after each change of
-//! a source (the controller's objects, Open vSwitch's rows, the kernel's links,
-//! addresses, routes), and every few seconds for its sysctls, whose changes have no event.
+//! a source (the controller's objects, Open vSwitch's rows, the kernel's links, addresses, routes), and every few seconds
+//! for the kernel's sysctls, whose changes have no event.
 //!
 //! Networks that would cut the node off are refused first, and their routes removed (invariant 13): also while the API
 //! server is away, since then no other program could.

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use tombolo_client::ApiServer;
 use tombolo_client::flags;
 use tombolo_client::start::{self, Program};
-use tombolo_observe::{Health, Observer, Probe, ServeError};
+use tombolo_observe::{Health, Observer, Probe};
 
 use crate::assignment::Inputs;
 use crate::attach::{Attacher, Deadlines, NodeState};
@@ -62,15 +62,10 @@ async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
     {
         let (observer, stop, at) = (observer.clone(), stop.clone(), options.metrics_at());
         tasks.spawn(async move {
-            for (number, at) in at.iter().enumerate() {
-                match observer.serve(*at, stop.clone().cancelled_owned()).await {
-                    Ok(()) => return,
-                    // The kernel doesn't have this family.
-                    Err(ServeError::Bind { source, .. }) if number == 0 && no_family(&source) => {}
-                    Err(e) => tracing::error!("{e}"),
-                }
+            if let Err(error) = observer.serve(at, stop.clone().cancelled_owned()).await {
+                tracing::error!("{error}");
+                stop.cancel(); // two agents on one node would fight
             }
-            stop.cancel(); // two agents on one node would fight
         });
     }
 
@@ -212,11 +207,6 @@ fn chassis(
         }
     });
     receiver
-}
-
-/// The address family isn't there: EAFNOSUPPORT, or EADDRNOTAVAIL where IPv6 is off by a sysctl.
-fn no_family(e: &std::io::Error) -> bool {
-    e.raw_os_error() == Some(97) || e.kind() == std::io::ErrorKind::AddrNotAvailable
 }
 
 /// Keeps the node's network, whatever happens to the sources it follows.

@@ -34,8 +34,7 @@ pub async fn bind(socket: &Path) -> anyhow::Result<UnixListener> {
     if tokio::net::UnixStream::connect(socket).await.is_ok() {
         anyhow::bail!("{}: another agent serves there already", doing());
     }
-    // Born in a directory that only we can enter, with its mode set before it is seen; and the name never lacks a
-    // socket.
+    // Born in a directory that only we can enter, with its mode set before it is seen; the name never lacks a socket.
     let nursery = socket.with_extension(format!("{}", std::process::id()));
     std::fs::create_dir(&nursery).with_context(doing)?;
     let result = born(&nursery, socket);

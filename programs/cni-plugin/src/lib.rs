@@ -1,8 +1,8 @@
 //! The CNI plugin `kube-ovn`: turns a runtime's call into one request to the node agent and its answer into
 //! the CNI specification's JSON on standard output.
 //!
-//! It decides nothing about the network: the agent does. It decides the error when the agent
-//! doesn't answer: try again later, except for a DEL that has nothing left to do.
+//! It decides nothing about the network: the agent does. It decides the error when the agent doesn't answer:
+//! try again later, except for a DEL that has nothing left to do.
 
 mod http;
 

@@ -47,8 +47,8 @@ pub struct Inputs {
     pub resign: mpsc::Receiver<String>,
     /// A leader acts by the loop: while it hangs, the lease is given up and not taken.
     pub beat: Beat,
-    /// Whether writes may be sent. The loop sets it when it takes a change in; the election itself sets it when we no longer lead, since the
-    /// loop may hang.
+    /// Whether writes may be sent. The loop sets it when it takes a change in; the election itself clears it when we no longer
+    /// lead, since the loop may hang.
     pub leading: watch::Sender<bool>,
 }
 

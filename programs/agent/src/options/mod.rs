@@ -1,7 +1,7 @@
 //! The command line: Kube-OVN's names and defaults where it has one (kube-ovn-daemon), ours beside them.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Command};
@@ -172,12 +172,9 @@ impl Options {
         self.iface.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Where metrics are served: the first of these that the kernel has. The unspecified address of IPv6 takes
-    /// IPv4 too; a kernel without IPv6 has IPv4's alone.
-    pub fn metrics_at(&self) -> Vec<SocketAddr> {
-        let all: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
-        let addresses = self.metrics_address.map_or_else(|| all.to_vec(), |address| vec![address]);
-        addresses.into_iter().map(|address| SocketAddr::new(address, self.pprof_port)).collect()
+    /// Where metrics are served; `::` means both families ([`tombolo_observe::listen::bind`]).
+    pub fn metrics_at(&self) -> SocketAddr {
+        SocketAddr::new(self.metrics_address.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), self.pprof_port)
     }
 
     /// The plugin to install.
@@ -261,9 +258,8 @@ mod tests {
 
     #[test]
     fn metrics_are_reachable_by_both_families() {
-        let at = |args: &[&str]| Options::read(["x"].iter().chain(args)).unwrap().metrics_at();
-        let text = |list: Vec<SocketAddr>| list.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
-        assert_eq!(text(at(&[])), ["[::]:10665", "0.0.0.0:10665"]);
-        assert_eq!(text(at(&["--metrics-address=192.0.2.1", "--pprof-port=1"])), ["192.0.2.1:1"]);
+        let at = |args: &[&str]| Options::read(["x"].iter().chain(args)).unwrap().metrics_at().to_string();
+        assert_eq!(at(&[]), "[::]:10665");
+        assert_eq!(at(&["--metrics-address=192.0.2.1", "--pprof-port=1"]), "192.0.2.1:1");
     }
 }
