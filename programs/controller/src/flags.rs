@@ -298,8 +298,12 @@ impl Flags {
         match self.acting.verbosity {
             // The client's own line for each request that fails repeats ours, one a minute.
             0..=3 => "info,kube_client=warn,kube_client::client::builder=off,kube_runtime=error",
-            4..=5 => "info,tombolo_controller=debug,tombolo_engine=debug,tombolo_ovsdb=debug",
-            _ => "debug,tombolo_controller=trace,tombolo_engine=trace,tombolo_ovsdb=trace,hyper_util=info",
+            4..=5 => {
+                "info,tombolo_controller=debug,tombolo_client=debug,tombolo_engine=debug,tombolo_ovsdb=debug"
+            }
+            _ => {
+                "debug,tombolo_controller=trace,tombolo_client=trace,tombolo_engine=trace,tombolo_ovsdb=trace,hyper_util=info"
+            }
         }
     }
 }
