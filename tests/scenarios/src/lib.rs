@@ -5,6 +5,9 @@
 //! cases/<case>/neutron.yaml  what is in OpenStack before (optional)
 //! cases/<case>/expected.nb   our rows in the NB, and what hangs on Neutron's rows
 //! cases/<case>/expected.k8s  what users see
+//! cases/<case>/BASE          the name of the case with which a story begins, in place of k8s.yaml and neutron.yaml
+//! cases/<case>/steps.yaml    what happens then, step by step (see [`story::Step`])
+//! cases/<case>/expected.story  what each step changes, in place of the two
 //! cases/<case>/HANDWRITTEN   says where the expectations come from; they are never rewritten then
 //! ```
 //!
@@ -17,6 +20,7 @@ mod diff;
 mod load;
 mod openstack;
 mod print;
+pub mod story;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,9 +63,9 @@ pub fn all() -> anyhow::Result<Vec<String>> {
 pub fn check(case: &str, update: bool) -> anyhow::Result<()> {
     let dir = folder().join(case);
     let by_hand = dir.join("HANDWRITTEN").exists();
-    let (nb, k8s) = run(&dir).with_context(|| format!("running {case}"))?;
+    let results = run(&dir).with_context(|| format!("running {case}"))?;
     let mut differences = String::new();
-    for (file, got) in [("expected.nb", nb), ("expected.k8s", k8s)] {
+    for (file, got) in results {
         let path = dir.join(file);
         if update && !by_hand {
             fs::write(&path, &got).with_context(|| format!("writing {}", path.display()))?;
@@ -81,8 +85,54 @@ pub fn check(case: &str, update: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Plays a case: the texts that belong into `expected.nb` and `expected.k8s`.
-fn run(dir: &Path) -> anyhow::Result<(String, String)> {
+/// Plays a case: the files with what is expected, and the texts that belong into them.
+fn run(dir: &Path) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let steps = dir.join("steps.yaml");
+    if !steps.exists() {
+        let mut begun = begin(dir)?;
+        let (nb, k8s) = begun.show()?;
+        let shown = [("expected.nb", nb), ("expected.k8s", k8s)];
+        return Ok(shown.map(|(file, text)| (file, print::number_macs(&text, &begun.given))).to_vec());
+    }
+    let base = fs::read_to_string(dir.join("BASE")).context("reading BASE")?;
+    let mut begun =
+        begin(&folder().join(base.trim())).with_context(|| format!("beginning with {}", base.trim()))?;
+    let text = fs::read_to_string(&steps).with_context(|| format!("reading {}", steps.display()))?;
+    begun.given += &text;
+    let (mut words, mut states) = (Vec::new(), vec![begun.show()?]);
+    for step in story::read(&text).context("in steps.yaml")? {
+        words.push(step.step.clone());
+        step.play(&mut begun.sim).with_context(|| format!("in the step {:?}", words.last()))?;
+        states.push(begun.show()?);
+    }
+    // Numbered all at once, so that a MAC keeps its number through the story.
+    let all: String = states.iter().map(|(nb, k8s)| format!("{nb}{k8s}{STATE}")).collect();
+    let all = print::number_macs(&all, &begun.given);
+    let states: Vec<&str> = all.split(STATE).collect();
+    let steps = words.iter().zip(states.windows(2));
+    let story = steps.map(|(step, states)| format!("# {step}\n{}", story::changed(states[0], states[1])));
+    Ok(vec![("expected.story", story.collect())])
+}
+
+/// Between two states of a story.
+const STATE: &str = "\u{2}";
+
+/// A case that has been played up to its first rest.
+struct Begun {
+    sim: Sim,
+    /// Rows of an empty cluster, which aren't shown.
+    there: Vec<String>,
+    /// All that its files name.
+    given: String,
+}
+
+impl Begun {
+    fn show(&mut self) -> anyhow::Result<(String, String)> {
+        Ok((print::nb(&self.sim, &self.there)?, print::k8s(&self.sim)))
+    }
+}
+
+fn begin(dir: &Path) -> anyhow::Result<Begun> {
     let read = |file: &str| {
         let path = dir.join(file);
         fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
@@ -103,7 +153,7 @@ fn run(dir: &Path) -> anyhow::Result<(String, String)> {
     }
     objects.apply(&mut sim);
     sim.converge();
-    Ok((print::number_macs(&print::nb(&sim, &there)?, &given), print::number_macs(&print::k8s(&sim), &given)))
+    Ok(Begun { sim, there, given })
 }
 
 /// Who writes by hand writes about what matters: sections (`## rows`) that aren't expected are left out.

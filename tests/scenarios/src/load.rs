@@ -17,7 +17,11 @@ pub struct Manifests {
 impl Manifests {
     /// Reads them, without what servers set.
     pub fn read(text: &str) -> anyhow::Result<Manifests> {
-        let documents: Vec<Value> = serde_yaml::from_multiple(text).context("reading YAML")?;
+        Manifests::of(serde_yaml::from_multiple(text).context("reading YAML")?)
+    }
+
+    /// These objects, without what servers set.
+    pub fn of(documents: Vec<Value>) -> anyhow::Result<Manifests> {
         let mut all = Manifests { nodes: Vec::new(), others: Vec::new() };
         for mut object in documents {
             let kind = kind(&object)?;
@@ -45,7 +49,14 @@ impl Manifests {
     /// Applies the others, each when the one before has had its effect. Pods are put on a node as the scheduler does: on
     /// the first one, if they don't say so themselves.
     pub fn apply(self, sim: &mut Sim) {
-        let node = self.nodes.first().map(|node| text_of(node, "name").to_owned()).unwrap_or_default();
+        let first = sim.api.list(Kind::Node).next().map(|(name, _)| name.to_owned());
+        let named = self.nodes.first().map(|node| text_of(node, "name").to_owned());
+        let node = named.or(first).unwrap_or_default();
+        for node in &self.nodes {
+            if sim.api.get(Kind::Node, text_of(node, "name")).is_none() {
+                sim.apply(Kind::Node, node);
+            }
+        }
         for (kind, mut object) in self.others {
             if kind == Kind::Pod {
                 let key = format!("{}/{}", text_of(&object, "namespace"), text_of(&object, "name"));

@@ -6,7 +6,7 @@ use tombolo_tests_sim::{Neutron, Sim};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OpenStack {
+pub struct OpenStack {
     #[serde(default)]
     networks: Vec<Network>,
     #[serde(default)]
@@ -61,25 +61,35 @@ struct Server {
     address: String,
 }
 
-/// Makes all that the description has.
+/// Makes all that the description has, in an OpenStack that has its default security group.
 pub fn load(sim: &mut Sim, text: &str) -> anyhow::Result<()> {
     let all: OpenStack = serde_yaml::from_str(text).context("reading YAML")?;
-    let mut neutron = Neutron(sim);
-    neutron.security_group();
-    for network in &all.networks {
-        neutron.network(&network.id, &network.name, network.mtu);
-    }
-    for router in &all.routers {
-        neutron.router(&router.id, &router.name);
-        for it in &router.interfaces {
-            neutron.attach(&router.id, &it.network, &it.port, &it.address);
-        }
-        if let Some(it) = &router.gateway {
-            neutron.gateway(&router.id, &it.network, &it.port, &it.address, &it.inside);
-        }
-    }
-    for server in &all.servers {
-        neutron.vm(&server.network, &server.port, &server.address);
-    }
+    Neutron(sim).security_group();
+    all.make(sim);
     Ok(())
+}
+
+impl OpenStack {
+    /// Makes all that the description has. A router that is there gets further interfaces.
+    pub fn make(&self, sim: &mut Sim) {
+        let all = self;
+        let mut neutron = Neutron(sim);
+        for network in &all.networks {
+            neutron.network(&network.id, &network.name, network.mtu);
+        }
+        for router in &all.routers {
+            if !neutron.has_router(&router.id) {
+                neutron.router(&router.id, &router.name);
+            }
+            for it in &router.interfaces {
+                neutron.attach(&router.id, &it.network, &it.port, &it.address);
+            }
+            if let Some(it) = &router.gateway {
+                neutron.gateway(&router.id, &it.network, &it.port, &it.address, &it.inside);
+            }
+        }
+        for server in &all.servers {
+            neutron.vm(&server.network, &server.port, &server.address);
+        }
+    }
 }

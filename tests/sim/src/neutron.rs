@@ -78,6 +78,12 @@ impl Neutron<'_> {
         self.run(vec![Op::insert(table::ROUTER, row_uuid(table::ROUTER, id), row)]);
     }
 
+    /// Whether a router is there.
+    #[must_use]
+    pub fn has_router(&self, id: &str) -> bool {
+        self.0.nb().rows().row(table::ROUTER, &row_uuid(table::ROUTER, id)).is_some()
+    }
+
     /// Renames a router: Neutron replaces `external_ids` as a whole.
     pub fn rename_router(&mut self, id: &str, name: &str) {
         let row = Row::new().with("external_ids", router_ids(name, "4"));

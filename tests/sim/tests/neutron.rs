@@ -42,24 +42,6 @@ fn a_subnet_that_overlaps_neutrons_is_refused() {
 }
 
 #[test]
-fn neutron_attaches_an_overlapping_network_later() {
-    let mut sim = document();
-    let before = ours(&sim);
-    Neutron(&mut sim).network("late", "late", 1442);
-    Neutron(&mut sim).attach(ROUTER, "late", "late-port", "12.0.0.1/16");
-    sim.converge();
-    // What stands stays: nobody's pods are cut off. The user is told.
-    assert_eq!(ours(&sim), before);
-    let (status, reason, message) = sim.condition(Kind::Subnet, "net2", "Ready").unwrap();
-    assert_eq!((status, reason), ("False", "CidrConflict"));
-    assert!(message.contains("12.0.0.0/16") && message.contains("late"), "{message}");
-    assert_eq!(sim.reasons(Kind::Subnet, "net2"), ["CidrConflict"]);
-    Neutron(&mut sim).detach(ROUTER, "late", "late-port");
-    sim.converge();
-    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
-}
-
-#[test]
 fn two_subnets_on_one_router_do_not_overlap() {
     let mut sim = document();
     sim.subnet("net3", &json!({ "vpc": VPC, "cidrBlock": "12.0.1.128/25" }));
@@ -106,64 +88,6 @@ fn what_a_neutron_router_cannot_have_is_refused() {
     let (status, reason, _) = sim.condition(Kind::Vpc, VPC, "Validated").unwrap();
     assert_eq!((status, reason), ("False", "NotPossibleOnNeutronRouter"));
     assert_eq!(sim.reasons(Kind::Vpc, VPC), ["NotPossibleOnNeutronRouter"]);
-}
-
-#[test]
-fn the_router_is_deleted_under_us_and_comes_back() {
-    let mut sim = document();
-    let (address, mac) = (
-        sim.pod_address("net2/ubuntu").unwrap().to_owned(),
-        sim.pod_annotation("net2/ubuntu", "ovn.kubernetes.io/mac_address").unwrap().to_owned(),
-    );
-    Neutron(&mut sim).detach(ROUTER, NETWORK, PORT);
-    Neutron(&mut sim).delete_router(ROUTER);
-    sim.converge();
-    // The dangling port is gone, the pod's stays; the router is not made by us.
-    let shown = dump::show(sim.nb().rows());
-    assert!(!shown.contains(&format!("net2-{VPC}")) && shown.contains("port ubuntu.net2"), "{shown}");
-    assert!(!shown.contains(&format!("router ({VPC})")), "{shown}");
-    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().1, "VpcNotReady");
-    assert_eq!(sim.condition(Kind::Vpc, VPC, "Ready").unwrap().1, "RouterNotFound");
-    assert_eq!(sim.vpc_line(VPC), "false []");
-    assert_eq!(sim.object(Kind::Vpc, VPC)["spec"]["namespaces"], json!(["net2"]));
-    // Far beyond the retention it is still there: a Subnet hangs on it.
-    sim.advance(4 * 3_600_000);
-    assert_eq!(sim.object(Kind::Vpc, VPC)["spec"]["namespaces"], json!(["net2"]));
-    Neutron(&mut sim).router(ROUTER, "router0");
-    Neutron(&mut sim).attach(ROUTER, NETWORK, PORT, "192.168.1.1/24");
-    sim.converge();
-    let shown = dump::show(sim.nb().rows());
-    assert!(shown.contains(&format!("port {VPC}-net2")), "{shown}");
-    assert_eq!(sim.vpc_line(VPC), format!(r#"true ["net2","neutron-{NETWORK}"]"#));
-    assert_eq!(sim.pod_address("net2/ubuntu"), Some(&*address));
-    assert_eq!(sim.pod_annotation("net2/ubuntu", "ovn.kubernetes.io/mac_address"), Some(&*mac));
-    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
-}
-
-#[test]
-fn a_subnet_moves_to_another_router() {
-    let mut sim = document();
-    Neutron(&mut sim).router(OTHER, "router1");
-    sim.settle();
-    sim.vpc_namespaces(OTHER_VPC, &["net2"]);
-    // While the old router is there, and once it is gone.
-    sim.subnet("net2", &json!({ "vpc": OTHER_VPC }));
-    sim.converge();
-    let shown = dump::show(sim.nb().rows());
-    assert!(
-        shown.contains(&format!("port {OTHER_VPC}-net2")) && !shown.contains(&format!("port {VPC}-net2")),
-        "{shown}"
-    );
-    assert_eq!(sim.vpc_line(OTHER_VPC), r#"true ["net2"]"#);
-    assert_eq!(sim.vpc_line(VPC), format!(r#"true ["neutron-{NETWORK}"]"#));
-    assert_eq!(sim.pod_annotation("net2/ubuntu", "ovn.kubernetes.io/logical_router"), Some(OTHER_VPC));
-    Neutron(&mut sim).delete_router(OTHER);
-    sim.converge();
-    sim.subnet("net2", &json!({ "vpc": VPC }));
-    sim.converge();
-    assert_eq!(sim.vpc_line(VPC), format!(r#"true ["net2","neutron-{NETWORK}"]"#));
-    assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");
-    assert_eq!(sim.pod_address("net2/ubuntu"), Some("12.0.1.2"));
 }
 
 #[test]

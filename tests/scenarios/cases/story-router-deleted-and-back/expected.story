@@ -1,0 +1,76 @@
+# the router is deleted in OpenStack
+  ## ovn-nbctl show
+  switch (net2)
+-    port net2-neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93
+-        type: router
+-        addresses: ["<MAC 3>"]
+-        router-port: neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93-net2
+-router (neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93) (aka router0)
+-    port neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93-net2
+-        mac: "<MAC 3>"
+-        networks: ["12.0.1.1/24"]
+  ## rows beside those of an empty cluster
+-Logical_Router_Port neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93-net2
+-  external_ids: lr=neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 ls=net2 tombolo.io/owner=subnet/net2 tombolo.io/parent=<neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93>
+-  mac: <MAC 3>
+-  networks: 12.0.1.1/24
+  Logical_Switch net2
+-  ports: <net2-neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93>, <ubuntu.net2>
+-Logical_Switch_Port net2-neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93
+-  addresses: <MAC 3>
+-  external_ids: lr=neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 ls=net2 tombolo.io/owner=subnet/net2 tombolo.io/parent=<net2>
+-  options: router-port=neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93-net2
+-  type: router
++  ports: <ubuntu.net2>
+  ## vpcs: NAME STANDBY SUBNETS
+-neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 true ["net2","neutron-cd59e36a-37db-4c27-b709-d35379a7920f"]
++neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 false []
+  ## conditions
+-Subnet net2: Ready=True ReconcileLogicalSwitchSuccess
+-Subnet net2: Validated=True ValidateLogicalSwitchSuccess
++Subnet net2: Ready=False VpcNotReady spec.vpc: the router of Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 is not in OpenStack (any more); set spec.vpc to another one
++Subnet net2: Validated=False VpcNotReady spec.vpc: the router of Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 is not in OpenStack (any more); set spec.vpc to another one
+-Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93: Ready=True RouterFound
++Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93: Ready=False RouterNotFound there is no such router in OVN (any more); re-home the Subnets to another Vpc by spec.vpc, or delete this Vpc. If OpenStack still has the router, `neutron-ovn-db-sync-util --ovn-neutron_sync_mode=repair` brings it back
+  ## events
++Subnet net2: Warning VpcNotReady: spec.vpc: the router of Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 is not in OpenStack (any more); set spec.vpc to another one
++Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93: Warning RouterNotFound: there is no such router in OVN (any more); re-home the Subnets to another Vpc by spec.vpc, or delete this Vpc. If OpenStack still has the router, `neutron-ovn-db-sync-util --ovn-neutron_sync_mode=repair` brings it back
+  ## warnings in the log
++subnet/net2: VpcNotReady: spec.vpc: the router of Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 is not in OpenStack (any more); set spec.vpc to another one
++vpc/neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93: RouterNotFound: there is no such router in OVN (any more); re-home the Subnets to another Vpc by spec.vpc, or delete this Vpc. If OpenStack still has the router, `neutron-ovn-db-sync-util --ovn-neutron_sync_mode=repair` brings it back
+# four hours pass, which is longer than the retention, and a Subnet still names the Vpc
+  nothing changes
+# the router is made again, with its old id
+  ## ovn-nbctl show
+  switch (net2)
++    port net2-neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93
++        type: router
++        addresses: ["<MAC 3>"]
++        router-port: neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93-net2
++router (neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93) (aka router0)
++    port neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93-net2
++        mac: "<MAC 3>"
++        networks: ["12.0.1.1/24"]
+  ## rows beside those of an empty cluster
++Logical_Router_Port neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93-net2
++  external_ids: lr=neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 ls=net2 tombolo.io/owner=subnet/net2 tombolo.io/parent=<neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93>
++  mac: <MAC 3>
++  networks: 12.0.1.1/24
+  Logical_Switch net2
+-  ports: <ubuntu.net2>
++  ports: <net2-neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93>, <ubuntu.net2>
++Logical_Switch_Port net2-neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93
++  addresses: <MAC 3>
++  external_ids: lr=neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 ls=net2 tombolo.io/owner=subnet/net2 tombolo.io/parent=<net2>
++  options: router-port=neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93-net2
++  type: router
+  ## vpcs: NAME STANDBY SUBNETS
+-neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 false []
++neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 true ["net2","neutron-cd59e36a-37db-4c27-b709-d35379a7920f"]
+  ## conditions
+-Subnet net2: Ready=False VpcNotReady spec.vpc: the router of Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 is not in OpenStack (any more); set spec.vpc to another one
+-Subnet net2: Validated=False VpcNotReady spec.vpc: the router of Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93 is not in OpenStack (any more); set spec.vpc to another one
++Subnet net2: Ready=True ReconcileLogicalSwitchSuccess
++Subnet net2: Validated=True ValidateLogicalSwitchSuccess
+-Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93: Ready=False RouterNotFound there is no such router in OVN (any more); re-home the Subnets to another Vpc by spec.vpc, or delete this Vpc. If OpenStack still has the router, `neutron-ovn-db-sync-util --ovn-neutron_sync_mode=repair` brings it back
++Vpc neutron-22040ed5-0598-4f77-bffd-e7fd4db47e93: Ready=True RouterFound
