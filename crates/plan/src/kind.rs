@@ -8,8 +8,6 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
-use tombolo_api::views::{NamespaceView, NodeView, PodView};
-use tombolo_api::{Ip, Subnet, Vpc};
 
 use crate::owner::{Owner, OwnerKind};
 use crate::world::{Dirty, IpEntry, SubnetEntry, World};
@@ -19,12 +17,12 @@ use crate::world::{Dirty, IpEntry, SubnetEntry, World};
 macro_rules! for_each_kind {
     ($then:ident) => {
         $then! {
-            Vpc: Vpc, "vpc", "kubeovn.io/v1", "Vpc", "vpcs", cluster, careful, Some(Vpc), vpcs apply_vpc;
-            Subnet: Subnet, "subnet", "kubeovn.io/v1", "Subnet", "subnets", cluster, careful, Some(Subnet), subnets apply_subnet;
-            Ip: Ip, "ip", "kubeovn.io/v1", "IP", "ips", cluster, careful, None, ips apply_ip;
-            Node: NodeView, "node", "v1", "Node", "nodes", cluster, plain, Some(Node), nodes apply_node;
-            Namespace: NamespaceView, "namespace", "v1", "Namespace", "namespaces", cluster, plain, Some(Namespace), namespaces apply_namespace;
-            Pod: PodView, "pod", "v1", "Pod", "pods", namespaced, plain, Some(Pod), pods apply_pod;
+            Vpc: tombolo_api::Vpc, "vpc", "kubeovn.io/v1", "Vpc", "vpcs", cluster, careful, Some(Vpc), vpcs apply_vpc;
+            Subnet: tombolo_api::Subnet, "subnet", "kubeovn.io/v1", "Subnet", "subnets", cluster, careful, Some(Subnet), subnets apply_subnet;
+            Ip: tombolo_api::Ip, "ip", "kubeovn.io/v1", "IP", "ips", cluster, careful, None, ips apply_ip;
+            Node: tombolo_api::views::NodeView, "node", "v1", "Node", "nodes", cluster, plain, Some(Node), nodes apply_node;
+            Namespace: tombolo_api::views::NamespaceView, "namespace", "v1", "Namespace", "namespaces", cluster, plain, Some(Namespace), namespaces apply_namespace;
+            Pod: tombolo_api::views::PodView, "pod", "v1", "Pod", "pods", namespaced, plain, Some(Pod), pods apply_pod;
         }
     };
 }

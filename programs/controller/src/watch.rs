@@ -15,8 +15,6 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tombolo_api::views::{NamespaceView, NodeView, PodView};
-use tombolo_api::{Ip, Subnet, Vpc};
 use tombolo_client::ApiServer;
 use tombolo_engine::io::Kind;
 use tombolo_engine::{Event, Object, WatchEvent};
@@ -141,6 +139,8 @@ pub fn held_by_finalizers(meta: &ObjectMeta) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tombolo_api::Vpc;
+
     use super::*;
 
     #[test]

@@ -224,8 +224,6 @@ mod tests {
     use kube::core::Status;
 
     use kube::Resource;
-    use tombolo_api::views::{NamespaceView, NodeView, PodView};
-    use tombolo_api::{Ip, Subnet, Vpc};
 
     use super::*;
 
