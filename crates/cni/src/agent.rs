@@ -12,8 +12,7 @@ use crate::conf::Attachment;
 use crate::error::{CniError, Code};
 use crate::result::{Dns, Interface, IpConfig, Outcome, Route};
 
-/// Where the agent listens.
-pub const SOCKET: &str = "/run/openvswitch/kube-ovn-daemon.sock";
+pub use crate::conf::SOCKET;
 
 /// Paths of the agent's API.
 pub mod path {

@@ -6,6 +6,9 @@ use crate::error::{CniError, Code};
 use crate::result::{Outcome, Route};
 use crate::version::Version;
 
+/// Where the agent listens, unless the configuration says otherwise.
+pub const SOCKET: &str = "/run/openvswitch/kube-ovn-daemon.sock";
+
 /// The part of `ipam` that means something to us: Kube-OVN's IPAM type with another plugin's interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -81,7 +84,7 @@ impl NetConf {
         [&self.server_socket, &self.ipam.server_socket]
             .into_iter()
             .find(|s| !s.is_empty())
-            .map_or(crate::agent::SOCKET, |s| s)
+            .map_or(SOCKET, |s| s)
     }
 
     /// The network attachment this is about: `ovn` for a pod's first interface.

@@ -97,6 +97,9 @@ pub enum Event {
     Tick,
 }
 
+/// Kind, namespace and name of an object.
+pub(crate) type ObjectKey = (Kind, String, String);
+
 /// Why a write to the API server failed, as far as it decides what happens next.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {

@@ -38,9 +38,10 @@ pub use io::{
 pub use stats::{Health, Stats};
 
 use commit::Commit;
+use io::ObjectKey;
 use reign::Reign;
 use sources::Sources;
-use writes::{Busy, ObjectKey, PendingWrite};
+use writes::{Busy, PendingWrite};
 
 /// How long the replica may be stale before the lease is given up (invariant 6).
 const STALE_LIMIT: Millis = 10_000;

@@ -8,9 +8,9 @@ use tombolo_names::Reason;
 use tombolo_plan::{Kind, Owner, Problem};
 
 use crate::Engine;
+use crate::io::ObjectKey;
 use crate::io::{Effect, Millis, Notice};
 use crate::watch::object_of;
-use crate::writes::ObjectKey;
 
 impl Engine {
     /// Says on the object that its rows can't be written.

@@ -15,7 +15,7 @@ use tombolo_names::Reason;
 use tombolo_plan::{Intent, Kind, Owner, Problem, Verb};
 
 use crate::io::Millis;
-use crate::writes::ObjectKey;
+use crate::io::ObjectKey;
 
 /// The first pause; each further one is twice as long.
 const FIRST: Millis = 30_000;

@@ -23,9 +23,6 @@ pub(crate) struct PendingWrite {
     pub(crate) term: u64,
 }
 
-/// Kind, namespace and name of an object.
-pub(crate) type ObjectKey = (Kind, String, String);
-
 /// What is to be known of an object while it is being written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Busy {

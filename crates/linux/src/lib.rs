@@ -16,6 +16,7 @@ mod netlink;
 mod netns;
 mod nftables;
 mod passed;
+mod resolve;
 mod route;
 mod sysctl;
 

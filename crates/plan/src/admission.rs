@@ -11,7 +11,7 @@ use tombolo_api::Subnet;
 use tombolo_api::validate::{Problem, Reason, Severity};
 
 use crate::subnet;
-use crate::world::World;
+use crate::world::{World, read_subnet};
 
 /// The verdict on a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn subnet(world: &World, new: &Subnet, old: Option<&Subnet>) -> Verdict {
     }
     let problems = |object: &Subnet| {
         let name = object.metadata.name.as_deref().unwrap_or_default();
-        let entry = subnet::read(world.config(), Arc::new(object.clone()));
+        let entry = read_subnet(world.config(), Arc::new(object.clone()));
         subnet::problems_of_newcomer(world, name, &entry)
     };
     // By hash: either side may have as many problems as an object can hold.

@@ -10,7 +10,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::owner::{Owner, OwnerKind};
-use crate::world::{Dirty, IpEntry, SubnetEntry, World};
 
 /// Calls a macro with all rows of the table, in the order in which kinds are best listed.
 #[macro_export]
@@ -42,29 +41,6 @@ pub struct Facts {
     pub namespaced: bool,
     /// Kube-OVN's, of which an object may not fit our type.
     pub careful: bool,
-}
-
-/// The World's entry of an object.
-trait Held {
-    fn meta(&self) -> &ObjectMeta;
-}
-
-impl<T: Held> Held for Arc<T> {
-    fn meta(&self) -> &ObjectMeta {
-        (**self).meta()
-    }
-}
-
-impl Held for SubnetEntry {
-    fn meta(&self) -> &ObjectMeta {
-        &self.object.metadata
-    }
-}
-
-impl Held for IpEntry {
-    fn meta(&self) -> &ObjectMeta {
-        &self.object.metadata
-    }
 }
 
 macro_rules! define {
@@ -138,37 +114,6 @@ macro_rules! define {
             /// As [`Object::decode`].
             pub fn from_value(kind: Kind, value: Value) -> Result<Object, serde_json::Error> {
                 Ok(match kind { $(Kind::$variant => Object::$variant(Arc::new(serde_json::from_value(value)?)),)* })
-            }
-        }
-
-        $(impl Held for $type {
-            fn meta(&self) -> &ObjectMeta {
-                &self.metadata
-            }
-        })*
-
-        impl World {
-            /// The metadata of the object held under this key (`name`, or `namespace/name`).
-            #[must_use]
-            pub fn held_meta(&self, kind: Kind, key: &str) -> Option<&ObjectMeta> {
-                match kind { $(Kind::$variant => self.$store().get(key).map(Held::meta),)* }
-            }
-
-            /// The keys of all objects of a kind, ascending.
-            #[must_use]
-            pub fn keys_of(&self, kind: Kind) -> Vec<String> {
-                match kind { $(Kind::$variant => self.$store().keys().map(|key| key.to_string()).collect(),)* }
-            }
-
-            /// An object was added or changed.
-            pub fn apply(&mut self, object: Object, dirty: &mut Dirty) {
-                let key = object.key();
-                match object { $(Object::$variant(object) => self.$apply(&key, Some(object), dirty),)* }
-            }
-
-            /// The object under this key is gone.
-            pub fn remove(&mut self, kind: Kind, key: &str, dirty: &mut Dirty) {
-                match kind { $(Kind::$variant => self.$apply(key, None, dirty),)* }
             }
         }
     };

@@ -15,7 +15,9 @@ pub mod world;
 
 mod cluster;
 pub mod leave;
+mod limits;
 mod lint;
+pub mod names;
 pub mod namespace;
 pub mod node;
 pub mod pod;

@@ -9,7 +9,6 @@ use tombolo_names::Reason;
 
 use crate::desired::{Kind, Plan, Problem};
 use crate::owner::Owner;
-use crate::subnet;
 use crate::tenancy;
 use crate::world::{SubnetEntry, World};
 use crate::write;
@@ -57,7 +56,7 @@ pub(crate) fn verdict(world: &World, name: &str, namespace: &str) -> Verdict {
         let text = format!("Subnet {name} is being deleted and gives no more addresses; name another one");
         return refused(Reason::SubnetNotReady, text);
     }
-    if subnet::is_established(world, name) && world.established(name).is_some() {
+    if world.is_established(name) && world.established(name).is_some() {
         return Verdict::Served;
     }
     match refusal(entry) {

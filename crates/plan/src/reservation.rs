@@ -12,8 +12,9 @@ use tombolo_names::Reason;
 use tombolo_net::Family;
 
 use crate::desired::{Intent, Kind, Plan};
+use crate::limits::{is_refused, limits};
+use crate::names::pod_port as port_name;
 use crate::owner::{Owner, OwnerKind};
-use crate::pod::{is_refused, limits, port_name};
 use crate::tenancy;
 use crate::world::{IpEntry, World};
 use crate::write;

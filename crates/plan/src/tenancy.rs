@@ -13,7 +13,6 @@ use tombolo_names::Reason;
 use tombolo_net::{Family, Mac};
 
 use crate::desired::Problem;
-use crate::subnet::is_established;
 use crate::world::{Established, IpEntry, World};
 
 /// Whether a Subnet lists a namespace, or selects it by its labels.
@@ -26,7 +25,7 @@ fn has(world: &World, spec: &SubnetSpec, namespace: &str) -> bool {
 
 /// The spec in effect of a Subnet whose switch stands.
 fn established<'a>(world: &'a World, subnet: &str) -> Option<&'a Established> {
-    world.established(subnet).filter(|_| is_established(world, subnet))
+    world.established(subnet).filter(|_| world.is_established(subnet))
 }
 
 /// Why no (further) pod of a namespace may be on a Subnet; `None` if it may, or if nothing of the Subnet stands.

@@ -10,7 +10,7 @@ use tombolo_api::{annotations, validate};
 use tombolo_names::Reason;
 
 use crate::desired::Problem;
-use crate::pod::limits;
+use crate::limits::limits;
 use crate::world::World;
 
 /// Reasons of what holds for as long as the object is as it is: one Event for an object and a reason is enough,

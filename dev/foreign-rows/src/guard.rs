@@ -11,6 +11,7 @@ use anyhow::{Result, bail, ensure};
 use tombolo_ovsdb::Datum;
 use tombolo_plan::ClusterId;
 
+use crate::database::Database;
 use crate::exceptions;
 use crate::follow::Follower;
 use crate::log::{Change, Record, Transaction};
@@ -21,29 +22,6 @@ use crate::rule::{self, Case};
 const LOOK: Duration = Duration::from_millis(200);
 /// How long an entry of a cluster may wait until it is committed, at a check.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The databases that are guarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Database {
-    /// `OVN_Northbound`.
-    Northbound,
-    /// `OVN_Southbound`.
-    Southbound,
-    /// A host's `Open_vSwitch`.
-    Vswitch,
-}
-
-impl Database {
-    /// Its name in the protocol.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Database::Northbound => "OVN_Northbound",
-            Database::Southbound => "OVN_Southbound",
-            Database::Vswitch => "Open_vSwitch",
-        }
-    }
-}
 
 /// How many transactions were seen, so that a guard that sees nothing is noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,6 +16,7 @@
 //! under anybody's (what OVN's own daemons report). [`Guard::foreign`] gives all else of foreign rows as text, for
 //! tests that compare two moments.
 
+mod database;
 pub mod exceptions;
 mod follow;
 mod guard;
@@ -27,4 +28,5 @@ pub mod rule;
 pub mod server;
 pub mod wire;
 
-pub use guard::{Builder, Database, Guard, Seen};
+pub use database::Database;
+pub use guard::{Builder, Guard, Seen};

@@ -7,8 +7,8 @@ use tombolo_ovsdb::{Name, Row, Uuid};
 use tombolo_plan::ClusterId;
 use tombolo_plan::nb::{self, Ownership};
 
+use crate::database::Database;
 use crate::exceptions;
-use crate::guard::Database;
 use crate::rows::{Rows, Touch};
 
 /// What the comments of the controller's transactions begin with.

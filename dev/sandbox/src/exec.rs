@@ -168,7 +168,7 @@ fn run_full(
 }
 
 fn missing(command: &Command) -> &'static str {
-    if command.get_program() == crate::hosts::enter() && !crate::hosts::enter().exists() {
+    if command.get_program() == crate::paths::enter() && !crate::paths::enter().exists() {
         " (the sandbox is not up: `cargo xtask sandbox up`)"
     } else {
         ""

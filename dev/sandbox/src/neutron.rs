@@ -161,7 +161,7 @@ fn configure() -> Result<()> {
     let wrapper = format!(
         "#!/bin/sh\n# OpenStack's client as on host1; Neutron is its only service, without authentication\n\
          exec {} host1 openstack --os-auth-type none --os-endpoint {} \"$@\"\n",
-        hosts::enter().display(),
+        paths::enter().display(),
         endpoint()
     );
     hosts::install_script(&paths::bin().join("openstack"), &wrapper)

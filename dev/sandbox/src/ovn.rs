@@ -501,7 +501,7 @@ fn wrappers() -> Result<()> {
         let text = format!(
             "#!/bin/sh\n# {program} as on host1, against the whole cluster\nexec env {variable}={} {} host1 {program} \"$@\"\n",
             database.remotes(),
-            hosts::enter().display()
+            paths::enter().display()
         );
         hosts::install_script(&paths::bin().join(program), &text)?;
     }

@@ -40,3 +40,8 @@ pub fn logs() -> PathBuf {
 pub fn bin() -> PathBuf {
     state().join("bin")
 }
+
+/// The program that puts a command inside a host.
+pub(crate) fn enter() -> PathBuf {
+    bin().join("enter")
+}

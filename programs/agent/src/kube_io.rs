@@ -20,11 +20,11 @@ use tombolo_api::annotations as keys;
 use tombolo_api::views::PodView;
 use tombolo_api::{Ip, NodeNetworks, Vpc};
 use tombolo_client::{ApiServer, follow};
+use tombolo_names::workloads::NETWORK_DEGRADED as DEGRADED;
 use tombolo_observe::{Health, Probe};
 
 use crate::assignment::{Inputs, Objects, Seen, port_name};
 use crate::pods::Pods;
-use crate::report::DEGRADED;
 
 /// A client by kubeconfig, or by the pod's service account; and the API server's host.
 pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<(Client, Option<String>)> {

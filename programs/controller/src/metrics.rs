@@ -268,7 +268,7 @@ impl Metrics {
     /// One NB transaction.
     pub fn transaction(&self, result: &Result<TxnReply, TxnError>, took: Duration) {
         let code = result.as_ref().map_or_else(|error| error.kind.as_str(), |_| "0");
-        let labels = OvsLabels { db: crate::nb::DATABASE, method: "transact", code };
+        let labels = OvsLabels { db: tombolo_ovn::nb::DATABASE, method: "transact", code };
         self.ovs.get_or_create(&labels).observe(took.as_secs_f64() * 1000.0);
     }
 

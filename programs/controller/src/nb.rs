@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tombolo_engine::{Event, NbEvent};
+use tombolo_ovn::nb;
 use tombolo_ovsdb::driver::{Changes, Client, ClientConfig, Endpoints, Status, TlsConfig, Update};
 use tombolo_ovsdb::session::Backoff;
 use tombolo_ovsdb::{IndexSpec, Txn, TxnError, TxnReply, Wanted};
@@ -22,8 +23,6 @@ use crate::metrics::Metrics;
 use crate::settings::words;
 use tombolo_client::{Away, GRACE};
 
-/// The database.
-pub const DATABASE: &str = "OVN_Northbound";
 /// Begins the comment of each transaction, so that the database's log names its author.
 const SIGNATURE: &str = tombolo_names::workloads::CONTROLLER_SIGNATURE;
 /// How often the warning is repeated.
@@ -32,7 +31,7 @@ const REMIND: Duration = Duration::from_secs(60);
 /// Starts connecting.
 pub fn connect(flags: &Flags, wanted: Wanted, indexes: Vec<IndexSpec>) -> Result<Client> {
     let endpoints: Endpoints = flags.nb.join(",").parse().context("reading --ovn-nb-addr")?;
-    let mut config = ClientConfig::new(endpoints, DATABASE, wanted)
+    let mut config = ClientConfig::new(endpoints, nb::DATABASE, wanted)
         .signed(SIGNATURE)
         .leader_only(true)
         .probe_interval(flags.inactivity_probe())

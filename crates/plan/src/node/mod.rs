@@ -11,35 +11,17 @@ use tombolo_api::annotations::{
 };
 use tombolo_api::views::NodeView;
 use tombolo_net::{Family, parse_addr_pair};
-use tombolo_ovsdb::Uuid;
 
 use self::rows::rows;
 use crate::address;
 use crate::desired::{AddressRequest, Kind, Plan};
 use crate::nb::table;
-use crate::owner::{ClusterId, Owner};
-use crate::subnet::is_established;
+use crate::owner::Owner;
 use crate::unserved;
 use crate::world::World;
 use crate::write;
 
-/// Name of a node's port, and of its IP object.
-#[must_use]
-pub fn port_name(node: &str) -> String {
-    format!("node-{node}")
-}
-
-/// Name of a node's port group; dashes become dots, as an address set's name can't have them.
-#[must_use]
-pub fn group_name(node: &str) -> String {
-    format!("node.{}", node.replace('-', "."))
-}
-
-/// The row of a node's port group: the pods of the default Vpc on it.
-#[must_use]
-pub fn group_uuid(cluster: &ClusterId, node: &str) -> Uuid {
-    cluster.row_uuid(table::PORT_GROUP, &Owner::node(node), "pods")
-}
+pub use crate::names::{node_group as group_name, node_group_uuid as group_uuid, node_port as port_name};
 
 /// The desired state of a node.
 pub fn plan(world: &World, name: &str) -> Plan {
@@ -52,7 +34,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     };
     let join = world.config().join_subnet.as_str();
     let mut plan = Plan::default();
-    let Some(entry) = world.established(join).filter(|_| is_established(world, join)) else {
+    let Some(entry) = world.established(join).filter(|_| world.is_established(join)) else {
         plan.waits_for = Some(Owner::subnet(join));
         return plan;
     };

@@ -6,13 +6,14 @@ use tombolo_net::Family;
 use tombolo_ovn::nb::{LogicalRouter, LogicalRouterPolicy, LogicalSwitch, LogicalSwitchPort, PortGroup};
 use tombolo_ovsdb::{Datum, Row, Uuid};
 
-use super::{group_name, group_uuid, port_name};
 use crate::address;
 use crate::desired::{DesiredRow, Edge, Managed, Rows};
+use crate::names::{
+    node_group as group_name, node_group_uuid as group_uuid, node_port as port_name, switch_uuid,
+};
 use crate::nb::{self, table};
 use crate::owner::Owner;
 use crate::row::{child_ids, external_ids, string, strings};
-use crate::subnet::switch_uuid;
 use crate::world::{IpEntry, World};
 
 /// The name of a node's port group in the database: the one that stands, or [`group_name`], which nodes `a-b` and `a.b`

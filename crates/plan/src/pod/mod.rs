@@ -17,24 +17,18 @@ use tombolo_names::Reason;
 use tombolo_net::{Family, Mac};
 
 use self::request::request;
-pub(crate) use self::request::{is_refused, limits};
 use self::rows::{interface_version, rows};
 use crate::address;
 use crate::desired::{Intent, Kind, Plan};
 use crate::nb::table;
 use crate::owner::Owner;
 use crate::reservation;
-use crate::subnet::is_established;
 use crate::tenancy;
 use crate::unserved;
 use crate::world::{Established, IpEntry, World};
 use crate::write;
 
-/// Name of a pod's port, and of its IP object.
-#[must_use]
-pub fn port_name(namespace: &str, name: &str) -> String {
-    format!("{name}.{namespace}")
-}
+pub use crate::names::pod_port as port_name;
 
 /// Whether a pod has, or is to get, an interface of ours.
 fn is_served(pod: &PodView) -> bool {
@@ -88,7 +82,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &IpEntry) -> Plan
         reservation::take(world, owner, pod, ip, &mut plan);
         return plan;
     }
-    let established = world.established(subnet).filter(|_| is_established(world, subnet));
+    let established = world.established(subnet).filter(|_| world.is_established(subnet));
     let Some(established) = established else {
         plan.waits_for = Some(Owner::subnet(subnet));
         return plan;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use tombolo_api::validate::{self, Place};
+use tombolo_api::validate;
 use tombolo_api::views::PodView;
 use tombolo_names::Reason;
 
 use super::asking::Asking;
 use crate::desired::{AddressRequest, Plan};
+use crate::limits::{is_refused, limits};
 use crate::namespace;
 use crate::owner::Owner;
 use crate::world::World;
@@ -76,28 +77,5 @@ pub(super) fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: Stri
     plan
 }
 
-/// Wishes in the pod's annotations that it can't have on a Subnet.
-pub(crate) fn limits(world: &World, pod: &PodView, subnet: &str) -> Vec<validate::Problem> {
-    let annotations = pod.metadata.annotations.as_ref();
-    annotations.map_or_else(Vec::new, |all| {
-        validate::pod_limits(all, tombolo_api::OVN_PROVIDER, place(world, subnet))
-    })
-}
-
-/// Whether the pod is refused for a wish that it can't have, with an Event. Wishes that it can go without are named once
-/// it is served (see [`crate::unserved::pod`]).
-pub(crate) fn is_refused(limits: &[validate::Problem], plan: &mut Plan) -> bool {
-    let refused = validate::blocks(limits);
-    for problem in limits.iter().filter(|_| refused) {
-        plan.problem(problem.reason, problem.message.clone());
-    }
-    refused
-}
-
 /// The longest name of an object.
 const NAME_LENGTH: usize = 253;
-
-fn place(world: &World, subnet: &str) -> Place {
-    let vpc = world.established(subnet).map(|it| it.spec.vpc.as_str()).unwrap_or_default();
-    world.vpc_kind(vpc).place()
-}

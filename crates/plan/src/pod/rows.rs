@@ -9,14 +9,12 @@ use tombolo_api::views::PodView;
 use tombolo_ovn::nb::{LogicalSwitch, LogicalSwitchPort, PortGroup};
 use tombolo_ovsdb::{Atom, Uuid};
 
-use super::port_name;
 use crate::address;
 use crate::desired::{DesiredRow, Edge, Entry, Managed, Rows};
+use crate::names::{node_group_uuid as group_uuid, pod_port as port_name, switch_uuid};
 use crate::nb::table;
-use crate::node::group_uuid;
 use crate::owner::Owner;
 use crate::row::{child_ids, string, strings};
-use crate::subnet::switch_uuid;
 use crate::tenancy;
 use crate::world::{IpEntry, World};
 

@@ -1,81 +1,30 @@
 //! Subnets: a switch, and a pair of ports that connects it to its Vpc's router. On a router of Neutron's that
 //! port is all there is (invariant 3).
 
+mod alone;
 mod in_use;
 mod overlap;
 mod problems;
 mod report;
 mod rows;
 
-use std::sync::Arc;
-
-use tombolo_api::Subnet;
-use tombolo_api::defaults::{Defaults, subnet_defaults};
 use tombolo_api::validate;
 use tombolo_names::Reason;
-use tombolo_net::Mac;
-use tombolo_ovsdb::Uuid;
 
 use self::problems::problems;
 pub(crate) use self::problems::problems_of_newcomer;
 pub(crate) use self::report::refusal_status;
 use self::report::report;
 use self::rows::{router_uuid, rows, switch_row};
-use crate::config::Config;
 use crate::desired::{Kind, Plan, Problem, Rows};
 use crate::nb::{self, table};
-use crate::owner::{ClusterId, Owner};
+use crate::owner::Owner;
 use crate::vpc::{VpcKind, neutron};
-use crate::world::{SubnetEntry, World, net_of};
+use crate::world::vpc_kind::is_hidden;
+use crate::world::{SubnetEntry, World};
 use crate::write;
 
-/// Name of the router's port to a subnet, as Kube-OVN names it.
-#[must_use]
-pub fn router_port_name(vpc: &str, subnet: &str) -> String {
-    format!("{vpc}-{subnet}")
-}
-
-/// Name of the switch's port to its router, as Kube-OVN names it.
-#[must_use]
-pub fn switch_port_name(subnet: &str, vpc: &str) -> String {
-    format!("{subnet}-{vpc}")
-}
-
-/// MAC of the router in a subnet. Always the same for the same cluster and name.
-#[must_use]
-pub fn gateway_mac(cluster: &ClusterId, subnet: &str) -> Mac {
-    Mac::from_seed_bytes(format!("{}\nsubnet/{subnet}", cluster.as_str()).as_bytes())
-}
-
-/// The row of a subnet's switch.
-#[must_use]
-pub fn switch_uuid(cluster: &ClusterId, subnet: &str) -> Uuid {
-    cluster.row_uuid(table::SWITCH, &Owner::subnet(subnet), "switch")
-}
-
-/// Whether the switch of a subnet stands and is ours.
-#[must_use]
-pub fn is_established(world: &World, subnet: &str) -> bool {
-    let cluster = &world.config().cluster;
-    world
-        .nb()
-        .row(table::SWITCH, &switch_uuid(cluster, subnet))
-        .is_some_and(|row| nb::ownership(cluster, row) == nb::Ownership::Ours(Owner::subnet(subnet)))
-}
-
-/// Reads a Subnet: fills defaults in and parses its texts.
-pub(crate) fn read(config: &Config, object: Arc<Subnet>) -> SubnetEntry {
-    let name = object.metadata.name.clone().unwrap_or_default();
-    let defaults = Defaults {
-        default_vpc: config.cluster_router.clone(),
-        default_subnet: config.default_subnet.clone(),
-        join_subnet: config.join_subnet.clone(),
-        enable_lb: config.enable_lb,
-    };
-    let spec = subnet_defaults(&name, &object.spec, &defaults);
-    let net = net_of(&spec);
-    SubnetEntry { object, spec, net, problems: Vec::new() }
-}
+pub use crate::names::{gateway_mac, router_port_name, switch_port_name, switch_uuid};
 
 /// The desired state of a Subnet.
 pub fn plan(world: &World, name: &str) -> Plan {
@@ -128,14 +77,14 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
     let Some(spec) = candidate else { return };
     let kind = world.vpc_kind(&spec.vpc);
     if kind == VpcKind::Neutron(None) {
-        if neutron::is_hidden(world, &spec.vpc) {
+        if is_hidden(world, &spec.vpc) {
             return; // what stands on a router that the operator has since hidden stays
         }
         // The router was deleted under us: its port went with it, ours would dangle. Pods keep their
         // addresses and their switch. One that stands elsewhere stays there until it can move.
         let owner = Owner::subnet(name);
         let stands_elsewhere = nb::owns(world.nb(), &world.config().cluster, table::ROUTER_PORT, &owner);
-        if let Some(established) = established.filter(|_| is_established(world, name) && !stands_elsewhere) {
+        if let Some(established) = established.filter(|_| world.is_established(name) && !stands_elsewhere) {
             plan.explained = true; // what the port led to is gone
             plan.then_rows(Rows {
                 rows: vec![switch_row(world, name, &established.spec)],

@@ -7,9 +7,9 @@ use tombolo_net::{Cidr, DualCidr};
 use tombolo_neutron as neutron;
 use tombolo_ovsdb::Uuid;
 
-use super::problems::problems_alone;
+use super::alone::problems_alone;
+use super::in_use;
 use super::rows::router_uuid;
-use super::{in_use, is_established};
 use crate::nb::{self, table};
 use crate::owner::{Owner, OwnerKind};
 use crate::vpc::VpcKind;
@@ -33,7 +33,7 @@ pub(super) fn taken(
     let age = |entry: &SubnetEntry, name: &str| {
         (entry.object.metadata.creation_timestamp.as_ref().map(|t| t.0), name.to_owned())
     };
-    let (holds_own, stands) = (!newcomer && holds(world, router, name, net), is_established(world, name));
+    let (holds_own, stands) = (!newcomer && holds(world, router, name, net), world.is_established(name));
     for (other, cidrs) in ours.iter().filter(|(other, _)| *other != name) {
         let older = || world.subnets().get(other).is_some_and(|it| age(it, other) < age(entry, name));
         if !holds_own || older() {
@@ -48,7 +48,7 @@ pub(super) fn taken(
         if holds(world, router, other, theirs) {
             continue; // its port counts, see above
         }
-        let first = match (is_established(world, other), stands) {
+        let first = match (world.is_established(other), stands) {
             _ if newcomer => true,
             _ if holds_own => false,
             (true, false) => true,

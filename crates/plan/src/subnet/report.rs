@@ -4,7 +4,6 @@ use tombolo_api::{Condition, IpCount, SubnetStatus, condition};
 use tombolo_names::Reason;
 use tombolo_net::Family;
 
-use super::is_established;
 use crate::desired::{Intent, Kind, Problem};
 use crate::vpc::neutron;
 use crate::world::{SubnetEntry, World};
@@ -22,7 +21,7 @@ pub(super) fn report(
     let text = problems.iter().map(|p| p.message.as_str()).collect::<Vec<_>>().join("; ");
     let first = problems.first();
     let ready = match first {
-        Some(problem) if refused || neutron::is_trouble(problem) || !is_established(world, name) => {
+        Some(problem) if refused || neutron::is_trouble(problem) || !world.is_established(name) => {
             Condition::new(condition::READY, false, problem.reason, &*text)
         }
         Some(problem) => Condition::new(condition::READY, true, problem.reason, &*text),

@@ -8,8 +8,8 @@ use tombolo_ovn::nb::{
 };
 use tombolo_ovsdb::{Datum, Uuid};
 
-use super::{gateway_mac, router_port_name, switch_port_name, switch_uuid};
 use crate::desired::{DesiredRow, Edge, Managed, Rows};
+use crate::names::{gateway_mac, router_port_name, switch_port_name, switch_uuid};
 use crate::nb::table;
 use crate::owner::Owner;
 use crate::row::{child_ids, external_ids, keys, string, strings};

@@ -288,7 +288,7 @@ fn who_hangs_on_a_row_is_looked_at_when_somebody_takes_it_off() {
     };
     let port = small.row(table::SWITCH_PORT, &Owner::pod("a", "p"), "port");
     assert!(has(&small.change(table::SWITCH, switch, |row| without(row, "ports", port)), "pod/a/p"));
-    let router = crate::vpc::neutron::served(&small.world, ROUTER).unwrap().0;
+    let router = crate::world::vpc_kind::served(&small.world, ROUTER).unwrap().0;
     let port = small.row(table::ROUTER_PORT, &Owner::subnet("net2"), &format!("port/{ROUTER}"));
     assert!(has(&small.change(table::ROUTER, router, |row| without(row, "ports", port)), "subnet/net2"));
     let router = small.row(table::ROUTER, &Owner::vpc("ovn-cluster"), "router");
@@ -353,7 +353,7 @@ fn a_vpc_reports_its_router_at_leisure_and_a_new_router_is_shown_at_once() {
 #[test]
 fn subnets_are_looked_at_when_a_route_of_their_router_comes_or_goes_and_not_for_less() {
     let mut small = tenant();
-    let router = crate::vpc::neutron::served(&small.world, ROUTER).unwrap().0;
+    let router = crate::world::vpc_kind::served(&small.world, ROUTER).unwrap().0;
     let route = Uuid::from_u128(300);
     let row = Row::new().with("ip_prefix", Datum::string("10.1.0.9/32"));
     small.nb([(table::STATIC_ROUTE, route, Some(row.with("nexthop", Datum::string("10.0.0.9"))))]);

@@ -175,7 +175,7 @@ fn as_many_routes_are_named_as_fit_and_the_rest_is_counted() {
             })
             .collect();
         small.nb(rows);
-        let (router, _) = crate::vpc::neutron::served(&small.world, ROUTER).unwrap();
+        let (router, _) = crate::world::vpc_kind::served(&small.world, ROUTER).unwrap();
         small.change(table::ROUTER, router, |row| row.with("static_routes", Datum::set_of_uuids(uuids)));
         let plan = small.plan(&Owner::subnet("net2"));
         assert_eq!(reasons(&plan), ["RouteConflict"]);

@@ -3,19 +3,18 @@
 
 mod default;
 mod external;
-mod kind;
 pub(crate) mod neutron;
 mod report;
 
 use tombolo_api::{Condition, Vpc, condition};
 use tombolo_names::Reason;
 
-pub use self::kind::VpcKind;
-use self::kind::is_labeled;
 pub(crate) use self::report::refusal_status;
 use self::report::report;
 use crate::desired::{Kind, Plan, Rows};
+pub use crate::world::VpcKind;
 use crate::world::World;
+use crate::world::vpc_kind::{is_hidden, is_labeled};
 use crate::write;
 
 /// The desired state of a Vpc.
@@ -41,7 +40,7 @@ fn custom(world: &World, vpc: &Vpc) -> Plan {
         plan.then_write(write::finalizer(Kind::Vpc, &vpc.metadata, false));
         return plan;
     }
-    let (reason, message) = if neutron::is_hidden(world, name) {
+    let (reason, message) = if is_hidden(world, name) {
         (
             Reason::RouterNotShown,
             "--external-vpc-selector or --enable-external-vpc keeps this router of Neutron's from the cluster; no \

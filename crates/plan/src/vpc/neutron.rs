@@ -4,41 +4,21 @@
 //! One answer for all readers: a router that `--external-vpc-selector` leaves out serves no Subnet, whatever Vpc objects
 //! bear its name.
 
-use tombolo_api::validate;
 use tombolo_names::Reason;
 use tombolo_neutron::{self as neutron, Router};
-use tombolo_ovsdb::{Row, Uuid};
+use tombolo_ovsdb::Row;
 
 use crate::desired::Problem;
+use crate::world::vpc_kind::served;
 use crate::world::{Net, World};
 
 /// So many routes are named; a message has its limits.
 const NAMED: usize = 3;
 
-/// The row of Neutron's router of this name, if this cluster may use it.
-pub(crate) fn served<'a>(world: &'a World, name: &str) -> Option<(Uuid, &'a Row)> {
-    // Neutron's `neutron-<uuid>` always can be a name; a row that only looks like Neutron's may not.
-    if !world.config().external_vpcs || !validate::is_object_name(name) {
-        return None;
-    }
-    let (uuid, row) = neutron::router_named(world.nb(), name)?;
-    let selected = world.config().router_selector.selects(|key| match key {
-        "name" => neutron::display_name(row),
-        "id" => row.str("name").map(neutron::router_id),
-        key => row.key("external_ids", key),
-    });
-    selected.then_some((uuid, row))
-}
-
 /// The same router with its ports.
 pub(crate) fn router(world: &World, name: &str) -> Option<Router> {
     let (uuid, row) = served(world, name)?;
     Some(neutron::read_router(world.nb(), uuid, row))
-}
-
-/// Neutron has a router of this name, and the operator's flags keep it from this cluster.
-pub(crate) fn is_hidden(world: &World, name: &str) -> bool {
-    neutron::router_named(world.nb(), name).is_some() && served(world, name).is_none()
 }
 
 /// Troubles that Neutron's side makes a Subnet on one of its routers. The Subnet stays as it is.

@@ -14,9 +14,9 @@ use tombolo_ovsdb::Row;
 
 use super::store::{Index, Store};
 use super::{Dirty, Net, World};
+use crate::names::switch_uuid;
 use crate::nb::{self, table};
 use crate::owner::{Owner, OwnerKind};
-use crate::subnet::switch_uuid;
 
 pub use tombolo_names::rows::SPEC as SPEC_KEY;
 
@@ -62,6 +62,14 @@ impl World {
     #[must_use]
     pub fn established(&self, subnet: &str) -> Option<&Established> {
         self.in_effect.store.get(subnet)
+    }
+
+    /// Whether the switch of a Subnet stands and is ours.
+    #[must_use]
+    pub fn is_established(&self, subnet: &str) -> bool {
+        let cluster = &self.config.cluster;
+        let row = self.nb.row(table::SWITCH, &switch_uuid(cluster, subnet));
+        row.is_some_and(|row| nb::ownership(cluster, row) == nb::Ownership::Ours(Owner::subnet(subnet)))
     }
 
     /// The spec that decides whom a Subnet serves: the one in effect, or the wish while none is.

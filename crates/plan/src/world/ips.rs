@@ -120,10 +120,10 @@ fn owner_of(ip: &Ip) -> Owner {
     let spec = &ip.spec;
     if spec.namespace.is_empty() {
         let node = if spec.node_name.is_empty() { &spec.pod_name } else { &spec.node_name };
-        if !node.is_empty() && crate::node::port_name(node) == name {
+        if !node.is_empty() && crate::names::node_port(node) == name {
             return Owner::node(node);
         }
-    } else if crate::pod::port_name(&spec.namespace, &spec.pod_name) == name {
+    } else if crate::names::pod_port(&spec.namespace, &spec.pod_name) == name {
         return Owner::pod(&spec.namespace, &spec.pod_name);
     }
     Owner::ip(name)

@@ -9,6 +9,7 @@ mod deletions;
 mod dirty;
 mod established;
 mod ips;
+mod kinds;
 mod namespaces;
 mod nb;
 mod networks;
@@ -19,6 +20,7 @@ mod services;
 mod serving;
 mod store;
 mod subnets;
+pub(crate) mod vpc_kind;
 mod vpcs;
 
 use std::sync::Arc;
@@ -31,12 +33,13 @@ use crate::config::Config;
 use crate::owner::{Owner, OwnerKind};
 
 pub use self::dirty::Dirty;
-pub(crate) use self::established::net_of;
 pub use self::established::{Established, SPEC_KEY};
 pub use self::ips::IpEntry;
 pub use self::pools::NoAddress;
 pub use self::store::Store;
+pub(crate) use self::subnets::read_subnet;
 pub use self::subnets::{Net, SubnetEntry};
+pub use self::vpc_kind::VpcKind;
 
 /// Everything known.
 #[derive(Clone, Debug)]

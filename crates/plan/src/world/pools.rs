@@ -209,7 +209,7 @@ impl World {
         }
         let mut pool = SubnetPool::new(net.cidr, &net.gateways, &net.excluded);
         // The router's own MAC must stay the router's.
-        let gateway = crate::subnet::gateway_mac(&self.config.cluster, subnet);
+        let gateway = crate::names::gateway_mac(&self.config.cluster, subnet);
         if let Err(holder) = pool.claim_mac("gateway", gateway) {
             debug_assert!(false, "an empty pool has no holder, but {holder}");
         }

@@ -4,11 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tombolo_api::annotations::{ALLOWED_ADDRESSES, STATIC_IN_EXCLUDED, SUBNET_PORT_SECURITY};
+use tombolo_api::defaults::{Defaults, subnet_defaults};
 use tombolo_api::{Subnet, SubnetSpec, condition};
 use tombolo_net::{AddrRange, DualCidr};
 
+use super::established::net_of;
 use super::store::{Index, Store};
 use super::{Dirty, World};
+use crate::config::Config;
 use crate::desired::Problem;
 use crate::owner::Owner;
 
@@ -69,6 +72,20 @@ pub struct Net {
     pub excluded: Vec<AddrRange>,
 }
 
+/// Reads a Subnet: fills defaults in and parses its texts.
+pub(crate) fn read_subnet(config: &Config, object: Arc<Subnet>) -> SubnetEntry {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let defaults = Defaults {
+        default_vpc: config.cluster_router.clone(),
+        default_subnet: config.default_subnet.clone(),
+        join_subnet: config.join_subnet.clone(),
+        enable_lb: config.enable_lb,
+    };
+    let spec = subnet_defaults(&name, &object.spec, &defaults);
+    let net = net_of(&spec);
+    SubnetEntry { object, spec, net, problems: Vec::new() }
+}
+
 impl World {
     /// Subnets by name.
     #[must_use]
@@ -83,7 +100,7 @@ impl World {
 
     /// A Subnet was added, changed or (`None`) is gone.
     pub fn apply_subnet(&mut self, name: &str, subnet: Option<Arc<Subnet>>, dirty: &mut Dirty) {
-        let entry = subnet.map(|object| crate::subnet::read(&self.config, object));
+        let entry = subnet.map(|object| read_subnet(&self.config, object));
         let old = self.objects.subnets.store.put(name.to_owned(), entry.clone());
         if let (Some(old), Some(new)) = (&old, &entry)
             && new.same_but_status(old)

@@ -11,9 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::cgroups::{self, cgroup2};
 use super::processes::processes;
-use super::{
-    GATEWAY, HOST_DIRS, Host, STOP, UNDERLAY_MTU, all, enter, init_script, install_script, underlay_netns,
-};
+use super::{GATEWAY, HOST_DIRS, Host, STOP, UNDERLAY_MTU, all, init_script, install_script, underlay_netns};
 use crate::progress::Phase;
 use crate::{exec, paths};
 
@@ -158,7 +156,7 @@ pub fn up(phase: &Phase) -> Result<()> {
     fs::write(lib.join("etc-hosts"), format!("127.0.0.1 localhost\n::1 localhost\n{names}"))?;
     fs::write(lib.join("etc-resolv"), "# hosts of the sandbox reach no name server\n")?;
     note_missing_dirs()?;
-    install_script(&enter(), include_str!("../../files/enter.sh"))?;
+    install_script(&paths::enter(), include_str!("../../files/enter.sh"))?;
     underlay()?;
     for host in all() {
         phase.doing(format_args!("starting {host}"));

@@ -107,11 +107,6 @@ fn scoped(name: &str) -> String {
     format!("tombolo{}-{name}", paths::suffix())
 }
 
-/// The program that puts a command inside a host.
-pub(crate) fn enter() -> PathBuf {
-    paths::bin().join("enter")
-}
-
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
@@ -148,7 +143,7 @@ impl Host {
     /// usual; run it by [`crate::exec`], which can end it: killing only the started process would leave the
     /// program inside behind.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(enter());
+        let mut command = Command::new(paths::enter());
         command.arg(&self.name).arg(program);
         command
     }

@@ -2,11 +2,11 @@
 
 use tombolo_api::Vpc;
 use tombolo_api::annotations::{TRUE, VPC_EXTERNAL};
-use tombolo_api::validate::Place;
-use tombolo_ovsdb::Uuid;
+use tombolo_api::validate::{self, Place};
+use tombolo_neutron as neutron;
+use tombolo_ovsdb::{Row, Uuid};
 
-use super::neutron;
-use crate::world::World;
+use super::World;
 
 /// The kinds of Vpcs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +54,29 @@ impl VpcKind {
 }
 
 /// Whether the object says that it is a router of Neutron's.
-pub(super) fn is_labeled(vpc: &Vpc) -> bool {
+pub(crate) fn is_labeled(vpc: &Vpc) -> bool {
     let labels = vpc.metadata.labels.as_ref();
     labels.and_then(|labels| labels.get(VPC_EXTERNAL)).is_some_and(|value| value == TRUE)
+}
+
+/// The row of Neutron's router of this name, if this cluster may use it.
+pub(crate) fn served<'a>(world: &'a World, name: &str) -> Option<(Uuid, &'a Row)> {
+    // Neutron's `neutron-<uuid>` always can be a name; a row that only looks like Neutron's may not.
+    if !world.config().external_vpcs || !validate::is_object_name(name) {
+        return None;
+    }
+    let (uuid, row) = neutron::router_named(world.nb(), name)?;
+    let selected = world.config().router_selector.selects(|key| match key {
+        "name" => neutron::display_name(row),
+        "id" => row.str("name").map(neutron::router_id),
+        key => row.key("external_ids", key),
+    });
+    selected.then_some((uuid, row))
+}
+
+/// Neutron has a router of this name, and the operator's flags keep it from this cluster.
+pub(crate) fn is_hidden(world: &World, name: &str) -> bool {
+    neutron::router_named(world.nb(), name).is_some() && served(world, name).is_none()
 }
 
 impl World {
@@ -66,7 +86,7 @@ impl World {
         if vpc == self.config().cluster_router {
             return VpcKind::Default;
         }
-        let router = neutron::served(self, vpc).map(|(uuid, _)| uuid);
+        let router = served(self, vpc).map(|(uuid, _)| uuid);
         if router.is_some() || self.vpcs().get(vpc).is_some_and(|object| is_labeled(object)) {
             VpcKind::Neutron(router)
         } else {
