@@ -8,7 +8,7 @@ mod bed;
 use std::time::Duration;
 
 use bed::program::Program;
-use bed::{Bed, Sandbox, conf, controller, forward};
+use bed::{Bed, Sandbox, built, conf, forward};
 use serde_json::json;
 use tombolo_needs::needs;
 use tombolo_plan::ClusterId;
@@ -45,7 +45,7 @@ impl Cluster {
     ) -> Cluster {
         api.apply_crds().unwrap();
         let program = tombolo_testbed::Program {
-            path: controller(),
+            path: built::controller(),
             kubeconfig: api.kubeconfig().to_owned(),
             nb: nb.to_owned(),
             logs: bed.dir.path().to_owned(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tombolo_testbed::eventually;
 
-use super::{Bed, plugin};
+use super::Bed;
 
 pub struct Program {
     child: Child,
@@ -33,7 +33,7 @@ impl Program {
             .arg(format!("--bind-socket={}", bed.at("kube-ovn-daemon.sock")))
             .arg(format!("--cni-conf-dir={}", bed.at("net.d")))
             .arg(format!("--cni-bin-dir={}", bed.at("bin")))
-            .arg(format!("--cni-plugin={}", plugin().display()))
+            .arg(format!("--cni-plugin={}", super::built::plugin().display()))
             .arg(format!("--pprof-port={port}"))
             .arg("--mtu=1400")
             .args(args)
