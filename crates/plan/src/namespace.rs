@@ -22,6 +22,8 @@ pub(crate) struct Choice {
     pub refused: Vec<Problem>,
     /// Why Subnets that merely select it by its labels don't: for the namespace's Events, its pods may be elsewhere.
     pub unselected: Vec<Problem>,
+    /// Subnets that are being deleted, by their user's own act: a pod that waits reports it, the namespace doesn't.
+    pub leaving: Vec<Problem>,
     /// None is usable: the owner whose change may help.
     pub waits_for: Option<Owner>,
 }
@@ -34,6 +36,8 @@ pub(crate) enum Verdict {
     Coming,
     /// No; why.
     Refused(Problem),
+    /// No longer: the Subnet is being deleted.
+    Leaving(Problem),
 }
 
 /// Whether a Subnet serves a new pod of a namespace.
@@ -54,7 +58,7 @@ pub(crate) fn verdict(world: &World, name: &str, namespace: &str) -> Verdict {
     }
     if entry.is_terminating() {
         let text = format!("Subnet {name} is being deleted and gives no more addresses; name another one");
-        return refused(Reason::SubnetNotReady, text);
+        return Verdict::Leaving(Problem { reason: Reason::SubnetNotReady, message: text });
     }
     if world.is_established(name) && world.established(name).is_some() {
         return Verdict::Served;
@@ -104,6 +108,9 @@ pub(crate) fn choose(world: &World, namespace: &str) -> Choice {
             Verdict::Served => choice.usable.push(name.clone()),
             Verdict::Coming => drop(coming.get_or_insert(name)),
             Verdict::Refused(problem) if listed => choice.refused.push(problem),
+            Verdict::Leaving(problem) if listed => choice.leaving.push(problem),
+            // One that only selects the namespace is no word of its own.
+            Verdict::Leaving(_) => {}
             Verdict::Refused(problem) => choice.unselected.push(problem),
         }
     }
@@ -132,6 +139,10 @@ pub(crate) fn choose(world: &World, namespace: &str) -> Choice {
                 choice.waits_for = Some(Owner::subnet(default));
                 choice.refused.push(problem);
             }
+            Verdict::Leaving(problem) => {
+                choice.waits_for = Some(Owner::subnet(default));
+                choice.leaving.push(problem);
+            }
         }
     }
     choice
@@ -144,7 +155,7 @@ pub(crate) fn of_pod(world: &World, named: Option<&str>, namespace: &str) -> Cho
     match verdict(world, name, namespace) {
         Verdict::Served => choice.usable.push(name.to_owned()),
         Verdict::Coming => choice.waits_for = Some(Owner::subnet(name)),
-        Verdict::Refused(problem) => {
+        Verdict::Refused(problem) | Verdict::Leaving(problem) => {
             choice.refused.push(problem);
             choice.waits_for = Some(Owner::subnet(name));
         }

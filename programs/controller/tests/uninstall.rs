@@ -137,7 +137,7 @@ fn what_holds_a_row_back_is_said() -> Result<()> {
         let (success, text) = waiting.join().unwrap()?;
         ensure!(!success && text.contains("standing by: a leads"), "{text}");
         ensure!(text.contains("lose their network"), "{text}");
-        ensure!(text.contains("what is left") && text.contains("net2"), "{text}");
+        ensure!(text.contains("the rest:") && text.contains("net2"), "{text}");
         Ok(())
     });
     waits?;

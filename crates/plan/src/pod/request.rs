@@ -42,7 +42,7 @@ pub(super) fn request(world: &World, owner: &Owner, pod: &PodView, ip_name: Stri
         }
     };
     let choice = namespace::of_pod(world, wanted.subnet.as_deref(), namespace);
-    plan.problems.extend(choice.refused);
+    plan.problems.extend(choice.refused.into_iter().chain(choice.leaving));
     let usable = choice.usable;
     let Some(first) = usable.first() else {
         plan.waits_for = choice.waits_for;

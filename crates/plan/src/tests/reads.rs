@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::small::{ROUTER, Small};
+use super::small::{ROUTER, Small, reasons};
 use crate::Owner;
 use crate::nb::table;
 use crate::world::Dirty;
@@ -37,6 +37,9 @@ fn pods_that_wait_are_planned_when_their_subnet_is_deleted() {
     small.stand(&Owner::subnet("net2"));
     let meta = json!({ "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["f"] });
     assert!(has(&subnet(&mut small, meta, spec("ovn-cluster"), json!({})), "pod/a/p"));
+    // The pod says why it waits; the namespace's user deleted the Subnet, and needs no warning.
+    assert_eq!(reasons(&small.plan(&Owner::pod("a", "p"))), ["SubnetNotReady"]);
+    assert_eq!(reasons(&small.plan(&Owner::namespace("a"))), [""; 0]);
 }
 
 #[test]
