@@ -1,5 +1,7 @@
 //! Columns that several owners fill, and whose element is whose.
 
+use std::sync::LazyLock;
+
 use tombolo_ovn::Reference;
 use tombolo_ovn::nb::{AddressSet, Dns, LoadBalancer, LoadBalancerGroup, LogicalSwitch, PortGroup};
 use tombolo_ovsdb::{Atom, Datum, Replica, Row, Uuid};
@@ -35,10 +37,13 @@ fn reference(table: &str, column: &str) -> Option<&'static Reference> {
 /// The columns of [`SHARED`] whose elements refer to rows of a table, each with its table and whether the reference is
 /// strong: then a row can't go while it is referred to.
 pub fn shared_references(table: &str) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
-    SHARED.into_iter().filter_map(move |(holder, column)| {
-        let reference = reference(holder, column).filter(|reference| reference.table == table)?;
-        Some((holder, column, !reference.weak))
-    })
+    // Asked for each row of each plan: the schema is read once.
+    static ALL: LazyLock<Vec<(&Reference, &str)>> = LazyLock::new(|| {
+        let found = SHARED.into_iter().map(|(holder, column)| Some((reference(holder, column)?, holder)));
+        found.flatten().collect()
+    });
+    let all = ALL.iter().filter(move |(reference, _)| reference.table == table);
+    all.map(|(reference, holder)| (*holder, reference.column, !reference.weak))
 }
 
 /// The owner of ours to whose row an element of a column of references refers.
