@@ -126,16 +126,8 @@ fn by_difference(column: Name, value: &Datum, wanted: &Datum) -> Option<Vec<Muta
     if value.len() <= LARGE || value.is_map() != wanted.is_map() {
         return None;
     }
-    let (gone, new) = if value.is_map() {
-        let same = |key, value: &_| wanted.entry(key) == Some(value);
-        let gone =
-            value.entries().iter().filter(|(key, value)| !same(key, value)).map(|(key, _)| key.clone());
-        let is_new = |entry: &&(_, _)| value.entry(&entry.0) != Some(&entry.1);
-        let new = wanted.entries().iter().filter(is_new).cloned();
-        (Datum::set(gone), Datum::map(new))
-    } else {
-        (value.difference(wanted), wanted.difference(value))
-    };
+    let new = wanted.differing_from(value);
+    let gone = Datum::set(value.differing_from(wanted).elements().cloned());
     if 2 * (gone.len() + new.len()) > value.len() {
         return None;
     }

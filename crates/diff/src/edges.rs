@@ -31,7 +31,7 @@ impl Comparison<'_> {
         let mut found = Vec::new();
         for (parent, column) in nb::parents(table) {
             let holders = self.replica.holders(parent, column, &child);
-            found.extend(holders.map(|(uuid, row)| (parent, column, uuid, &**row)));
+            found.extend(holders.map(|(uuid, row)| (*parent, *column, uuid, &**row)));
         }
         found
     }
@@ -58,7 +58,7 @@ impl Comparison<'_> {
     /// itself.
     pub(crate) fn remove(&mut self, table: &'static str, uuid: Uuid, row: &Row) -> Result<(), Refusal> {
         let untouched = keeps_others(table, uuid, row)?;
-        if nb::parents(table).next().is_some() {
+        if !nb::parents(table).is_empty() {
             let parents = self.parents(table, uuid);
             // Its mark proves that we hung it there, whatever has become of the parent.
             let marked =

@@ -20,6 +20,15 @@ struct Change {
     set: Vec<(Atom, Atom)>,
 }
 
+impl Change {
+    fn put(&mut self, entry: &Entry) {
+        match &entry.value {
+            Some(value) => self.set.push((entry.element.clone(), value.clone())),
+            None => self.new.push(entry.element.clone()),
+        }
+    }
+}
+
 type Changes = BTreeMap<(Name, Uuid, Name), Change>;
 
 impl Comparison<'_> {
@@ -53,7 +62,7 @@ impl Comparison<'_> {
 
     /// References to the owner's rows.
     fn stale_references(&self, changes: &mut Changes) {
-        for (target, uuid, _) in &self.standing {
+        for (target, uuid, _) in self.standing {
             let element = Atom::Uuid(*uuid);
             for (table, column, is_strong) in nb::shared_references(target) {
                 // The database itself drops weak references to a row that goes.
@@ -72,8 +81,7 @@ impl Comparison<'_> {
     /// Elements that the owner's rows claim.
     fn stale_claims(&self, changes: &mut Changes) {
         for (row, element) in self.standing.iter().flat_map(|(_, _, row)| nb::claimed(row)) {
-            let values = nb::SHARED.into_iter().filter(|(table, column)| !nb::is_reference(table, column));
-            for (table, column) in values {
+            for (table, column) in nb::shared_values() {
                 let Some(held) = self.replica.row(table, &row) else { continue };
                 let is_there = held.get(column).is_some_and(|value| value.has_element(&element));
                 // Two owners may have the same element: the last one takes it away.
@@ -93,43 +101,38 @@ impl Comparison<'_> {
 
     fn enter(&mut self, entry: &Entry, changes: &mut Changes) -> Result<(), Refusal> {
         let Entry { table, row, column, element, value } = entry;
-        let held = self.replica.row(table, row);
-        let Some(held) = held else {
+        let place = (*table, *row, *column);
+        let Some(held) = self.replica.row(table, row) else {
             if self.is_wanted(table, *row) {
-                let change = changes.entry((table, *row, column)).or_default();
-                match value {
-                    Some(value) => change.set.push((element.clone(), value.clone())),
-                    None => change.new.push(element.clone()),
-                }
+                changes.entry(place).or_default().put(entry);
             } else {
                 self.group.awaited.insert(*row);
             }
             return Ok(());
         };
-        let present = held.get(column);
         if !self.may_enter(table, column, held) {
             return Ok(());
         }
-        match value {
-            None if present.is_some_and(|present| present.contains(element)) => {}
-            None => changes.entry((table, *row, column)).or_default().new.push(element.clone()),
-            Some(value) => match present.and_then(|present| present.entry(element)) {
-                Some(there) if there == value => {}
-                there => {
-                    let claimants = nb::claimants(self.replica, self.cluster, *row, element);
-                    if let (Some(_), Some(holder)) =
-                        (there, claimants.into_iter().find(|it| it != self.owner))
-                    {
-                        let element = format!("{element:?}");
-                        return Err(Refusal::EntryTaken { table, column, element, holder });
-                    }
-                    let change = changes.entry((table, *row, column)).or_default();
-                    // An insert leaves a key that is there as it is.
-                    change.gone.extend(there.map(|_| element.clone()));
-                    change.set.push((element.clone(), value.clone()));
-                }
-            },
+        let present = held.get(column);
+        // Of a map.
+        let there = present.and_then(|present| present.entry(element));
+        let stands = match value {
+            Some(value) => there == Some(value),
+            None => present.is_some_and(|present| present.contains(element)),
+        };
+        if stands {
+            return Ok(());
         }
+        if there.is_some() {
+            let claimants = nb::claimants(self.replica, self.cluster, *row, element);
+            if let Some(holder) = claimants.into_iter().find(|it| it != self.owner) {
+                return Err(Refusal::EntryTaken { table, column, element: format!("{element:?}"), holder });
+            }
+        }
+        let change = changes.entry(place).or_default();
+        // An insert leaves a key that is there as it is.
+        change.gone.extend(there.map(|_| element.clone()));
+        change.put(entry);
         Ok(())
     }
 }

@@ -54,7 +54,7 @@ struct Comparison<'a> {
     /// The entries that should be there: shared rows, columns, elements.
     named: BTreeSet<(Uuid, &'a str, &'a Atom)>,
     /// The owner's rows that stand.
-    standing: Vec<(&'static str, Uuid, &'a Row)>,
+    standing: &'a [(&'static str, Uuid, &'a Row)],
     group: Group,
 }
 
@@ -63,10 +63,7 @@ struct Comparison<'a> {
 /// # Errors
 /// A [`Refusal`]; one owner's never concerns another.
 pub fn diff(replica: &Replica, cluster: &ClusterId, owner: &Owner, desired: &Rows) -> Result<Group, Refusal> {
-    let standing = nb::OWNED.into_iter().flat_map(|table| {
-        let rows = nb::owned(replica, cluster, table, owner).into_iter();
-        rows.map(move |(uuid, row)| (table, uuid, row))
-    });
+    let standing: Vec<_> = nb::all_owned(replica, cluster, owner).collect();
     let group = Group {
         owner: owner.clone(),
         preconditions: Vec::new(),
@@ -81,13 +78,13 @@ pub fn diff(replica: &Replica, cluster: &ClusterId, owner: &Owner, desired: &Row
         desired,
         wanted: desired.rows.iter().map(|row| (row.table, row.uuid)).collect(),
         named: desired.entries.iter().map(|it| (it.row, it.column, &it.element)).collect(),
-        standing: standing.collect(),
+        standing: &standing,
         group,
     };
     // What goes comes first: a name it holds may be wanted again.
-    for (table, uuid, row) in comparison.standing.clone() {
-        if !comparison.is_wanted(table, uuid) {
-            comparison.remove(table, uuid, row)?;
+    for (table, uuid, row) in &standing {
+        if !comparison.is_wanted(table, *uuid) {
+            comparison.remove(table, *uuid, row)?;
         }
     }
     for row in &desired.rows {
@@ -119,7 +116,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn is_ours(&self, row: &Row) -> bool {
-        matches!(nb::ownership(self.cluster, row), Ownership::Ours(_))
+        nb::owner_of(self.cluster, row).is_some()
     }
 }
 
@@ -145,10 +142,7 @@ pub fn owners(replica: &Replica, cluster: &ClusterId) -> BTreeSet<Owner> {
     nb::OWNED
         .iter()
         .flat_map(|table| replica.rows(table))
-        .filter_map(|(_, row)| match nb::ownership(cluster, row) {
-            Ownership::Ours(owner) => Some(owner),
-            _ => None,
-        })
+        .filter_map(|(_, row)| nb::owner_of(cluster, row))
         .collect()
 }
 

@@ -284,8 +284,7 @@ pub fn routers_touched(replica: &Replica, changes: &tombolo_ovsdb::ChangeSet) ->
     for (uuid, change) in changes.of_table(table::STATIC_ROUTE) {
         // One that goes leaves its router's column too.
         if change.new.is_some() {
-            let route = Atom::Uuid(uuid);
-            let holders = replica.holders(table::ROUTER, LogicalRouter::STATIC_ROUTES, &route);
+            let holders = replica.holders(table::ROUTER, LogicalRouter::STATIC_ROUTES, &Atom::Uuid(uuid));
             holders.filter(|(_, row)| is_router(row)).for_each(|(_, row)| add(row));
         }
     }

@@ -183,7 +183,11 @@ impl Table {
 
     /// The rows with this key in an index, ascending by uuid. An index that wasn't declared finds nothing
     /// (and fails in debug builds).
-    pub fn find(&self, index: &str, key: &Atom) -> impl Iterator<Item = (Uuid, &Arc<Row>)> {
+    pub fn find<'a>(
+        &'a self,
+        index: &str,
+        key: &Atom,
+    ) -> impl Iterator<Item = (Uuid, &'a Arc<Row>)> + use<'a> {
         let set = self.indexes.iter().find(|(spec, _)| spec.name == index).map(|(_, set)| set);
         debug_assert!(set.is_some(), "no index {index}");
         let range = (key.clone(), Uuid::nil())..=(key.clone(), Uuid::max());
@@ -284,18 +288,23 @@ impl Replica {
     }
 
     /// The rows with this key in an index (see [`Table::find`]).
-    pub fn find(&self, table: &str, index: &str, key: &Atom) -> impl Iterator<Item = (Uuid, &Arc<Row>)> {
-        self.table(table).into_iter().flat_map(move |t| t.find(index, key))
+    pub fn find<'a>(
+        &'a self,
+        table: &str,
+        index: &str,
+        key: &Atom,
+    ) -> impl Iterator<Item = (Uuid, &'a Arc<Row>)> + use<'a> {
+        self.table(table).map(|table| table.find(index, key)).into_iter().flatten()
     }
 
     /// The rows whose column holds this element (of a map: this key), ascending by uuid. The table must have the reverse
     /// index [`IndexSpec::elements`] of the column.
-    pub fn holders(
-        &self,
+    pub fn holders<'a>(
+        &'a self,
         table: &str,
         column: &str,
         element: &Atom,
-    ) -> impl Iterator<Item = (Uuid, &Arc<Row>)> {
+    ) -> impl Iterator<Item = (Uuid, &'a Arc<Row>)> + use<'a> {
         self.find(table, column, element)
     }
 

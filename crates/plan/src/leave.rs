@@ -86,7 +86,7 @@ fn is_held(meta: &ObjectMeta) -> bool {
 pub fn users(world: &World) -> Vec<String> {
     let mut users: BTreeSet<String> = BTreeSet::new();
     for (_, row) in world.nb().rows(table::SWITCH_PORT) {
-        if let Ownership::Ours(owner) = nb::ownership(&world.config().cluster, row)
+        if let Some(owner) = nb::owner_of(&world.config().cluster, row)
             && owner.kind == OwnerKind::Pod
             && world.pods().get(&owner.name).is_some_and(|pod| !pod.spec.host_network && !pod.is_finished())
         {

@@ -60,7 +60,7 @@ pub(crate) fn verdict(world: &World, name: &str, namespace: &str) -> Verdict {
         let text = format!("Subnet {name} is being deleted and gives no more addresses; name another one");
         return Verdict::Leaving(Problem { reason: Reason::SubnetNotReady, message: text });
     }
-    if world.is_established(name) && world.established(name).is_some() {
+    if world.standing(name).is_some() {
         return Verdict::Served;
     }
     match refusal(entry) {

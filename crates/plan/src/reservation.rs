@@ -13,7 +13,7 @@ use tombolo_net::Family;
 
 use crate::desired::{Intent, Kind, Plan};
 use crate::limits::{is_refused, limits};
-use crate::names::pod_port as port_name;
+use crate::names::pod_port;
 use crate::owner::{Owner, OwnerKind};
 use crate::tenancy;
 use crate::world::{IpEntry, World};
@@ -31,7 +31,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     } else if let Some(why) = world.contested(name) {
         plan.problem(Reason::AddressConflict, format!("nothing is reserved in Subnet {subnet}: {why}"));
     }
-    let pod = port_name(&spec.namespace, &spec.pod_name);
+    let pod = pod_port(&spec.namespace, &spec.pod_name);
     if !spec.pod_name.is_empty()
         && ip.owner.kind == OwnerKind::Ip
         // One of a further interface: kept for it.

@@ -13,7 +13,7 @@ use tombolo_names::Reason;
 use tombolo_net::{Family, Mac};
 
 use crate::desired::Problem;
-use crate::world::{Established, IpEntry, World};
+use crate::world::{IpEntry, World};
 
 /// Whether a Subnet lists a namespace, or selects it by its labels.
 fn has(world: &World, spec: &SubnetSpec, namespace: &str) -> bool {
@@ -23,11 +23,6 @@ fn has(world: &World, spec: &SubnetSpec, namespace: &str) -> bool {
         || spec.namespace_selectors.iter().any(|it| it.matches(labels.unwrap_or(&none)))
 }
 
-/// The spec in effect of a Subnet whose switch stands.
-fn established<'a>(world: &'a World, subnet: &str) -> Option<&'a Established> {
-    world.established(subnet).filter(|_| world.is_established(subnet))
-}
-
 /// Why no (further) pod of a namespace may be on a Subnet; `None` if it may, or if nothing of the Subnet stands.
 pub(crate) fn denied(world: &World, subnet: &str, namespace: &str) -> Option<Problem> {
     let problem = |reason: Reason, message: String| Some(Problem { reason, message });
@@ -35,7 +30,7 @@ pub(crate) fn denied(world: &World, subnet: &str, namespace: &str) -> Option<Pro
         let text = format!("Subnet {subnet} is the nodes' own, and no pod can be on it; name another one");
         return problem(Reason::SubnetIsForNodes, text);
     }
-    let spec = &established(world, subnet)?.spec;
+    let spec = &world.standing(subnet)?.spec;
     let vpc = spec.vpc.as_str();
     if world.vpc_kind(vpc).is_default() {
         return None;
@@ -72,7 +67,7 @@ pub(crate) fn bound(world: &World, namespace: &str) -> bool {
     world.vpcs_of_namespace(namespace).any(|vpc| vpc != default)
         || world.listing_subnets(namespace).any(|subnet| {
             let wished = world.subnets().get(subnet).is_some_and(|entry| is_tenants(&entry.spec.vpc));
-            wished || established(world, subnet).is_some_and(|it| it.spec.vpc != default)
+            wished || world.standing(subnet).is_some_and(|it| it.spec.vpc != default)
         })
 }
 

@@ -6,17 +6,14 @@ use tombolo_ovn::nb as ovn;
 use tombolo_ovsdb::{Atom, Datum, Mutation, Name, Op, Replica, Row, Schema, Uuid};
 use tombolo_plan::desired::{DesiredRow, Entry, Managed, Rows, entries_mark};
 use tombolo_plan::nb::{self, table};
-use tombolo_plan::owner::{ClusterId, Owner};
+use tombolo_plan::owner::Owner;
 
-use crate::{Group, Refusal, diff};
+use super::{cluster, run};
+use crate::{Group, Refusal};
 
 const PORT: Uuid = Uuid::from_u128(2);
 const SHARED: Uuid = Uuid::from_u128(3);
 const OTHER: Uuid = Uuid::from_u128(4);
-
-fn cluster() -> ClusterId {
-    ClusterId::new("c1").unwrap()
-}
 
 /// The database with all tables in which entries can be.
 fn replica() -> Replica {
@@ -61,10 +58,6 @@ fn wanted(owner: &Owner, entries: Vec<Entry>) -> Rows {
         rows: vec![DesiredRow { table: table::SWITCH_PORT, uuid: PORT, columns, edges: Vec::new() }],
         entries,
     }
-}
-
-fn run(nb: &Replica, owner: &Owner, rows: &Rows) -> Result<Group, Refusal> {
-    diff(nb, &cluster(), owner, rows)
 }
 
 /// What is done to the shared row.

@@ -434,6 +434,15 @@ impl Datum {
         Datum::from_sorted_set(missing.cloned().collect())
     }
 
+    /// What is in this set and not in `other`; of a map the entries that aren't the same in `other`.
+    pub fn differing_from(&self, other: &Datum) -> Datum {
+        if !self.is_map() {
+            return self.difference(other);
+        }
+        let differs = |(key, value): &&(Atom, Atom)| other.entry(key) != Some(value);
+        Datum::from_sorted_map(self.entries().iter().filter(differs).cloned().collect())
+    }
+
     /// Applies the delta of a composite column (`max` above one), as `update2` and `update3` carry it, and the
     /// database's file:
     /// of sets the symmetric difference; of maps an equal entry is removed, any other set.

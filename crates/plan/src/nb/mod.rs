@@ -19,7 +19,8 @@ use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner, VENDOR, VENDOR_KEY}
 pub(crate) use shared::entry_word;
 use shared::{BY_ENTRY, by_entry};
 pub use shared::{
-    GRANTED, SHARED, changed_elements, claimants, claimed, is_reference, owner_referred_to, shared_references,
+    GRANTED, SHARED, changed_elements, claimants, claimed, is_reference, owner_referred_to,
+    shared_references, shared_values,
 };
 
 /// Table names (ovn-nb(5)).
@@ -229,6 +230,27 @@ pub fn ownership(cluster: &ClusterId, row: &Row) -> Ownership {
     }
 }
 
+/// The owner of ours whose row this is.
+#[must_use]
+pub fn owner_of(cluster: &ClusterId, row: &Row) -> Option<Owner> {
+    match ownership(cluster, row) {
+        Ownership::Ours(owner) => Some(owner),
+        Ownership::Orphan | Ownership::Foreign => None,
+    }
+}
+
+/// All rows of this owner, children before parents.
+pub fn all_owned<'a>(
+    replica: &'a Replica,
+    cluster: &'a ClusterId,
+    owner: &Owner,
+) -> impl Iterator<Item = (&'static str, Uuid, &'a Row)> {
+    let key = Atom::from(owner.to_string());
+    OWNED.into_iter().flat_map(move |table| {
+        with_owner_key(replica, cluster, table, &key).map(move |(uuid, row)| (table, uuid, row))
+    })
+}
+
 /// The rows of this owner in a table.
 pub fn owned<'a>(
     replica: &'a Replica,
@@ -236,23 +258,24 @@ pub fn owned<'a>(
     table: &'static str,
     owner: &Owner,
 ) -> Vec<(Uuid, &'a Row)> {
-    let key = Atom::from(owner.to_string());
-    replica
-        .find(table, BY_OWNER, &key)
-        .filter(|(_, row)| row.key("external_ids", CLUSTER_KEY) == Some(cluster.as_str()))
-        .map(|(uuid, row)| (uuid, &**row))
-        .collect()
+    with_owner_key(replica, cluster, table, &Atom::from(owner.to_string())).collect()
+}
+
+fn with_owner_key<'a>(
+    replica: &'a Replica,
+    cluster: &'a ClusterId,
+    table: &'static str,
+    key: &Atom,
+) -> impl Iterator<Item = (Uuid, &'a Row)> + use<'a> {
+    let rows = replica.find(table, BY_OWNER, key).map(|(uuid, row)| (uuid, &**row));
+    rows.filter(|(_, row)| row.key("external_ids", CLUSTER_KEY) == Some(cluster.as_str()))
 }
 
 /// The owners whose ports in a Subnet bear an address.
 pub fn bearers(replica: &Replica, cluster: &ClusterId, subnet: &str, address: IpAddr) -> Vec<Owner> {
     let key = address_key(subnet, &address.to_string());
     let rows = replica.find(table::SWITCH_PORT, BY_ADDRESS, &key);
-    rows.filter_map(|(_, row)| match ownership(cluster, row) {
-        Ownership::Ours(owner) => Some(owner),
-        _ => None,
-    })
-    .collect()
+    rows.filter_map(|(_, row)| owner_of(cluster, row)).collect()
 }
 
 /// Whether the owner has a row in a table.
@@ -267,10 +290,13 @@ pub(crate) fn facts(table: &str) -> Option<&'static Facts> {
 }
 
 /// The columns by which rows hang on a row of a table: ours, and others'.
+#[derive(Default)]
 struct Hanging {
     edges: Vec<&'static Reference>,
     edge_columns: Vec<&'static str>,
     others: Vec<&'static str>,
+    /// The columns by which rows of the table themselves hang on others, with the tables of those.
+    parents: Vec<(&'static str, &'static str)>,
 }
 
 /// By the schema: a row of no root table lives by the strong references to it. Those to tables in which we have rows are
@@ -280,7 +306,7 @@ static HANGING: LazyLock<BTreeMap<&'static str, Hanging>> = LazyLock::new(|| {
     let hanging = |table: &&'static str| {
         let references = facts(table).map(|facts| facts.references).unwrap_or_default();
         let children = references.iter().filter(|it| !it.weak && child(it.table));
-        let mut hanging = Hanging { edges: Vec::new(), edge_columns: Vec::new(), others: Vec::new() };
+        let mut hanging = Hanging::default();
         for reference in children {
             if OWNED.contains(&reference.table) {
                 hanging.edges.push(reference);
@@ -291,7 +317,14 @@ static HANGING: LazyLock<BTreeMap<&'static str, Hanging>> = LazyLock::new(|| {
         }
         (*table, hanging)
     };
-    OWNED.iter().map(hanging).collect()
+    let mut all: BTreeMap<&str, Hanging> = OWNED.iter().map(hanging).collect();
+    for parent in OWNED {
+        for reference in all[parent].edges.clone() {
+            let child = all.get_mut(reference.table).expect("invariant: edges lead to tables of ours");
+            child.parents.push((parent, reference.column));
+        }
+    }
+    all
 });
 
 /// The references by which rows of ours hang on a row of this table.
@@ -300,11 +333,9 @@ pub fn edges(table: &str) -> &'static [&'static Reference] {
 }
 
 /// The columns by which a row of a table that is no root hangs on another, each with the table of that.
-pub fn parents(table: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let all =
-        OWNED.into_iter().flat_map(|parent| edges(parent).iter().map(move |reference| (parent, reference)));
-    all.filter(move |(_, reference)| reference.table == table)
-        .map(|(parent, reference)| (parent, reference.column))
+#[must_use]
+pub fn parents(table: &str) -> &'static [(&'static str, &'static str)] {
+    HANGING.get(table).map_or(&[], |hanging| &hanging.parents)
 }
 
 /// The columns by which rows of other owners hang on a row of this table.

@@ -6,7 +6,7 @@ use tombolo_ovn::Reference;
 use tombolo_ovn::nb::{AddressSet, Dns, LoadBalancer, LoadBalancerGroup, LogicalSwitch, PortGroup};
 use tombolo_ovsdb::{Atom, Datum, Replica, Row, Uuid};
 
-use super::{OWNED, Ownership, facts, ownership, table};
+use super::{OWNED, facts, owner_of, table};
 use crate::owner::{ClusterId, ENTRIES_KEY, Owner};
 
 /// Columns in which several owners have entries (see [`crate::desired::Entry`]). What else is in them is left alone.
@@ -46,6 +46,13 @@ pub fn shared_references(table: &str) -> impl Iterator<Item = (&'static str, &'s
     all.map(|(reference, holder)| (*holder, reference.column, !reference.weak))
 }
 
+/// The columns of [`SHARED`] whose elements are values, each with its table.
+pub fn shared_values() -> impl Iterator<Item = (&'static str, &'static str)> {
+    static ALL: LazyLock<Vec<(&str, &str)>> =
+        LazyLock::new(|| SHARED.into_iter().filter(|(table, column)| !is_reference(table, column)).collect());
+    ALL.iter().copied()
+}
+
 /// The owner of ours to whose row an element of a column of references refers.
 pub fn owner_referred_to(
     replica: &Replica,
@@ -54,11 +61,7 @@ pub fn owner_referred_to(
     column: &str,
     target: Uuid,
 ) -> Option<Owner> {
-    let row = replica.row(reference(table, column)?.table, &target)?;
-    match ownership(cluster, row) {
-        Ownership::Ours(owner) => Some(owner),
-        _ => None,
-    }
+    owner_of(cluster, replica.row(reference(table, column)?.table, &target)?)
 }
 
 /// The elements in which two values of a column differ; of a map also the keys whose value is another one.
@@ -68,11 +71,8 @@ pub fn changed_elements(before: Option<&Datum>, after: Option<&Datum>) -> Vec<At
     if before == after {
         return Vec::new();
     }
-    let (gone, new) = (before.difference(after), after.difference(before));
-    let mut all: Vec<Atom> = gone.elements().chain(new.elements()).cloned().collect();
-    let other = |(key, value): &&(Atom, Atom)| after.entry(key).is_some_and(|it| it != value);
-    all.extend(before.entries().iter().filter(other).map(|(key, _)| key.clone()));
-    all
+    let (gone, new) = (before.differing_from(after), after.differing_from(before));
+    gone.elements().chain(new.elements()).cloned().collect()
 }
 
 /// How a mark names an entry (see [`crate::desired::entries_mark`]): no blank is in one.
@@ -94,11 +94,7 @@ pub fn claimed(row: &Row) -> impl Iterator<Item = (Uuid, Atom)> {
 pub fn claimants(replica: &Replica, cluster: &ClusterId, place: Uuid, element: &Atom) -> Vec<Owner> {
     let key = Atom::from(entry_word(place, element));
     let rows = OWNED.into_iter().flat_map(|table| replica.find(table, BY_ENTRY, &key));
-    let owners = rows.filter_map(|(_, row)| match ownership(cluster, row) {
-        Ownership::Ours(owner) => Some(owner),
-        _ => None,
-    });
-    let mut owners: Vec<Owner> = owners.collect();
+    let mut owners: Vec<Owner> = rows.filter_map(|(_, row)| owner_of(cluster, row)).collect();
     owners.sort_unstable();
     owners.dedup();
     owners

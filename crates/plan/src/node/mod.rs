@@ -15,18 +15,17 @@ use tombolo_net::{Family, parse_addr_pair};
 use self::rows::rows;
 use crate::address;
 use crate::desired::{AddressRequest, Kind, Plan};
+use crate::names::node_port;
 use crate::nb::table;
 use crate::owner::Owner;
 use crate::unserved;
 use crate::world::World;
 use crate::write;
 
-pub use crate::names::{node_group as group_name, node_group_uuid as group_uuid, node_port as port_name};
-
 /// The desired state of a node.
 pub fn plan(world: &World, name: &str) -> Plan {
     let owner = Owner::node(name);
-    let named = world.ips().get(&port_name(name));
+    let named = world.ips().get(&node_port(name));
     // A pod may have the name of a node's port: what is its own isn't the node's to take or to delete.
     let ip = named.filter(|ip| ip.owner == owner);
     let Some(node) = world.nodes().get(name) else {
@@ -34,12 +33,12 @@ pub fn plan(world: &World, name: &str) -> Plan {
     };
     let join = world.config().join_subnet.as_str();
     let mut plan = Plan::default();
-    let Some(entry) = world.established(join).filter(|_| world.is_established(join)) else {
+    let Some(entry) = world.standing(join) else {
         plan.waits_for = Some(Owner::subnet(join));
         return plan;
     };
     if let Some(other) = named.filter(|_| ip.is_none()) {
-        return address::name_taken(&port_name(name), &other.owner);
+        return address::name_taken(&node_port(name), &other.owner);
     }
     let Some(ip) = ip else {
         plan.then_address(request(world, name, node));
@@ -66,7 +65,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
         (CIDR, Some(entry.spec.cidr_block.clone())),
         (GATEWAY, Some(entry.spec.gateway.clone())),
         (LOGICAL_SWITCH, Some(join.to_owned())),
-        (PORT_NAME, Some(port_name(name))),
+        (PORT_NAME, Some(node_port(name))),
     ]);
     plan.then_write(write::annotations(Kind::Node, &node.metadata, &wanted));
     plan.problems.extend(unserved::node(node));
@@ -80,7 +79,7 @@ fn request(world: &World, name: &str, node: &NodeView) -> AddressRequest {
     let pool = world.pool(join);
     let free = |a: &IpAddr| pool.is_some_and(|p| p.cidr().contains(*a) && p.holder(*a).is_none());
     AddressRequest {
-        ip_name: port_name(name),
+        ip_name: node_port(name),
         subnets: vec![join.to_owned()],
         addresses: parse_addr_pair(told(IP_ADDRESS)).unwrap_or_default().into_iter().filter(free).collect(),
         families: vec![Family::V4, Family::V6],

@@ -8,26 +8,24 @@ use tombolo_ovsdb::{Datum, Row, Uuid};
 
 use crate::address;
 use crate::desired::{DesiredRow, Edge, Managed, Rows};
-use crate::names::{
-    node_group as group_name, node_group_uuid as group_uuid, node_port as port_name, switch_uuid,
-};
+use crate::names::{node_group, node_group_uuid, node_port, switch_uuid};
 use crate::nb::{self, table};
 use crate::owner::Owner;
 use crate::row::{child_ids, external_ids, string, strings};
 use crate::world::{IpEntry, World};
 
-/// The name of a node's port group in the database: the one that stands, or [`group_name`], which nodes `a-b` and `a.b`
+/// The name of a node's port group in the database: the one that stands, or [`node_group`], which nodes `a-b` and `a.b`
 /// share: the second one gets a unique name.
 fn group_in_use(world: &World, node: &str) -> String {
-    let uuid = group_uuid(&world.config().cluster, node);
+    let uuid = node_group_uuid(&world.config().cluster, node);
     if let Some(name) = world.nb().row(table::PORT_GROUP, &uuid).and_then(|row| row.str("name")) {
         return name.to_owned();
     }
-    let name = group_name(node);
-    let is_ours = |row: &Row| matches!(nb::ownership(&world.config().cluster, row), nb::Ownership::Ours(_));
+    let name = node_group(node);
+    let is_ours = |row: &Row| nb::owner_of(&world.config().cluster, row).is_some();
     let stands = nb::named(world.nb(), table::PORT_GROUP, &name).into_iter().any(|(_, row)| is_ours(row));
     // Of two that come at once it is the first one's.
-    let earlier = || world.nodes().keys_before(node).any(|other| group_name(other) == name);
+    let earlier = || world.nodes().keys_before(node).any(|other| node_group(other) == name);
     if stands || earlier() { format!("{name}.{}", &uuid.simple().to_string()[..8]) } else { name }
 }
 
@@ -42,7 +40,7 @@ pub(super) fn rows(world: &World, name: &str, ip: &IpEntry, router: Uuid) -> Row
             table: table::SWITCH_PORT,
             uuid: cluster.row_uuid(table::SWITCH_PORT, &owner, "port"),
             columns: [
-                (LogicalSwitchPort::NAME, string(&port_name(name))),
+                (LogicalSwitchPort::NAME, string(&node_port(name))),
                 (LogicalSwitchPort::ADDRESSES, strings([address::port_addresses(ip)])),
                 (LogicalSwitchPort::EXTERNAL_IDS, child_ids(cluster, &owner, switch, [("ls", join)])),
             ]
@@ -51,7 +49,7 @@ pub(super) fn rows(world: &World, name: &str, ip: &IpEntry, router: Uuid) -> Row
         },
         DesiredRow {
             table: table::PORT_GROUP,
-            uuid: group_uuid(cluster, name),
+            uuid: node_group_uuid(cluster, name),
             columns: [
                 (PortGroup::NAME, string(&group)),
                 (PortGroup::EXTERNAL_IDS, Managed::Keys(external_ids(cluster, &owner, [("node", name)]))),

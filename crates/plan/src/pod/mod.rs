@@ -20,6 +20,7 @@ use self::request::request;
 use self::rows::{interface_version, rows};
 use crate::address;
 use crate::desired::{Intent, Kind, Plan};
+use crate::names::pod_port;
 use crate::nb::table;
 use crate::owner::Owner;
 use crate::reservation;
@@ -27,8 +28,6 @@ use crate::tenancy;
 use crate::unserved;
 use crate::world::{Established, IpEntry, World};
 use crate::write;
-
-pub use crate::names::pod_port as port_name;
 
 /// Whether a pod has, or is to get, an interface of ours.
 fn is_served(pod: &PodView) -> bool {
@@ -38,7 +37,7 @@ fn is_served(pod: &PodView) -> bool {
 /// The desired state of a pod.
 pub fn plan(world: &World, owner: &Owner) -> Plan {
     let (namespace, name) = owner.namespaced();
-    let ip_name = port_name(namespace, name);
+    let ip_name = pod_port(namespace, name);
     let named = world.ips().get(&ip_name);
     let ip = named.filter(|ip| ip.owner == *owner);
     let pod = world.pods().get(&owner.name);
@@ -82,7 +81,7 @@ fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &IpEntry) -> Plan
         reservation::take(world, owner, pod, ip, &mut plan);
         return plan;
     }
-    let established = world.established(subnet).filter(|_| world.is_established(subnet));
+    let established = world.standing(subnet);
     let Some(established) = established else {
         plan.waits_for = Some(Owner::subnet(subnet));
         return plan;

@@ -11,7 +11,7 @@ use tombolo_ovsdb::{Atom, Uuid};
 
 use crate::address;
 use crate::desired::{DesiredRow, Edge, Entry, Managed, Rows};
-use crate::names::{node_group_uuid as group_uuid, pod_port as port_name, switch_uuid};
+use crate::names::{node_group_uuid, pod_port, switch_uuid};
 use crate::nb::table;
 use crate::owner::Owner;
 use crate::row::{child_ids, string, strings};
@@ -28,7 +28,7 @@ pub(super) fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, sp
         table: table::SWITCH_PORT,
         uuid,
         columns: [
-            (LogicalSwitchPort::NAME, string(&port_name(namespace, name))),
+            (LogicalSwitchPort::NAME, string(&pod_port(namespace, name))),
             (LogicalSwitchPort::ADDRESSES, strings([address::port_addresses(ip)])),
             (LogicalSwitchPort::PORT_SECURITY, strings(tenancy::port_security(world, spec, pod, ip))),
             (
@@ -47,7 +47,7 @@ pub(super) fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, sp
     let leaves_by_node = world.vpc_kind(&spec.vpc).is_default() && spec.gateway_type == DISTRIBUTED;
     let group = Entry {
         table: table::PORT_GROUP,
-        row: group_uuid(cluster, node),
+        row: node_group_uuid(cluster, node),
         column: PortGroup::PORTS,
         element: Atom::Uuid(uuid),
         value: None,

@@ -24,8 +24,6 @@ use crate::world::vpc_kind::is_hidden;
 use crate::world::{SubnetEntry, World};
 use crate::write;
 
-pub use crate::names::{gateway_mac, router_port_name, switch_port_name, switch_uuid};
-
 /// The desired state of a Subnet.
 pub fn plan(world: &World, name: &str) -> Plan {
     let owner = Owner::subnet(name);
@@ -84,7 +82,7 @@ fn place(world: &World, name: &str, entry: &SubnetEntry, refused: bool, plan: &m
         // addresses and their switch. One that stands elsewhere stays there until it can move.
         let owner = Owner::subnet(name);
         let stands_elsewhere = nb::owns(world.nb(), &world.config().cluster, table::ROUTER_PORT, &owner);
-        if let Some(established) = established.filter(|_| world.is_established(name) && !stands_elsewhere) {
+        if let Some(established) = world.standing(name).filter(|_| !stands_elsewhere) {
             plan.explained = true; // what the port led to is gone
             plan.then_rows(Rows {
                 rows: vec![switch_row(world, name, &established.spec)],

@@ -30,11 +30,17 @@ fn subnet(small: &mut Small, meta: Value, spec: Value, status: Value) -> Dirty {
     small.object("Subnet", json!({ "metadata": meta, "spec": spec, "status": status }))
 }
 
+/// The Subnet is in effect in a Vpc.
+fn standing(vpc: &str) -> Small {
+    let mut small = waiting();
+    subnet(&mut small, json!({}), spec(vpc), json!({}));
+    small.stand(&Owner::subnet("net2"));
+    small
+}
+
 #[test]
 fn pods_that_wait_are_planned_when_their_subnet_is_deleted() {
-    let mut small = waiting();
-    subnet(&mut small, json!({}), spec("ovn-cluster"), json!({}));
-    small.stand(&Owner::subnet("net2"));
+    let mut small = standing("ovn-cluster");
     let meta = json!({ "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["f"] });
     assert!(has(&subnet(&mut small, meta, spec("ovn-cluster"), json!({})), "pod/a/p"));
     // The pod says why it waits; the namespace's user deleted the Subnet, and needs no warning.
@@ -57,17 +63,13 @@ fn pods_that_wait_are_planned_when_a_verdict_is_no_longer_of_the_present_spec() 
 #[test]
 fn pods_that_wait_are_planned_when_their_subnet_asks_for_another_vpc() {
     // It stands in the default Vpc; that it asks for a tenant's binds its namespaces (invariant 12).
-    let mut small = waiting();
-    subnet(&mut small, json!({}), spec("ovn-cluster"), json!({}));
-    small.stand(&Owner::subnet("net2"));
+    let mut small = standing("ovn-cluster");
     assert!(has(&subnet(&mut small, json!({}), spec(ROUTER), json!({})), "pod/a/p"));
 }
 
 #[test]
 fn namespaces_are_planned_when_the_switch_of_their_subnet_is_lost() {
-    let mut small = waiting();
-    subnet(&mut small, json!({}), spec("ovn-cluster"), json!({}));
-    small.stand(&Owner::subnet("net2"));
+    let mut small = standing("ovn-cluster");
     let switch = small.row(table::SWITCH, &Owner::subnet("net2"), "switch");
     let dirty = small.nb([(table::SWITCH, switch, None)]);
     assert!(has(&dirty, "namespace/a") && has(&dirty, "pod/a/p"));
@@ -76,9 +78,7 @@ fn namespaces_are_planned_when_the_switch_of_their_subnet_is_lost() {
 #[test]
 fn subnets_are_planned_for_where_they_are_and_not_only_for_where_they_would_be() {
     // In effect on the router; the present wish is refused.
-    let mut small = waiting();
-    subnet(&mut small, json!({}), spec(ROUTER), json!({}));
-    small.stand(&Owner::subnet("net2"));
+    let mut small = standing(ROUTER);
     subnet(&mut small, json!({}), spec("none"), json!({}));
     assert!(has(&small.vpc(ROUTER, json!({ "namespaces": ["b"] })), "subnet/net2"));
     assert!(has(&small.gone("Vpc", ROUTER), "subnet/net2"));
@@ -92,9 +92,7 @@ fn subnets_are_planned_for_where_they_are_and_not_only_for_where_they_would_be()
 #[test]
 fn nothing_is_in_effect_of_a_subnet_that_is_going_when_its_switch_is_gone() {
     // A process that starts then knows of nothing, either.
-    let mut small = waiting();
-    subnet(&mut small, json!({}), spec("ovn-cluster"), json!({}));
-    small.stand(&Owner::subnet("net2"));
+    let mut small = standing("ovn-cluster");
     let switch = small.row(table::SWITCH, &Owner::subnet("net2"), "switch");
     small.nb([(table::SWITCH, switch, None)]);
     assert!(small.world.established("net2").is_some(), "the same comes back");

@@ -141,7 +141,7 @@ impl Small {
             "IP",
             json!({
                 "metadata": {
-                    "name": crate::pod::port_name(namespace, pod),
+                    "name": crate::names::pod_port(namespace, pod),
                     "annotations": { "tombolo.io/epoch": "1" },
                 },
                 "spec": {

@@ -28,9 +28,7 @@ impl World {
         // A standby's engine never takes them out: those without rows left to delete have no further use.
         if self.deletions.seen.len() >= self.deletions.limit {
             let mut kept = std::mem::take(&mut self.deletions.seen);
-            kept.retain(|owner| {
-                nb::OWNED.iter().any(|table| nb::owns(&self.nb, &self.config.cluster, table, owner))
-            });
+            kept.retain(|owner| nb::all_owned(&self.nb, &self.config.cluster, owner).next().is_some());
             self.deletions.limit = (kept.len() * 2).max(REMEMBERED);
             self.deletions.seen = kept;
         }

@@ -5,8 +5,9 @@
 //! object says by then. A wish that is refused leaves no trace: pools, pods, namespaces, nodes and reports read what is
 //! here, and only the plan of the Subnet itself reads the wish.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tombolo_api::SubnetSpec;
 use tombolo_net::{AddrRange, DualCidr, IfAddr, parse_addr_pair};
@@ -67,9 +68,19 @@ impl World {
     /// Whether the switch of a Subnet stands and is ours.
     #[must_use]
     pub fn is_established(&self, subnet: &str) -> bool {
+        self.switch_of(subnet).is_some()
+    }
+
+    /// A Subnet as it is in effect, if its switch stands, too: only then can a port be on it.
+    #[must_use]
+    pub fn standing(&self, subnet: &str) -> Option<&Established> {
+        self.established(subnet).filter(|_| self.is_established(subnet))
+    }
+
+    fn switch_of(&self, subnet: &str) -> Option<&Row> {
         let cluster = &self.config.cluster;
-        let row = self.nb.row(table::SWITCH, &switch_uuid(cluster, subnet));
-        row.is_some_and(|row| nb::ownership(cluster, row) == nb::Ownership::Ours(Owner::subnet(subnet)))
+        let row = self.nb.row(table::SWITCH, &switch_uuid(cluster, subnet))?;
+        (nb::owner_of(cluster, row) == Some(Owner::subnet(subnet))).then_some(row)
     }
 
     /// The spec that decides whom a Subnet serves: the one in effect, or the wish while none is.
@@ -103,20 +114,16 @@ impl World {
 
     /// Reads again what is in effect of a Subnet. Its switch says it; one that was made before the switches did is
     /// as its router port has it. Where the switch is lost, the last known counts until the Subnet itself is gone or
-    /// going, so that the same comes back.
-    pub(super) fn refresh_established(&mut self, name: &str, dirty: &mut Dirty) {
-        let uuid = switch_uuid(&self.config.cluster, name);
-        let row = self.nb.row(table::SWITCH, &uuid).filter(|row| {
-            nb::ownership(&self.config.cluster, row) == nb::Ownership::Ours(Owner::subnet(name))
-        });
+    /// going, so that the same comes back. Whether anything changed.
+    pub(super) fn refresh_established(&mut self, name: &str, dirty: &mut Dirty) -> bool {
         let comes_back = self.subnets().get(name).is_some_and(|entry| !entry.is_terminating());
-        let new = match row {
+        let new = match self.switch_of(name) {
             Some(row) => self.written(name, row).or_else(|| self.established(name).cloned()),
             None if comes_back => self.established(name).cloned(),
             None => None,
         };
         if self.established(name) == new.as_ref() {
-            return;
+            return false;
         }
         let old = self.in_effect.store.put(name.to_owned(), new.clone());
         for (it, present) in old.iter().map(|it| (it, false)).chain(new.iter().map(|it| (it, true))) {
@@ -130,6 +137,7 @@ impl World {
             dirty.extend(self.nodes().keys().map(|node| Owner::node(node)));
         }
         self.users_dirty(name, dirty);
+        true
     }
 
     /// The spec in the rows of a Subnet.
@@ -167,33 +175,28 @@ impl World {
 
     /// Subnets whose switch or router port changed in more than its children.
     pub(super) fn rows_of_subnets_changed(&mut self, changes: &tombolo_ovsdb::ChangeSet, dirty: &mut Dirty) {
-        let mut names: Vec<String> = Vec::new();
-        let mut come_or_gone: BTreeSet<String> = BTreeSet::new();
+        // With each, whether its switch came or went.
+        let mut names: BTreeMap<Arc<str>, bool> = BTreeMap::new();
         for table in [table::SWITCH, table::ROUTER_PORT] {
             for (_, change) in changes.of_table(table) {
                 if nb::only_edges(table, change) {
                     continue;
                 }
+                let came_or_went = change.old.is_none() != change.new.is_none();
                 for row in change.old.iter().chain(&change.new) {
-                    if let nb::Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row)
+                    if let Some(owner) = nb::owner_of(&self.config.cluster, row)
                         && owner.kind == OwnerKind::Subnet
                     {
-                        names.push(owner.name.to_string());
-                        if table == table::SWITCH && change.old.is_none() != change.new.is_none() {
-                            come_or_gone.insert(owner.name.to_string());
-                        }
+                        *names.entry(owner.name).or_default() |= table == table::SWITCH && came_or_went;
                     }
                 }
             }
         }
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            self.refresh_established(&name, dirty);
-        }
-        // A Subnet whose switch is lost remains what it was, and takes no new pods meanwhile.
-        for name in come_or_gone {
-            self.serves_changed(&name, dirty);
+        for (name, came_or_went) in names {
+            // A Subnet whose switch is lost remains what it was, and takes no new pods meanwhile.
+            if !self.refresh_established(&name, dirty) && came_or_went {
+                self.serves_changed(&name, dirty);
+            }
         }
     }
 }

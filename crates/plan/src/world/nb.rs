@@ -5,7 +5,7 @@ use tombolo_neutron as neutron;
 use tombolo_ovsdb::{Change, ChangeSet, Replica, Row, Uuid};
 
 use super::{Dirty, SubnetEntry, World};
-use crate::nb::{self, Ownership, table};
+use crate::nb::{self, table};
 use crate::owner::{Owner, OwnerKind};
 
 impl World {
@@ -38,7 +38,7 @@ impl World {
     /// The owners of a row.
     fn owners_dirty(&self, table: &'static str, change: &Change, dirty: &mut Dirty) {
         for row in change.old.iter().chain(&change.new) {
-            let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row) else { continue };
+            let Some(owner) = nb::owner_of(&self.config.cluster, row) else { continue };
             // A child that comes or goes is its own owner's business, and each pod is one.
             if !nb::only_edges(table, change) || self.is_leaving(&owner) {
                 dirty.insert(owner);
@@ -48,15 +48,15 @@ impl World {
 
     /// A port that comes or goes takes or frees its address, a switch its Subnet's place.
     fn row_came_or_went(&mut self, table: &'static str, change: &Change, dirty: &mut Dirty) {
-        let ownership = |row: &Row| nb::ownership(&self.config.cluster, row);
+        let owner_of = |row: &Row| nb::owner_of(&self.config.cluster, row);
         match (&change.old, &change.new, table) {
             (None, Some(row), table::SWITCH_PORT) => self.adopt_port(row),
-            (Some(row), None, table::SWITCH_PORT) if matches!(ownership(row), Ownership::Ours(_)) => {
+            (Some(row), None, table::SWITCH_PORT) if owner_of(row).is_some() => {
                 self.forget_borne(row.str("name").unwrap_or_default(), dirty);
             }
             // Whether a Subnet stands decides whose place it is where two overlap.
             (None, Some(row), table::SWITCH) | (Some(row), None, table::SWITCH) => {
-                if let Ownership::Ours(owner) = ownership(row)
+                if let Some(owner) = owner_of(row)
                     && let Some(entry) = self.subnets().get(&owner.name)
                 {
                     self.rivals_dirty(&owner.name, entry, dirty);
@@ -84,13 +84,8 @@ impl World {
                 continue;
             }
             let lost = after.map_or_else(|| before.clone(), |after| before.difference(after));
-            for uuid in lost.uuids() {
-                if let Some(row) = self.nb.row(reference.table, &uuid)
-                    && let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, row)
-                {
-                    dirty.insert(owner);
-                }
-            }
+            let rows = lost.uuids().filter_map(|uuid| self.nb.row(reference.table, &uuid));
+            dirty.extend(rows.filter_map(|row| nb::owner_of(&self.config.cluster, row)));
         }
     }
 

@@ -9,7 +9,7 @@ use tombolo_ovsdb::Row;
 use super::contested::{Contested, Wish};
 use super::{Dirty, IpEntry, World};
 use crate::desired::AddressRequest;
-use crate::nb::{self, Ownership, table};
+use crate::nb::{self, table};
 use crate::owner::{Owner, OwnerKind};
 
 /// The pools by Subnet, and what is special about some of their holders.
@@ -119,7 +119,7 @@ impl World {
 
     /// Takes what a port bears if there is no IP object for it: it went while the port was being made.
     pub(super) fn adopt_port(&mut self, port: &Row) {
-        let Ownership::Ours(owner) = nb::ownership(&self.config.cluster, port) else { return };
+        let Some(owner) = nb::owner_of(&self.config.cluster, port) else { return };
         let (Some(name), Some(subnet)) = (port.str("name"), port.key("external_ids", "ls")) else { return };
         if !matches!(owner.kind, OwnerKind::Pod | OwnerKind::Node) || self.ips().contains(name) {
             return;

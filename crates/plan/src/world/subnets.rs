@@ -115,11 +115,7 @@ impl World {
             self.objects.subnets.of_vpc.set(&entry.spec.vpc, name, present);
             self.networks.wish(name, entry, present);
         }
-        self.refresh_established(name, dirty);
-        if self.established(name).is_none() {
-            // Its pods wait for it by its wish, or have lost it.
-            self.serves_changed(name, dirty);
-        }
+        let refreshed = self.refresh_established(name, dirty);
         for entry in old.iter().chain(&entry) {
             self.wish_concerns(name, &entry.spec.vpc, dirty);
             self.rivals_dirty(name, entry, dirty);
@@ -131,8 +127,13 @@ impl World {
         }
         let is_leaving = |entry: &Option<SubnetEntry>| entry.as_ref().map(SubnetEntry::is_terminating);
         let wished_vpc = |entry: &Option<SubnetEntry>| entry.as_ref().map(|entry| entry.spec.vpc.clone());
-        if granted || is_leaving(&old) != is_leaving(&entry) || wished_vpc(&old) != wished_vpc(&entry) {
-            // Pods that wait say why; the Vpc that it asks for decides whether they may be elsewhere.
+        // Its pods wait for it by its wish, or have lost it. Pods that wait say why; the Vpc that it asks for decides
+        // whether they may be elsewhere.
+        let concerns_pods = self.established(name).is_none()
+            || granted
+            || is_leaving(&old) != is_leaving(&entry)
+            || wished_vpc(&old) != wished_vpc(&entry);
+        if concerns_pods && !refreshed {
             self.serves_changed(name, dirty);
         }
         if entry.is_none() && (name == self.config.join_subnet || name == self.config.default_subnet) {

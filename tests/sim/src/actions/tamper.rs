@@ -28,8 +28,10 @@ pub(super) fn tamper(sim: &mut Sim, number: usize, what: u8) {
     let (of, uuid) = rows[number % rows.len()];
     let element = Atom::Uuid(uuid);
     // Where it is referred to, and what else might refer to it.
-    let references =
-        nb::parents(of).chain(nb::shared_references(of).map(|(table, column, _)| (table, column)));
+    let references = nb::parents(of)
+        .iter()
+        .copied()
+        .chain(nb::shared_references(of).map(|(table, column, _)| (table, column)));
     let mut ops = Vec::new();
     for (parent, column) in references {
         let holds = |row: &tombolo_ovsdb::Row| row.get(column).is_some_and(|it| it.has_element(&element));
