@@ -9,6 +9,7 @@ mod addresses;
 mod commit;
 mod contention;
 pub mod fence;
+mod for_rows;
 pub mod io;
 mod queue;
 mod reign;
@@ -68,6 +69,17 @@ enum Lead {
     Taking(u64),
     /// Writing with this epoch.
     Leading(u64),
+}
+
+/// Every owner there may be: of an object, of rows, of a router of Neutron's. A leader begins with these.
+#[must_use]
+pub fn owners(world: &World) -> BTreeSet<Owner> {
+    let mut owners: BTreeSet<Owner> = world.owners().collect();
+    owners.extend(tombolo_diff::owners(world.nb(), &world.config().cluster));
+    let routers = world.nb().rows(tombolo_neutron::table::ROUTER);
+    let routers = routers.filter(|(_, row)| tombolo_neutron::is_router(row));
+    owners.extend(routers.filter_map(|(_, row)| row.str("name").map(Owner::vpc)));
+    owners
 }
 
 /// The state machine.
@@ -300,14 +312,7 @@ impl Engine {
         self.world.set_epoch(epoch);
         self.world.adopt_ports();
         self.reign.brake.release(self.release_mark().as_deref());
-        let mut owners: BTreeSet<Owner> = self.world.owners().collect();
-        owners.extend(tombolo_diff::owners(self.world.nb(), &self.world.config().cluster));
-        let routers = self.world.nb().rows(tombolo_neutron::table::ROUTER);
-        owners.extend(
-            routers
-                .filter(|(_, row)| tombolo_neutron::is_router(row))
-                .filter_map(|(_, row)| row.str("name").map(Owner::vpc)),
-        );
+        let owners = owners(&self.world);
         self.log(false, format!("leading with epoch {epoch}: {} objects to look at", owners.len()));
         let orphans = tombolo_diff::orphans(self.world.nb(), &self.world.config().cluster);
         self.stats.orphans = orphans.len() as u64;
@@ -370,7 +375,7 @@ impl Engine {
                     row.as_ref().and_then(|row| row.str("name").map(str::to_owned))
                 };
                 if !self.reign.taken.is_empty() && name(&change.old) != name(&change.new) {
-                    dirty.extend(self.reign.taken.remove(&uuid).into_iter().flatten());
+                    dirty.extend(self.reign.taken.wake(uuid));
                 }
                 let (before, after) = (owner(&change.old), owner(&change.new));
                 match (before == Ownership::Foreign, after == Ownership::Foreign) {
@@ -379,7 +384,7 @@ impl Engine {
                     _ => {}
                 }
                 if change.old.is_none() {
-                    dirty.extend(self.reign.awaited.remove(&uuid).into_iter().flatten());
+                    dirty.extend(self.reign.awaited.wake(uuid));
                 }
                 // Whoever waits for a row to hang its own on can go on.
                 if let (true, Ownership::Ours(owner)) = (before == Ownership::Foreign, after) {

@@ -1,13 +1,13 @@
 //! All that belongs to one leadership of this process. It is dropped with the lease: what only a leader knows is no longer
 //! true of a process that doesn't lead.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use tombolo_diff::brake::Brake;
-use tombolo_ovsdb::Uuid;
 use tombolo_plan::{Kind, Owner};
 
 use crate::contention::Contention;
+use crate::for_rows::ForRows;
 use crate::io::Millis;
 use crate::queue::Queue;
 use crate::vain::Vain;
@@ -36,13 +36,9 @@ pub(crate) struct Reign {
     /// Owners whose objects no watch has shown, and the API server says that they aren't there.
     pub(crate) absent: BTreeSet<Owner>,
     /// Rows of others, and owners of ours that want their names.
-    pub(crate) taken: BTreeMap<Uuid, BTreeSet<Owner>>,
-    /// For which of them each owner waits.
-    pub(crate) wants_name_of: HashMap<Owner, Uuid>,
+    pub(crate) taken: ForRows,
     /// Shared rows that aren't there, and owners that have yet to put their entries there.
-    pub(crate) awaited: BTreeMap<Uuid, BTreeSet<Owner>>,
-    /// For which of them each owner waits.
-    pub(crate) awaits: HashMap<Owner, BTreeSet<Uuid>>,
+    pub(crate) awaited: ForRows,
     /// Rows that another writer undoes.
     pub(crate) contention: Contention,
     /// What was said of each owner, as numbers: the texts may be long.

@@ -51,8 +51,8 @@ impl Engine {
         self.stats.plans += 1;
         self.reign.after_commit.remove(&owner);
         self.reign.waiters.begin(&owner);
-        self.forget_wanted_name(&owner);
-        self.forget_awaited(&owner);
+        self.reign.taken.forget(&owner);
+        self.reign.awaited.forget(&owner);
         let mut plan = plan(&self.world, &owner);
         let mut problems = plan.problems.clone();
         problems.extend(self.reign.work.state(&owner).refused.clone());
@@ -67,22 +67,23 @@ impl Engine {
         }
         self.forget_reservation(now, &owner, &plan);
         // What had no effect when it was written stands in nobody's way: all else is done.
-        for stage in &mut plan.stages {
+        let mut stages = std::mem::take(&mut plan.stages);
+        for stage in &mut stages {
             if let Stage::Objects(intents) = stage {
                 *intents = self.sift(now, &owner, std::mem::take(intents));
             }
         }
         let mut got = None;
-        let stands = plan.stages.iter().all(|stage| match stage {
+        let stands = stages.into_iter().all(|stage| match stage {
             Stage::Address(request) => {
-                match self.allocate(now, &owner, request) {
+                match self.allocate(now, &owner, &request) {
                     Ok(subnet) => got = Some(subnet),
                     Err(problem) => problems.push(problem),
                 }
                 false
             }
             Stage::Objects(intents) => self.objects_stand(&owner, intents, plan.explained),
-            Stage::Rows(rows) => self.rows_stand(now, &owner, rows, &plan, batch, &mut problems),
+            Stage::Rows(rows) => self.rows_stand(now, &owner, &rows, &plan, batch, &mut problems),
         });
         if stands {
             self.reign.work.state(&owner).succeeded();
@@ -102,39 +103,17 @@ impl Engine {
         self.reign.work.settle(&owner);
     }
 
-    /// It wants nobody's name until that is found again.
-    fn forget_wanted_name(&mut self, owner: &Owner) {
-        let Some(uuid) = self.reign.wants_name_of.remove(owner) else { return };
-        if let Some(owners) = self.reign.taken.get_mut(&uuid) {
-            owners.remove(owner);
-            if owners.is_empty() {
-                self.reign.taken.remove(&uuid);
-            }
-        }
-    }
-
-    /// It waits for no shared row until its plan names one again.
-    fn forget_awaited(&mut self, owner: &Owner) {
-        for uuid in self.reign.awaits.remove(owner).into_iter().flatten() {
-            if let Some(owners) = self.reign.awaited.get_mut(&uuid) {
-                owners.remove(owner);
-                if owners.is_empty() {
-                    self.reign.awaited.remove(&uuid);
-                }
-            }
-        }
-    }
-
     /// Whether no object is to be written, so that the next stage may come. If there are some, they are written.
-    fn objects_stand(&mut self, owner: &Owner, intents: &[Intent], explained: bool) -> bool {
+    fn objects_stand(&mut self, owner: &Owner, intents: Vec<Intent>, explained: bool) -> bool {
+        let stand = intents.is_empty();
         // To take the last finalizer away is to delete.
         let ends = |intent: &Intent| intent.verb == Verb::Delete || intent.kind == Kind::Ip;
         if !(intents.iter().any(ends) && self.must_ask(owner, explained)) {
             for intent in intents {
-                self.write(owner, intent.clone());
+                self.write(owner, intent);
             }
         }
-        intents.is_empty()
+        stand
     }
 
     /// Whether the rows are as desired, so that the next stage may come. If not, they are put into the batch or
@@ -169,8 +148,7 @@ impl Engine {
                 problems.push(problem);
                 if let Refusal::NameTaken { uuid, .. } = refusal {
                     // Until that row goes or is renamed there is nothing to try.
-                    self.reign.taken.entry(uuid).or_default().insert(owner.clone());
-                    self.reign.wants_name_of.insert(owner.clone(), uuid);
+                    self.reign.taken.wait(owner, uuid);
                 } else {
                     self.reign.work.add_at(owner.clone(), now + REFUSED_PAUSE);
                 }
@@ -178,10 +156,7 @@ impl Engine {
             }
         };
         for uuid in &group.awaited {
-            self.reign.awaited.entry(*uuid).or_default().insert(owner.clone());
-        }
-        if !group.awaited.is_empty() {
-            self.reign.awaits.insert(owner.clone(), group.awaited.clone());
+            self.reign.awaited.wait(owner, *uuid);
         }
         if group.is_empty() {
             if plan.waits_for.is_none() {

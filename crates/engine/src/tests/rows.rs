@@ -88,7 +88,7 @@ fn a_subnet_whose_name_a_foreign_switch_has_waits_for_the_name_alone() {
     bed.object(Kind::Subnet, "", "s", json!({ "metadata": {}, "spec": { "cidrBlock": "10.20.0.0/24" } }));
     bed.settle();
     assert!(bed.told.iter().any(|it| it.name == "s" && it.reason == Reason::NameTaken), "{:?}", bed.told);
-    let waits = |bed: &Bed| bed.engine.reign.taken.values().flatten().count();
+    let waits = |bed: &Bed| bed.engine.reign.taken.waiting();
     assert_eq!(waits(&bed), 1);
     let changed = foreign("s").with("other_config", Datum::map_of_strings([("mcast_snoop", "true")]));
     bed.rows([(table::SWITCH, OTHER, Some(changed))]);
@@ -106,10 +106,10 @@ fn a_subnet_that_goes_wants_no_name_any_more() {
     bed.rows([(table::SWITCH, OTHER, Some(foreign("s")))]);
     bed.object(Kind::Subnet, "", "s", json!({ "metadata": {}, "spec": { "cidrBlock": "10.20.0.0/24" } }));
     bed.settle();
-    assert_eq!(bed.engine.reign.taken.len(), 1);
+    assert_eq!(bed.engine.reign.taken.awaited().len(), 1);
     bed.delete(Kind::Subnet, "", "s");
     bed.settle();
-    assert!(bed.engine.reign.taken.is_empty() && bed.engine.reign.wants_name_of.is_empty());
+    assert!(bed.engine.reign.taken.is_empty());
 }
 
 #[test]
@@ -186,11 +186,11 @@ fn a_pod_enters_the_group_of_its_node_whenever_that_comes() {
     };
     // The node isn't known yet, and its group not made.
     assert!(bed.has_port("p") && bed.nb.row(table::PORT_GROUP, &group).is_none());
-    assert_eq!(bed.engine.reign.awaited.keys().collect::<Vec<_>>(), [&group]);
+    assert_eq!(bed.engine.reign.awaited.awaited(), [group]);
     bed.object(Kind::Node, "", "n", json!({ "metadata": {} }));
     bed.settle();
     assert!(is_in(&bed));
-    assert!(bed.engine.reign.awaited.is_empty() && bed.engine.reign.awaits.is_empty());
+    assert!(bed.engine.reign.awaited.is_empty());
     // An operator takes the port out, and it is put back.
     let without = bed.row(table::PORT_GROUP, group).with("ports", Datum::empty_set());
     bed.rows([(table::PORT_GROUP, group, Some(without))]);
@@ -213,5 +213,5 @@ fn a_pod_enters_the_group_of_its_node_whenever_that_comes() {
     bed.poll();
     bed.delete(Kind::Pod, "a", "p");
     bed.settle();
-    assert!(bed.engine.reign.awaited.is_empty() && bed.engine.reign.awaits.is_empty());
+    assert!(bed.engine.reign.awaited.is_empty());
 }
