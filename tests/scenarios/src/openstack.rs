@@ -72,12 +72,11 @@ pub fn load(sim: &mut Sim, text: &str) -> anyhow::Result<()> {
 impl OpenStack {
     /// Makes all that the description has. A router that is there gets further interfaces.
     pub fn make(&self, sim: &mut Sim) {
-        let all = self;
         let mut neutron = Neutron(sim);
-        for network in &all.networks {
+        for network in &self.networks {
             neutron.network(&network.id, &network.name, network.mtu);
         }
-        for router in &all.routers {
+        for router in &self.routers {
             if !neutron.has_router(&router.id) {
                 neutron.router(&router.id, &router.name);
             }
@@ -88,7 +87,7 @@ impl OpenStack {
                 neutron.gateway(&router.id, &it.network, &it.port, &it.address, &it.inside);
             }
         }
-        for server in &all.servers {
+        for server in &self.servers {
             neutron.vm(&server.network, &server.port, &server.address);
         }
     }

@@ -1,8 +1,8 @@
 //! Does each change of the world make everyone dirty whose plan reads what changed?
 //!
-//! Decides it by brute force: at an event every owner is planned before and after it, on a copy of the World. Whoever is
-//! planned otherwise now must be among those that the World calls dirty, wait for one of them, or be on its way already. A read that nothing
-//! covers is found by the first history in which it matters.
+//! Decides it by brute force: at an event every owner is planned before and after it, on a copy of the World. An owner with
+//! another plan than before must be among those that the World calls dirty, wait for one of them, or be on its way
+//! already. The first history in which it matters finds a read that nothing covers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,16 +37,18 @@ pub fn uncovered(engine: &Engine, event: &Event) -> Vec<String> {
     lines
 }
 
-fn shown(event: &Event) -> String {
+/// An event in a few words.
+#[must_use]
+pub fn shown(event: &Event) -> String {
     match event {
-        Event::Watch(WatchEvent::Applied(object)) => format!("{:?} {} was seen", object.kind(), object.key()),
+        Event::Watch(WatchEvent::Applied(object)) => format!("{:?} {}", object.kind(), object.key()),
         Event::Watch(WatchEvent::Deleted(object)) => format!("{:?} {} is gone", object.kind(), object.key()),
-        Event::WriteDone { result: Ok(Some(object)), .. } => {
-            format!("{:?} {} was written", object.kind(), object.key())
+        Event::WriteDone { id, result } => {
+            format!("write {id}: {}", result.as_ref().err().map_or("done".to_owned(), ToString::to_string))
         }
         Event::Nb(NbEvent::Changed { changes, .. }) => {
-            let all: Vec<_> = changes.iter().map(|(table, uuid, _)| format!("{table} {uuid}")).collect();
-            format!("rows changed: {}", all.join(", "))
+            let all: Vec<_> = changes.iter().map(|(table, uuid, _)| (table, uuid)).collect();
+            format!("rows changed: {all:?}")
         }
         Event::Nb(NbEvent::Replaced(_)) => "a new replica".to_owned(),
         other => format!("{other:?}"),
@@ -66,12 +68,11 @@ fn is_covered(engine: &Engine, owner: &Owner, before: &Plan, dirty: &Dirty) -> b
     is_dirty(owner) || waits || wakes
 }
 
-/// The plans of all owners that have an object or rows.
+/// The plans of all owners.
 fn plans(world: &World) -> BTreeMap<Owner, Plan> {
-    let mut owners: BTreeSet<Owner> = world.owners().collect();
-    owners.extend(tombolo_diff::owners(world.nb(), &world.config().cluster));
-    let routers = world.nb().rows(table::ROUTER);
-    owners.extend(routers.filter_map(|(_, row)| row.str("name").map(Owner::vpc)));
+    let mut owners = tombolo_engine::owners(world);
+    // Routers of other systems, too: a Vpc may have the name of one.
+    owners.extend(world.nb().rows(table::ROUTER).filter_map(|(_, row)| row.str("name").map(Owner::vpc)));
     owners.into_iter().map(|owner| (owner.clone(), plan(world, &owner))).collect()
 }
 

@@ -525,26 +525,7 @@ impl Sim {
                         _ => {}
                     }
                     if self.is_loud {
-                        let event = match &*event {
-                            Event::Nb(NbEvent::Changed { changes, .. }) => {
-                                let all: Vec<_> = changes.iter().map(|(t, uuid, _)| (t, uuid)).collect();
-                                format!("rows changed: {all:?}")
-                            }
-                            Event::Nb(NbEvent::Replaced(_)) => "a new replica".to_owned(),
-                            Event::Watch(WatchEvent::Applied(object)) => {
-                                format!("{:?} {}", object.kind(), object.key())
-                            }
-                            Event::Watch(WatchEvent::Deleted(object)) => {
-                                format!("{:?} {} is gone", object.kind(), object.key())
-                            }
-                            Event::WriteDone { id, result } => {
-                                format!(
-                                    "write {id}: {}",
-                                    result.as_ref().err().map_or("done".to_owned(), ToString::to_string)
-                                )
-                            }
-                            other => format!("{other:?}"),
-                        };
+                        let event = coverage::shown(&event);
                         eprintln!("{:>9.3} controller {number} hears: {event}", self.now as f64 / 1_000.0);
                     }
                     if self.checks_coverage && controller.engine.health().leading {
