@@ -28,7 +28,7 @@ pub use link::{Link, LinkChange, Veth};
 pub use monitor::{Event, Monitor};
 pub use netlink::Netlink;
 pub use netns::{Netns, NetnsId};
-pub use nftables::NftMonitor;
+pub use nftables::{NftMonitor, nft_generation};
 pub use passed::receive;
 pub use route::Route;
 pub use sysctl::{get_sysctl, set_sysctl};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tombolo_linux::NftMonitor;
+use tombolo_linux::{NftMonitor, nft_generation};
 use tombolo_names::Reason;
 
 use crate::forward::{self, Verdict};
@@ -24,6 +24,10 @@ const AGAIN: Duration = Duration::from_secs(8);
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// A flushed ruleset, or a program that rewrites its own, sends many events: one check is for all of them.
 const SETTLE: Duration = Duration::from_millis(100);
+/// How often the table is put in place, in a row, until no other program was seen to change nftables meanwhile.
+const ATTEMPTS: usize = 5;
+/// Without counters, so that a listing of the same rules is the same text.
+const LIST: [&str; 5] = ["-s", "list", "table", "inet", TABLE];
 /// The name of this task as a source of troubles.
 const SOURCE: &str = "firewall";
 
@@ -101,12 +105,10 @@ impl Firewall {
         applied: &mut Applied,
         troubles: &mut BTreeSet<Trouble>,
     ) -> anyhow::Result<()> {
-        // Without counters, so that a listing of the same rules is the same text.
-        let list = ["-s", "list", "table", "inet", TABLE];
         let again = applied.script == wanted;
         let listing = match again {
             true => {
-                nft::run(&self.host, "nft", &list, String::new()).await.or_else(|e| match e.is_refused() {
+                nft::run(&self.host, "nft", &LIST, String::new()).await.or_else(|e| match e.is_refused() {
                     true => Ok(String::new()), // there is no such table
                     false => Err(e),
                 })?
@@ -114,7 +116,7 @@ impl Firewall {
             false => String::new(),
         };
         if !again || listing != applied.listing {
-            nft::apply(&self.host, wanted.clone()).await?;
+            applied.listing = self.put_in_place(&wanted).await?;
             match again {
                 true => {
                     self.metrics.put_back("nftables");
@@ -124,10 +126,30 @@ impl Firewall {
                 }
                 false => tracing::info!("masquerading for pods is in place (nftables table inet {TABLE})"),
             }
-            applied.listing = nft::run(&self.host, "nft", &list, String::new()).await?;
             applied.script = wanted;
         }
         self.forward(applied, troubles).await
+    }
+
+    /// Puts the table in place; nft's listing of it, to which later ones are compared. A rule that another program takes
+    /// before the listing would be missing from it, and so for ever: a listing counts when the table's own transaction
+    /// was the only one, or when two in a row gave the same.
+    async fn put_in_place(&self, script: &str) -> anyhow::Result<String> {
+        let generation = async || nft_generation(&self.host.netns).await.ok();
+        let mut previous = None;
+        for _ in 0..ATTEMPTS {
+            let before = generation().await;
+            nft::apply(&self.host, script.to_owned()).await?;
+            let listing = nft::run(&self.host, "nft", &LIST, String::new()).await.ok();
+            let alone = before.is_some() && generation().await == before.map(|b| b.wrapping_add(1));
+            if let Some(text) = &listing
+                && (alone || previous == listing)
+            {
+                return Ok(text.clone());
+            }
+            previous = listing;
+        }
+        anyhow::bail!("other programs change nftables' table inet {TABLE} as fast as it is put in place")
     }
 
     async fn forward(&self, applied: &mut Applied, troubles: &mut BTreeSet<Trouble>) -> anyhow::Result<()> {
