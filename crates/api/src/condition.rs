@@ -88,9 +88,9 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     get(conditions, type_).is_some_and(|c| c.status == ConditionStatus::True)
 }
 
-/// Puts a condition in; others keep their place. Times are `now` (RFC 3339, UTC) where something changed
-/// and stay what they were otherwise, so that an unchanged condition is no write (invariant 9).
-/// Tells whether anything but the observed generation changed.
+/// Sets a condition; others keep their place. Times become `now` (RFC 3339, UTC) where something changed and stay as
+/// they were otherwise, so that an unchanged condition causes no write (invariant 9). Returns whether anything but the
+/// observed generation changed.
 pub fn set(conditions: &mut Vec<Condition>, new: Condition, now: &str) -> bool {
     let stamp = || Some(now.to_owned());
     let Some(old) = conditions.iter_mut().find(|c| c.type_ == new.type_) else {

@@ -64,7 +64,7 @@ fn write_yaml(out: &mut String, value: &Value, indent: usize) {
     let pad = " ".repeat(indent);
     match value {
         Value::Object(map) => {
-            // serde_json's map is sorted only as long as nobody in the build enables `preserve_order`.
+            // serde_json's map is sorted only as long as no crate in the build enables `preserve_order`.
             let mut keys: Vec<&String> = map.keys().collect();
             keys.sort();
             for key in keys {

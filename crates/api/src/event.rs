@@ -45,7 +45,7 @@ pub struct Reporter<'a> {
 pub enum Often {
     /// Once for each object and reason while Kubernetes keeps it, whichever process posts it again.
     Once,
-    /// Each time; the number tells apart those of one process and microsecond.
+    /// Each time; the number distinguishes those of one process and microsecond.
     Each(u64),
 }
 

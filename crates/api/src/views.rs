@@ -242,7 +242,7 @@ pub struct ServiceViewSpec {
     /// Its address; `None` for a headless one.
     #[serde(rename = "clusterIP")]
     pub cluster_ip: Option<String>,
-    /// Labels of its pods; empty where somebody else names its endpoints.
+    /// Labels of its pods; empty where the user or another controller names its endpoints.
     pub selector: Option<BTreeMap<String, String>>,
 }
 

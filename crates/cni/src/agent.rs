@@ -38,7 +38,7 @@ pub struct Request {
     pub pod_name: String,
     /// Its namespace.
     pub pod_namespace: String,
-    /// Its UID, so that a pod made anew under the same name is told from its predecessor (ours; may be empty).
+    /// Its UID, which distinguishes a pod recreated under the same name from its predecessor (ours; may be empty).
     #[serde(skip_serializing_if = "String::is_empty")]
     pub pod_uid: String,
     /// The runtime's id of the sandbox.

@@ -50,7 +50,7 @@ impl Comparison<'_> {
                 });
             }
             if matches!(row.table, table::SWITCH | table::ROUTER) {
-                // Nobody else may have taken the name since.
+                // No other client may have taken the name since.
                 let other = vec![Condition::eq(LogicalSwitch::NAME, Datum::string(name))];
                 if nb::named(replica, row.table, name).is_empty() {
                     group.preconditions.push(Op::require_none(row.table, other));

@@ -1,9 +1,8 @@
 //! From what should stand to operations: `Rows × Replica → Group`.
 //!
-//! Decides whose a row is before touching it, what differs, which edges are missing, and what of the
-//! owner is stale; it works on one owner at a time and looks at nothing else, so its cost doesn't grow with
-//! the database. Pure. Doesn't decide whether the time has come to delete: that is the caller's and the
-//! [`brake`]'s.
+//! Decides the ownership of a row before touching it, what differs, which edges are missing, and what the owner
+//! has that is stale; it works on one owner at a time and reads nothing else, so its cost doesn't grow with the
+//! database. Pure. Doesn't decide whether the time has come to delete: the caller and the [`brake`] do.
 
 pub mod brake;
 mod columns;

@@ -55,7 +55,7 @@ pub enum Refusal {
         /// How many.
         count: usize,
     },
-    /// The row hangs on a row of somebody else's, where no version of ours put it.
+    /// The row hangs on a foreign row, where no version of ours put it.
     #[error(
         "row {uuid} of the northbound table {table} hangs on {parent}, which is not ours; take it out there by hand"
     )]

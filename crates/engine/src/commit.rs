@@ -83,7 +83,7 @@ impl Engine {
             Commit::Epoch { .. } => match (&self.lead, result) {
                 (Lead::Taking(epoch), Ok(_)) => self.lead_with(*epoch),
                 (Lead::Taking(_), Err(error)) => {
-                    // Somebody else took one, or the database is away: from the replica as it is, again.
+                    // Another controller took one, or the database is away: try again from the replica as it is.
                     self.lead = Lead::Held(now + PAUSE);
                     self.log(true, format!("taking the epoch failed and is tried again: {error}"));
                 }

@@ -1,7 +1,7 @@
-//! Healing never contention: who undoes our rows as often as they are restored meets longer and longer pauses.
+//! Healing without contention: rows that another client undoes as often as they are restored wait longer each time.
 //!
-//! Decides from what was committed alone: an owner whose rows are written again although what should stand is what
-//! was written before has been undone by somebody. Doesn't decide what is restored, and knows nobody by name.
+//! Decides from the commits alone: if an owner's rows are written again although the desired rows are the same as
+//! before, another client has undone them. Doesn't decide what is restored, and identifies no client.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -20,8 +20,8 @@ const AT_ONCE: u32 = 5;
 const FIRST: Millis = 1_000;
 /// The longest pause.
 const LONGEST: Millis = 300_000;
-/// Rows that nobody undoes for so long are at peace. Longer than the longest pause, or a patient enemy would be met
-/// with five restorations in a row each time.
+/// Rows that stay intact for this long are at peace. Longer than the longest pause; otherwise a patient adversary would
+/// meet five restorations in a row each time.
 const PEACE: Millis = 900_000;
 
 /// So many writes are remembered, at most.
@@ -37,7 +37,7 @@ pub fn fingerprint(replica: &Replica, rows: &Rows) -> u64 {
         }
     }
     let mut text = Text(DefaultHasher::new());
-    // What hangs on a row that has yet to come is written when it is there: nobody has undone it.
+    // Entries of a row that has yet to come are written once it is there: no client has undone them.
     let there = rows.entries.iter().filter(|entry| replica.row(entry.table, &entry.row).is_some()).count();
     // Writing to a hasher can't fail.
     let _ = write!(text, "{rows:?} {there}");
@@ -91,7 +91,7 @@ impl Contention {
         self.pending.remove(owner);
     }
 
-    /// The transaction is done. True: it restored what somebody had undone.
+    /// The transaction is done. True: it restored rows that another client had undone.
     pub fn done(&mut self, owner: &Owner, now: Millis) -> bool {
         let Some(wanted) = self.pending.remove(owner) else { return false };
         let before = self.written.get(owner).filter(|written| written.wanted == wanted);
@@ -146,7 +146,7 @@ impl Contention {
     }
 }
 
-/// What the user is told of a fight.
+/// The problem that reports such a fight to the user.
 pub fn problem() -> Problem {
     Problem {
         reason: Reason::ConflictingWriter,

@@ -63,7 +63,7 @@ pub enum NbEvent {
 pub enum Leadership {
     /// The lease is ours. The engine then takes the epoch in the NB before it writes anything else.
     Held,
-    /// The lease is somebody else's, or was given up.
+    /// Another replica holds the lease, or it was given up.
     Lost,
 }
 

@@ -56,7 +56,7 @@ const PAUSE: Millis = 100;
 /// So many owners are planned in one turn; then whatever else happened comes first (a lost lease, a question of the API
 /// server's). At 25 to 50 µs for each that is some 20 ms.
 const TURN: usize = 512;
-/// How long a refused owner waits before it is looked at again without a cause.
+/// How long a refused owner waits before it is planned again without a cause.
 const REFUSED_PAUSE: Millis = 30_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -386,7 +386,7 @@ impl Engine {
                 if change.old.is_none() {
                     dirty.extend(self.reign.awaited.wake(uuid));
                 }
-                // Whoever waits for a row to hang its own on can go on.
+                // Owners that wait for this row, to hang theirs on it, can go on.
                 if let (true, Ownership::Ours(owner)) = (before == Ownership::Foreign, after) {
                     self.reign.work.unblock(&owner);
                 }

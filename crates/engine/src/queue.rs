@@ -100,7 +100,7 @@ impl Queue {
         self.places.len()
     }
 
-    /// Whether nobody waits.
+    /// Whether no owner waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()

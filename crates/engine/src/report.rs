@@ -50,7 +50,7 @@ impl Engine {
         self.stats.held = self.reign.held.len() as u64;
     }
 
-    /// Tells the user what is new among an owner's problems, once (invariants 9 and 10).
+    /// Reports an owner's new problems to the user, once (invariants 9 and 10).
     pub(crate) fn tell(&mut self, owner: &Owner, problems: &[Problem]) {
         let numbers: BTreeSet<u64> = problems.iter().map(number).collect();
         let before = self.reign.said.get(owner);
@@ -89,7 +89,7 @@ impl Engine {
         }
     }
 
-    /// Tells of an object that isn't its owner's own (the IP object of a pod) where `kubectl describe` looks for it, once.
+    /// Reports on an object that isn't the owner's own (a pod's IP object), where `kubectl describe` shows it, once.
     pub(crate) fn tell_of(&mut self, owner: &Owner, (kind, namespace, name): ObjectKey, problem: &Problem) {
         let is_new = self.reign.said.get(owner).is_none_or(|said| !said.contains(&number(problem)));
         let is_other = object_of(owner).is_none_or(|(of, _, its)| (of, its) != (kind, name.as_str()));

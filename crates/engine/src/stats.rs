@@ -36,17 +36,17 @@ pub struct Stats {
     pub failed_writes: u64,
     /// Times an owner was put aside because the NB refused its rows.
     pub quarantined: u64,
-    /// Times an owner's rows were restored after somebody had changed or deleted them.
+    /// Times an owner's rows were restored after another client had changed or deleted them.
     pub restored: u64,
-    /// Problems told to users, by reason.
+    /// Problems reported to users, by reason.
     pub problems: BTreeMap<Reason, u64>,
     /// Objects that could not be decoded.
     pub malformed: u64,
-    /// Gauge: rows of this cluster with an owner nobody knows.
+    /// Gauge: rows of this cluster with an unknown owner.
     pub orphans: u64,
     /// Gauge: owners whose deletions the brake holds back.
     pub held: u64,
-    /// Gauge: owners whose rows are restored with pauses, since somebody undoes it each time.
+    /// Gauge: owners whose rows are restored with pauses, since another client undoes each restoration.
     pub contended: u64,
     /// Writes that the API server took and that had no effect.
     pub vain_writes: u64,

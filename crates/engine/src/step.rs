@@ -66,7 +66,7 @@ impl Engine {
             self.reign.work.add_at(owner.clone(), now + seconds.saturating_mul(1_000));
         }
         self.forget_reservation(now, &owner, &plan);
-        // What had no effect when it was written stands in nobody's way: all else is done.
+        // Writes that had no effect before are left out and hold up nothing else.
         let mut stages = std::mem::take(&mut plan.stages);
         for stage in &mut stages {
             if let Stage::Objects(intents) = stage {
@@ -185,8 +185,8 @@ impl Engine {
             self.reign.after_commit.push(owner.clone());
             return false;
         }
-        // Only now, so that whoever waits for its turn is charged once. What the API server itself says to be gone is
-        // explained.
+        // Only now, so that an owner that waits for its turn is charged once. An object that is gone according to the
+        // API server itself explains the deletion.
         let explained = plan.explained || self.reign.absent.contains(owner);
         if group.deletes > 0 && !explained && !self.reign.brake.charge(group.deletes, self.own_rows) {
             self.hold(owner);

@@ -1,9 +1,9 @@
-//! Writes whose effect doesn't show: said once, tried again after growing pauses, and in nobody's way meanwhile.
+//! Writes without visible effect: reported once, retried after growing pauses, and blocking no other write meanwhile.
 //!
-//! The API server takes a patch and keeps none of it when its schema is older than ours (it prunes what it doesn't know),
-//! or when an admission plugin has other ideas; and it answers a DELETE with the object while finalizers hold it. To
-//! send the same again at once would be a loop at the speed of the API server. Decides from what is asked for alone:
-//! whatever is still asked for, with the same value, after it was written and answered has had no effect. Knows no kind.
+//! The API server accepts a patch and keeps none of it when its schema is older than ours (it prunes unknown fields),
+//! or when an admission plugin undoes it; and it answers a DELETE with the object while finalizers hold it. Repeating
+//! the write at once would loop at the speed of the API server. Decides from the intents alone: a value that is still
+//! asked for after it was written and answered has had no effect. Knows no kind.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,7 +21,7 @@ use crate::io::ObjectKey;
 const FIRST: Millis = 30_000;
 /// The longest pause.
 const LONGEST: Millis = 600_000;
-/// So often an object that somebody else wrote meanwhile is written again at once: that may be a race.
+/// How often an object that another client wrote meanwhile is written again at once: that may be a race.
 const RACES: u32 = 3;
 
 /// What an intent asks for, leaf by leaf: a path and a number for the value.
@@ -140,7 +140,7 @@ fn strip(fields: &mut Map<String, Value>, path: &str, dead: &Leaves) -> bool {
             Value::Object(inner) if !inner.is_empty() => {
                 let keeps = strip(inner, &path, dead);
                 left |= keeps;
-                // What says for whom the patch is meant stays.
+                // Fields that say for which object the patch is meant stay.
                 keeps || !inner.is_empty()
             }
             _ if is_precondition(&path) => true,
@@ -243,7 +243,7 @@ impl Vain {
         }
     }
 
-    /// A list of this kind began anew, as it does when a schema changed: whoever waits may try at once.
+    /// A list of this kind began anew, as it does after a schema change: waiting owners may try at once.
     pub fn listed_anew(&mut self, kind: Kind) -> Vec<Owner> {
         let entries = self.entries.iter_mut().filter(|((of, ..), entry)| *of == kind && entry.until > 0);
         entries

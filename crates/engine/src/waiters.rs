@@ -1,9 +1,9 @@
-//! Who waits for an address, and who is woken when one becomes free.
+//! Which owners wait for an address, and which one wakes when an address becomes free.
 //!
-//! Decides that a freed address wakes one owner: whoever asked for that very address, or the one that has waited longest
-//! for any, namespaces in turn. Waking all would cost as many plans as there are waiters for each address that is given
-//! back. Whoever is woken and has no use for the address hands its turn on. Doesn't decide who gets the address: the
-//! allocator does.
+//! Decides that a freed address wakes one owner: the one that asked for that very address, or else the one that has
+//! waited longest for any, namespaces in turn. Waking all would cost as many plans as there are waiters for each freed
+//! address. A woken owner without use for the address hands its turn on. Doesn't decide which owner gets the address:
+//! the allocator does.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -233,7 +233,7 @@ mod tests {
             full(&mut waiters, &pod("n", name), &["s"]);
         }
         assert_eq!(waiters.freed("s", &addresses("10.0.0.1")), [pod("n", "zzz")]);
-        // Somebody was faster: it keeps its place.
+        // Another owner was faster: `zzz` keeps its place.
         waiters.begin(&pod("n", "zzz"));
         full(&mut waiters, &pod("n", "zzz"), &["s"]);
         assert_eq!(waiters.end(&pod("n", "zzz"), None), None);
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(waiters.freed("s", &addresses("10.0.0.1")), [pod("n", "gone")]);
         waiters.begin(&pod("n", "gone"));
         assert_eq!(waiters.end(&pod("n", "gone"), None), Some(pod("n", "next")));
-        // It got one elsewhere: there is nobody left.
+        // It got one elsewhere: no owner is left.
         waiters.begin(&pod("n", "next"));
         assert_eq!(waiters.end(&pod("n", "next"), Some("t")), None);
         assert!(waiters.places.is_empty() && waiters.any.is_empty() && waiters.of_subnet.is_empty());
@@ -298,7 +298,7 @@ mod tests {
         full(&mut waiters, &pod("n", "any"), &["s"]);
         assert_eq!(waiters.freed("s", &addresses("10.0.0.7")), [pod("n", "7")]);
         assert_eq!(waiters.freed("s", &addresses("10.0.0.1")), [pod("n", "any")]);
-        // The one that asked is gone meanwhile: whoever waits for any gets it.
+        // The owner that asked for it is gone meanwhile: the one that waits for any address gets it.
         full(&mut waiters, &pod("n", "other"), &["s"]);
         waiters.begin(&pod("n", "7"));
         assert_eq!(waiters.end(&pod("n", "7"), None), Some(pod("n", "other")));

@@ -23,7 +23,7 @@ pub struct State {
     pub failures: u32,
     /// Address reserved for it and not yet seen as an IP object: subnet and name of the object.
     pub reserved: Option<(String, String)>,
-    /// Why the database or the API server refuses what is planned; told until it no longer does.
+    /// Why the database or the API server refuses the plan; reported for as long as it does.
     pub refused: Option<Problem>,
 }
 
@@ -51,7 +51,7 @@ pub struct Work {
     due: HashMap<Owner, Millis>,
     again: BTreeSet<Owner>,
     blocked: BTreeMap<Owner, BTreeSet<Owner>>,
-    /// Whom each of those waits for.
+    /// The owner that each of those waits for.
     waits: HashMap<Owner, Owner>,
     states: HashMap<Owner, State>,
     /// Until when those whose reports are paced have reported.
@@ -113,8 +113,8 @@ impl Work {
         self.dirty.pop()
     }
 
-    /// The owner is planned now, so it needn't be for what made it dirty up to now, and waits for nobody until it says so
-    /// again.
+    /// The owner is being planned: this covers everything that made it dirty so far, and it waits for no other owner
+    /// until its plan says so again.
     pub fn planned(&mut self, owner: &Owner) {
         self.dirty.remove(owner);
         self.unwait(owner);
@@ -198,8 +198,8 @@ impl Work {
         self.add_at(owner.clone(), now + pause);
     }
 
-    /// Forgets everything: leadership is lost, and whoever leads next begins from the world. Returns what was
-    /// reserved: owners, subnets and names of IP objects.
+    /// Forgets everything: leadership is lost, and the next leader begins from the world. Returns the reservations:
+    /// owners, subnets and names of IP objects.
     pub fn clear(&mut self) -> Vec<(Owner, String, String)> {
         let all = std::mem::take(self);
         let reserved =
@@ -214,7 +214,7 @@ impl Work {
         is_busy || self.dirty.contains(owner) || self.again.contains(owner) || self.due.contains_key(owner)
     }
 
-    /// Whom an owner waits for.
+    /// The owner that this one waits for.
     #[must_use]
     pub fn waits_for(&self, owner: &Owner) -> Option<&Owner> {
         self.waits.get(owner)

@@ -159,7 +159,7 @@ impl Engine {
         self.stats.failed_writes += 1;
         let what = format!("writing {:?} {} {}", intent.kind, intent.namespace, intent.name);
         match error {
-            // Somebody was faster; the watch brings what is there now.
+            // Another client was faster; the watch brings the current state.
             WriteError::AlreadyExists | WriteError::Conflict(_) | WriteError::NotFound => {
                 let state = self.reign.work.state(owner);
                 if state.failures >= STUBBORN {

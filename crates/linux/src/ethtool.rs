@@ -26,8 +26,8 @@ mod ioctl {
 /// Switches transmit checksum offload of `ifname` off, in the calling thread's network namespace (use
 /// [`crate::Netns::run`]). Segmentation offload goes with it: the kernel doesn't do that without checksums.
 ///
-/// Open vSwitch's userspace datapath sees packets before anybody has filled in the checksum that the kernel put
-/// off, and forwards them broken.
+/// Open vSwitch's userspace datapath receives packets before the deferred checksum is filled in, and forwards them
+/// broken.
 pub fn disable_tx_checksum(ifname: &str) -> Result<()> {
     let doing = || format!("switching transmit checksum offload of {ifname} off");
     // Any socket of this namespace will do: the ioctl only needs one to find the namespace.

@@ -42,7 +42,7 @@ pub enum Event {
     RouteGone(Route),
     /// What the kernel knows about a neighbor.
     Neighbor(Neighbor),
-    /// Events were lost because nobody read them in time: look at everything again.
+    /// Events were lost because they weren't read in time: check everything again.
     Lost,
 }
 

@@ -12,8 +12,8 @@ use tombolo_net::IfAddr;
 use crate::error::{Error, Result};
 use crate::netns::Netns;
 
-/// How long a question to the kernel may take. It answers in microseconds unless somebody holds the lock on its
-/// network configuration, for instance while a thousand namespaces are being torn down.
+/// How long a request to the kernel may take. It answers in microseconds unless the lock on its network configuration
+/// (RTNL) is held, for instance while a thousand namespaces are being torn down.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Waits for `answer` until the deadline, and words the error.
@@ -92,7 +92,7 @@ impl Netlink {
         Ok(messages.iter().find(|m| if_addr(m).is_some_and(|a| a.addr() == ip)).map(|m| m.header.index))
     }
 
-    /// The addresses of a link that somebody assigned: without IPv6 link-local ones.
+    /// The explicitly assigned addresses of a link: without IPv6 link-local ones.
     pub async fn addresses(&self, index: u32) -> Result<Vec<IfAddr>> {
         let ask = || self.handle.address().get().set_link_index_filter(index).execute();
         let messages = self.list(ask, || format!("listing addresses of link {index}")).await?;

@@ -20,7 +20,7 @@ pub struct Netns {
     id: NetnsId,
 }
 
-/// Tells namespaces apart (device and inode of nsfs). Valid while the namespace lives; the kernel may give the
+/// Identifies a namespace (device and inode of nsfs). Valid while the namespace lives; the kernel may give the
 /// same pair to a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NetnsId {
@@ -133,7 +133,7 @@ where
                     .and_then(|()| f()),
                 None => f(),
             };
-            // Nobody waits any more: then nobody cares.
+            // Fails only if the caller no longer waits: then the result isn't needed.
             let _ = tx.send(result);
         })
         .map_err(|e| Error::new("starting a thread for a network namespace", e))?;

@@ -11,7 +11,7 @@ use crate::netns::Netns;
 /// linux/netfilter/nfnetlink.h: `NFNLGRP_NFTABLES`, `NFNL_SUBSYS_NFTABLES`.
 const GROUP: u32 = 7;
 const SUBSYSTEM: u8 = 10;
-/// linux/netfilter/nf_tables.h: the messages that tell the end of a table, chain, rule, set, or element of a set.
+/// linux/netfilter/nf_tables.h: the messages that report the end of a table, chain, rule, set, or element of a set.
 const DELETIONS: [u8; 5] = [2, 5, 8, 11, 14];
 /// linux/netfilter/nf_tables.h: `NFT_MSG_NEWGEN`, `NFT_MSG_GETGEN`, and `NFTA_GEN_ID`, a number in network order.
 const NEW_GENERATION: u8 = 15;

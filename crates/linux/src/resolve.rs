@@ -18,7 +18,7 @@ impl Netlink {
     /// answered an ARP request or neighbor solicitation, and gives its MAC. A cached entry doesn't count unless
     /// the kernel has confirmed it within its reachable time (30 s by default).
     ///
-    /// The kernel asks three times, a second apart; each time it gives up it is told to start over, until
+    /// The kernel asks three times, a second apart; each time it gives up, a new request makes it start over, until
     /// `deadline` has passed.
     pub async fn resolve(&self, netns: &Netns, index: u32, ip: IpAddr, deadline: Duration) -> Result<Mac> {
         let doing = || format!("waiting for {ip} to answer on link {index} in {}", netns.path().display());

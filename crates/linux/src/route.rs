@@ -117,8 +117,8 @@ impl Netlink {
         Ok(all)
     }
 
-    /// Adds a route. [`Error::is_exists`] when there is one to that destination already, whoever made it: a
-    /// route of somebody else is never replaced.
+    /// Adds a route. [`Error::is_exists`] when there is one to that destination already, whatever its origin: another
+    /// program's route is never replaced.
     pub async fn add_route(&self, route: &Route) -> Result<()> {
         bounded(self.handle().route().add(route.message()?).execute(), || format!("adding {route}")).await
     }

@@ -99,7 +99,7 @@ async fn addresses_and_routes_come_and_go() {
     want.sort();
     assert_eq!(ours, want);
 
-    // A route of somebody else is not replaced.
+    // Another program's route is not replaced.
     let rival = route("10.9.0.0/16", Some("12.0.1.1"), 99);
     assert!(p.add_route(&rival).await.unwrap_err().is_exists());
     assert!(!p.delete_route(&rival).await.unwrap(), "nor deleted");
@@ -173,7 +173,7 @@ async fn a_neighbor_is_waited_for_until_it_answers() {
     assert!(err.is_transient(), "{err}");
     assert!(err.to_string().contains("10.1.0.2"), "{err}");
 
-    // Nobody answers yet; the address comes while we wait.
+    // No host answers yet; the address comes while we wait.
     let waiting = h.resolve(&host, outside, ip("10.1.0.2"), DEADLINE);
     let coming = async {
         tokio::task::yield_now().await;

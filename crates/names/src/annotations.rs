@@ -125,7 +125,7 @@ keys! {
 
 // Labels.
 keys! {
-    /// `true` on Vpcs whose router is somebody else's (Neutron's).
+    /// `true` on Vpcs whose router belongs to another system (Neutron).
     VPC_EXTERNAL = "vpc_external";
     /// Subnet of an IP.
     SUBNET_LABEL = "subnet";

@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for Mac {
     }
 }
 
-/// Which MAC belongs to whom, within one L2 domain (a subnet). An owner may have several.
+/// The owner of each MAC within one L2 domain (a subnet). An owner may have several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MacTable {
     by_mac: BTreeMap<Mac, String>,
@@ -121,7 +121,7 @@ impl MacTable {
     /// Gives `mac` to `owner`; once more for the same owner is fine.
     ///
     /// # Errors
-    /// The present holder's name, if it is somebody else; nothing is changed then.
+    /// The present holder's name if that is another owner; nothing changes then.
     pub fn claim(&mut self, owner: &str, mac: Mac) -> Result<(), String> {
         match self.by_mac.get(&mac) {
             Some(holder) if holder != owner => Err(holder.clone()),
@@ -153,7 +153,7 @@ impl MacTable {
         self.by_mac.get(&mac).map(String::as_str)
     }
 
-    /// Frees one MAC if `owner` holds it; tells whether it did.
+    /// Frees one MAC if `owner` holds it; returns whether it did.
     pub fn release(&mut self, owner: &str, mac: Mac) -> bool {
         let held = self.holder(mac) == Some(owner);
         if held {

@@ -9,7 +9,7 @@ use crate::{AddrRange, Cidr, RangeSet, addr_bits, bits_addr};
 /// Why an address can't be given to an owner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReserveError {
-    /// Somebody else has it.
+    /// Another owner has it.
     #[error("address {addr} is in use by {holder}; choose another one or delete its holder")]
     Conflict {
         /// The wanted address.

@@ -85,7 +85,7 @@ impl RangeSet {
             if self.len == u128::MAX && first == 0 && last == u128::MAX { 0 } else { self.len - gone - 1 };
     }
 
-    /// Adds one member; tells whether it was new.
+    /// Adds one member; returns whether it was new.
     pub fn insert(&mut self, value: u128) -> bool {
         let new = !self.contains(value);
         if new {
@@ -94,7 +94,7 @@ impl RangeSet {
         new
     }
 
-    /// Removes one member; tells whether it was there.
+    /// Removes one member; returns whether it was there.
     pub fn remove(&mut self, value: u128) -> bool {
         let there = self.contains(value);
         if there {

@@ -34,7 +34,7 @@ pub enum SubnetPoolError {
     /// An address that was asked for can't be had.
     #[error(transparent)]
     Reserve(#[from] ReserveError),
-    /// The MAC that was asked for is somebody else's.
+    /// The requested MAC belongs to another owner.
     #[error("MAC {mac} is in use by {holder} in the same subnet; choose another one or delete its holder")]
     MacConflict {
         /// The wanted MAC.
@@ -214,10 +214,10 @@ impl SubnetPool {
         }
     }
 
-    /// Takes a MAC out of the subnet's without an address: that of the router's port on it.
+    /// Claims a MAC in the subnet without an address: that of the router's port on it.
     ///
     /// # Errors
-    /// The present holder's name, if it is somebody else.
+    /// The present holder's name if that is another owner.
     pub fn claim_mac(&mut self, owner: &str, mac: Mac) -> Result<(), String> {
         self.macs.claim(owner, mac)
     }
@@ -258,7 +258,7 @@ impl SubnetPool {
         self.owners.keys().map(String::as_str)
     }
 
-    /// Whether nobody has an address.
+    /// Whether no owner has an address.
     pub fn is_empty(&self) -> bool {
         self.owners.is_empty()
     }

@@ -71,7 +71,7 @@ pub struct Router {
     pub display_name: String,
     /// Administratively up.
     pub enabled: bool,
-    /// Its ports, ascending by name: Neutron's, ours and anybody's.
+    /// Its ports, ascending by name: Neutron's, ours and any others.
     pub ports: Vec<RouterPort>,
 }
 
@@ -125,7 +125,7 @@ pub fn is_switch(row: &Row) -> bool {
 }
 
 /// The row of the router of this name, if Neutron made it and no other row has the name: OVN doesn't keep router
-/// names unique, and of two nobody can say which is meant.
+/// names unique, and with two rows the name is ambiguous.
 #[must_use]
 pub fn router_named<'a>(replica: &'a Replica, name: &str) -> Option<(Uuid, &'a Row)> {
     let key = Atom::from(name);
@@ -204,8 +204,8 @@ pub fn network_of(port: &Row) -> Option<&str> {
     port.key(EXTERNAL_IDS, NETWORK_NAME)
 }
 
-/// Reads a port. A gateway port is told by `neutron:is_ext_gw` (release 24 and later) or by the router's
-/// `neutron:gw_port_id` (before).
+/// Reads a port. `neutron:is_ext_gw` (release 24 and later) or the router's `neutron:gw_port_id` (before) marks a
+/// gateway port.
 fn read_port(uuid: Uuid, row: &Row, gateway_port: Option<&str>) -> RouterPort {
     let name = row.str(NAME).unwrap_or_default().to_owned();
     let network = network_of(row).map(str::to_owned);

@@ -168,6 +168,6 @@ fn what_concerns_a_router_touches_it() {
         ["neutron-r", "neutron-s"]
     );
     assert_eq!(touched(&mut nb, table::ROUTER, 21, None), ["neutron-s"]);
-    // A network on no router is nobody's business.
+    // A network on no router concerns no router.
     assert!(touched(&mut nb, table::SWITCH, 3, Some(switch_row("neutron-y", "y", "1400"))).is_empty());
 }

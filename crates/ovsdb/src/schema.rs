@@ -1,7 +1,7 @@
 //! Schemas: what a database has (RFC 7047 §3.2), what a client wants, and what both share.
 //!
 //! Decides which tables and columns are monitored: those wanted that the server has. An older server
-//! without a column is no error; [`Capabilities`] tells, and rows then lack the column.
+//! without a column is no error; [`Capabilities`] shows it, and rows then lack the column.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The wire: JSON-RPC 1.0 messages (RFC 7047 §4) and how a byte stream is cut into them.
 //!
-//! Decides framing (a scanner that remembers where it stopped, so each byte is looked at once however
-//! the stream is cut), and the JSON of messages in both directions. Each frame's envelope is parsed once;
-//! the parts are parsed into their types by whoever knows them. Doesn't decide what to say: that is
+//! Decides framing (a scanner that remembers where it stopped, so each byte is scanned once however the
+//! stream is cut), and the JSON of messages in both directions. Each frame's envelope is parsed once; its
+//! parts are parsed by the code that knows their types. Doesn't decide what to send: that is
 //! [`crate::session`].
 
 use std::borrow::Cow;
@@ -42,7 +42,7 @@ pub struct Frames {
     buffer: Vec<u8>,
     /// The first byte not yet handed out.
     start: usize,
-    /// The first byte not yet looked at.
+    /// The first byte not yet scanned.
     scanned: usize,
     depth: usize,
     in_string: bool,
@@ -114,7 +114,7 @@ impl Frames {
         frame
     }
 
-    /// Drops bytes handed out, once all there is has been looked at: each byte is moved at most once a read.
+    /// Drops bytes handed out, once the whole buffer has been scanned: each byte is moved at most once a read.
     fn compact(&mut self) {
         if self.start > 0 {
             self.buffer.drain(..self.start);

@@ -1,5 +1,5 @@
 //! Announcing a pod's addresses once its port works. Decides how often: neighbors on the pod's switch, virtual machines
-//! among them, may remember another MAC for an address that has moved, and OVN tells them nothing.
+//! among them, may remember another MAC for an address that has moved, and OVN doesn't notify them.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -57,7 +57,7 @@ pub fn conflist(socket: &Path, newer: bool) -> String {
     format!("{list:#}\n")
 }
 
-/// Tells a file that was changed from one that wasn't, without reading it.
+/// Distinguishes a changed file from an unchanged one without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     inode: u64,

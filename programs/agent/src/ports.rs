@@ -174,8 +174,8 @@ impl OurPort {
         self.external_ids.get(key).map(String::as_str).unwrap_or_default()
     }
 
-    /// Whether it belongs to that sandbox's interface. Ports that Kube-OVN made carry no container id; there the
-    /// name tells.
+    /// Whether it belongs to that sandbox's interface. Ports that Kube-OVN made carry no container id; their name
+    /// identifies the sandbox.
     pub fn is_of(&self, container: &str, ifname: &str) -> bool {
         match self.id(ids::CONTAINER) {
             "" => self.name == host_link(container, ifname),

@@ -89,7 +89,7 @@ async fn two_pods_are_attached_talk_and_go() {
     assert_eq!(echo(&a.netns, &b.netns, IPS[1]).await, "hello");
     assert_eq!(echo(&b.netns, &a.netns, IPS[0]).await, "hello");
 
-    // CHECK sees what was promised, and what somebody has broken.
+    // CHECK accepts the state that ADD promised, and finds damage by another program.
     let mut conf = agent.conf("1.0.0");
     conf["prevResult"] = json!({
         "cniVersion": "1.0.0",
@@ -297,7 +297,7 @@ async fn ports_that_no_del_has_removed_go_and_no_others() {
         assert_eq!(added.code, 0, "{added:?}");
     }
     let before = bed.foreign();
-    // A port of an earlier version doesn't say whose it is; another one's is somebody else's business.
+    // A port of an earlier version doesn't name its pod; foreign ports are left alone.
     let name = ports::host_link(&sandboxes[0].container, "eth0");
     bed.vsctl(&["remove", "Interface", &name, "external_ids", "iface-id-ver"]);
     let pace =
@@ -312,7 +312,7 @@ async fn ports_that_no_del_has_removed_go_and_no_others() {
         all
     };
     assert_eq!(names(), ["p0", "p1", "p2", "p3"]);
-    // Its namespace ends without a DEL: the kernel tells.
+    // Its namespace ends without a DEL: the kernel's event triggers the search.
     drop(sandboxes.pop());
     let until = |want: &'static [&'static str]| {
         let (names, ovs) = (&names, &agent.ovs);
@@ -466,7 +466,7 @@ async fn many_at_once_then_gc_and_a_restart_keep_exactly_what_lives() {
             tokio::time::Instant::now() < deadline,
             "the kernel removes the links of a namespace that is gone"
         );
-        tokio::time::sleep(Duration::from_millis(20)).await; // it does so in its own time, without telling whom
+        tokio::time::sleep(Duration::from_millis(20)).await; // it does so asynchronously, in its own time
     }
     let agent = bed.agent_with(Deadlines::default(), "second.sock").await;
     assert_eq!(sweep(&agent).await.removed, 3);

@@ -68,7 +68,7 @@ async fn the_node_reaches_pods_and_survives_restarts() {
     assert_eq!(added.code, 0, "{added:?}");
     bed.probe(&pod, "10.16.0.5").await;
 
-    // Subnets come and go; a route of somebody else stays, and keeps ours out.
+    // Subnets come and go; another program's route stays, and keeps ours out.
     let theirs = Route {
         dst: "10.18.0.0/16".parse().unwrap(),
         gateway: None,
@@ -84,8 +84,8 @@ async fn the_node_reaches_pods_and_survives_restarts() {
     .await;
     assert!(bed.host.netlink.routes(Some(4)).await.unwrap().contains(&theirs));
 
-    // Somebody breaks it, and the kernel takes all routes with the link's last address: mended by its events. The
-    // other route is gone, so ours takes its place.
+    // Another program breaks it, and the kernel removes all routes with the link's last address; its events trigger the
+    // repair. The other route is gone, so ours takes its place.
     bed.host.netlink.delete_address(ovn0.index, "100.64.0.2/16".parse().unwrap()).await.unwrap();
     until(&bed.host, "the address and the routes come back", async || {
         bed.host.netlink.addresses(ovn0.index).await.unwrap().len() == 1 && routes(&bed).await.len() == 3
@@ -145,7 +145,7 @@ async fn what_leaves_the_cluster_from_a_nat_outgoing_subnet_has_the_nodes_addres
     });
     node.firewall(&bed);
     node.ready().await;
-    // Somebody else's table, which stays as it is.
+    // Another program's table, which stays as it is.
     let theirs = "table ip theirs { chain c { counter; }; }".to_owned();
     nft::apply(&bed.host, theirs).await.unwrap();
     let pod = Sandbox::new("ubuntu", 1).await;
@@ -328,7 +328,7 @@ async fn what_others_take_from_the_host_is_restored_and_counted() {
     bed.host.netns.run(|| set_sysctl("net/ipv6/conf/ovn0/disable_ipv6", "1")).await.unwrap();
     let v6_address = "fd00:100:64::2/112".parse().unwrap();
     soon("IPv6", async || netlink.addresses(ovn0.index).await.unwrap().contains(&v6_address)).await;
-    // The kernel tells nobody of these: found by the look that comes every few seconds.
+    // The kernel sends no events for these: the check every few seconds finds them.
     bed.host.netns.run(move || set_sysctl(v4, "0").and_then(|()| set_sysctl(v6, "0"))).await.unwrap();
     soon("forwarding", async || {
         value(v4).await.as_deref() == Some("1") && value(v6).await.as_deref() == Some("1")
@@ -386,7 +386,7 @@ async fn an_mtu_that_no_tunnel_carries_is_bounded_and_said() {
     assert_eq!(bed.host.netlink.link("ovn0").await.unwrap().unwrap().mtu, 1400);
 }
 
-/// Sends from `from` in `netns` to `to` and waits for the answer; the server tells whom it saw.
+/// Sends from `from` in `netns` to `to` and waits for the answer: the client's address as the server saw it.
 async fn asks(netns: &Netns, from: &'static str, to: &'static str) -> Option<String> {
     let client = netns.run(move || Ok(UdpSocket::bind((from, 0)).unwrap())).await.unwrap();
     let work = move || {
@@ -417,7 +417,7 @@ async fn a_port_of_the_host_answers_nodes_pods_and_others() {
     let outside = outside(&bed).await; // 192.0.2.9 is the other node
     let there = Netlink::open_in(&outside).await.unwrap();
     let eth0 = there.link("eth0").await.unwrap().unwrap().index;
-    there.add_address(eth0, "192.0.2.8/24".parse().unwrap()).await.unwrap(); // and this one is nobody
+    there.add_address(eth0, "192.0.2.8/24".parse().unwrap()).await.unwrap(); // and this one belongs to no node
     let agent = bed.agent().await;
     let mut node = start(&bed, &agent);
     node.inputs.send_modify(|i| {

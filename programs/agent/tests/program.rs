@@ -88,8 +88,8 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     bed.lsp("ovn-default", "debian.net2", "00:00:00:7A:2E:94", "10.16.0.6");
     api.kubectl(&["create", "namespace", "net2"]).unwrap();
     api.apply(r#"{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1"}}"#).unwrap();
-    // What doesn't configure a node: Subnets that nobody has established, another cluster's default Vpc, and
-    // annotations of the Node, which other nodes' agents may write.
+    // None of these configures a node: Subnets that aren't established, another cluster's default Vpc, and annotations
+    // of the Node, which other nodes' agents may write.
     for (name, cidr) in [("wished", "172.16.0.0/12"), ("all", "0.0.0.0/0")] {
         let subnet = json!({"apiVersion": "kubeovn.io/v1", "kind": "Subnet", "metadata": {"name": name},
             "spec": {"vpc": ROUTER, "cidrBlock": cidr, "natOutgoing": true}});
@@ -157,7 +157,7 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     eventually("the annotations with the chassis", PATIENCE, chassis).unwrap();
     assert!(get(&bed, port, "/readyz").await.starts_with("HTTP/1.1 200"));
 
-    // What somebody removes comes back within ten seconds (invariant 13).
+    // A file that another program removes comes back within ten seconds (invariant 13).
     std::fs::remove_file(&conflist).unwrap();
     eventually("the configuration again", Duration::from_secs(10), || Ok(conflist.exists().then_some(())))
         .unwrap_or_else(|e| panic!("{e}: {}", program.log()));
@@ -204,7 +204,7 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
     };
     assert_eq!(routes().await, ["10.16.0.0/16"]);
     assert_eq!(bed.vsctl(&["get", "Interface", "ovn0", "external_ids:iface-id"]), "node-node1");
-    // The controller itself says what would cut the node off: it is not done, and told on the Node.
+    // The controller itself asks for a network that would cut the node off: the agent refuses, and reports on the Node.
     networks.push(("all", "0.0.0.0/0"));
     networks.push(("c-default", "10.18.0.0/16"));
     establish(&api, ROUTER, "100.64.0.0/16", &networks);

@@ -53,7 +53,7 @@ async fn nothing_of_ours_is_left_on_a_host_and_all_of_others() {
 
     // A node that works, with a pod.
     let agent = bed.agent().await;
-    // Docker's: ours are put into a chain of somebody else's.
+    // Docker's: our rules go into another program's chain.
     let docker =
         "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; counter; }; }";
     apply(&bed.host, docker.to_owned()).await.unwrap();

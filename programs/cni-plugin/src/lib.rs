@@ -168,7 +168,7 @@ fn open_netns(env: &Env, code: Code) -> Result<File, CniError> {
 
 fn netns_exists(env: &Env) -> bool {
     // An unmounted namespace leaves an empty regular file; a mounted one is a file of nsfs, as is
-    // /proc/PID/ns/net. All have size 0, so only the mount tells.
+    // /proc/PID/ns/net. All have size 0, so only the mount distinguishes them.
     env.netns.as_deref().is_some_and(|p| p.exists() && !is_plain_file(p))
 }
 

@@ -15,8 +15,8 @@ const SOON: Duration = Duration::from_secs(20);
 /// Such a request once held the loop up for more than a minute.
 const HELD_UP: Duration = Duration::from_secs(30);
 
-/// The manifest as users apply it, but that this API server reaches the webhook by its address: nobody routes Services
-/// here.
+/// The manifest as users apply it, except that this API server reaches the webhook by its address: nothing routes
+/// Services here.
 fn manifest(port: u16) -> Result<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/optional/admission.yaml");
     let text = std::fs::read_to_string(path)?;
@@ -43,7 +43,7 @@ fn configuration(bed: &Bed) -> Result<(String, String)> {
     Ok((get("url")?, String::from_utf8(bundle.wait_with_output()?.stdout)?))
 }
 
-/// The status code of a POST by whoever reaches the port; 0 when there is no answer.
+/// The status code of a POST by any client that reaches the port; 0 when there is no answer.
 fn post(url: &str, file: &Path) -> Result<(u32, Duration)> {
     let started = Instant::now();
     let data = format!("@{}", file.display());
@@ -122,7 +122,7 @@ fn the_api_server_may_be_asked_for_a_certificate() -> Result<()> {
     bed.defaults()?;
     let file = bed.dir.path().join("empty");
     std::fs::write(&file, "{}")?;
-    // The handshake ends: not even the path is looked at.
+    // The handshake fails: the path isn't even checked.
     ensure!(post(&format!("https://127.0.0.1:{port}/subnets/x"), &file)?.0 == 0);
     ensure!(controller.metric("tombolo_admission_reviews_total")? == 0.0);
     let mut wrong = Controller::start(&bed, "b", &["--admission-port=1", "--admission-client-ca=/nowhere"])?;
@@ -175,7 +175,7 @@ fn uid(bed: &Bed, vpc: &str) -> Result<String> {
     object["metadata"]["uid"].as_str().map(str::to_owned).context("no uid")
 }
 
-/// The Vpc goes at once, although nobody waits for anything, and comes back from its router.
+/// The Vpc goes at once, with nothing to wait for, and comes back from its router.
 fn comes_back(bed: &Bed, vpc: &str) -> Result<()> {
     let before = uid(bed, vpc)?;
     bed.api.kubectl(&["delete", "vpc", vpc, "--wait=true", "--timeout=10s"]).with_context(|| {
@@ -217,14 +217,14 @@ fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
     bed.api.apply(&subnet("net3", &router, "12.0.3.0/24"))?;
     ready(&bed, "net3")?;
     bed.api.apply(&subnet("early", "vpc-to-come", "12.0.5.0/24"))?;
-    // Update: another Subnet's network, whoever is older, and by a dry run too.
+    // Update: another Subnet's network, whichever Subnet is older, and by a dry run too.
     let patch = r#"{"spec":{"cidrBlock":"12.0.3.0/25","gateway":"12.0.3.1","excludeIps":[]}}"#;
     for dry in ["none", "server"] {
         let args = ["patch", "subnet", "net2", "--type=merge", "-p", patch, &format!("--dry-run={dry}")];
         let message = refused(bed.api.kubectl(&args))?;
         ensure!(message.contains("Subnet net3"), "{message}");
     }
-    // Neutron comes later: whoever is in trouble can still be changed, step by step, and deleted.
+    // Neutron comes later: a Subnet in conflict can still be changed, step by step, and deleted.
     bed.nb.ctl(&["lrp-add", &router, "lrp-late", "fa:16:3e:00:00:77", "12.0.3.129/25"])?;
     eventually("the late network to be seen", SOON, || {
         let ready = bed.ready("subnet", "net3")?;
@@ -233,7 +233,7 @@ fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
     bed.api.kubectl(&["patch", "subnet", "net3", "--type=merge", "-p", r#"{"spec":{"enableLb":false}}"#])?;
     bed.api.kubectl(&["delete", "subnet", "net3", "--wait=true", "--timeout=20s"])?;
 
-    // The Vpc: not while a Subnet hangs on it, by nobody, dry or not; Neutron's networks don't count.
+    // The Vpc: no user can delete it while a Subnet hangs on it, dry run or not; Neutron's networks don't count.
     for dry in ["none", "server"] {
         let message = refused(bed.api.kubectl(&["delete", "vpc", &router, &format!("--dry-run={dry}")]))?;
         ensure!(message.contains("Subnets hang on this Vpc: net2;"), "{message}");
@@ -282,7 +282,7 @@ fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
     };
     ensure!(leading(&leader)? && !leading(&standby)?);
 
-    // Nobody answers: objects are stored all the same, and the reconciler says what is wrong with them.
+    // No webhook answers: objects are stored all the same, and the reconciler reports what is wrong with them.
     let mut standby = standby;
     standby.kill();
     bed.api.apply(&subnet("net2", &router, "192.168.1.128/25"))?;
@@ -321,8 +321,8 @@ fn without_admission_nothing_sticks_either() -> Result<()> {
     ready(&bed, "net2")?;
     let before = bed.nb.ctl(&["show"])?;
     comes_back(&bed, &router)?;
-    // With a finalizer that a Kube-OVN before us left: it doesn't wait for somebody to delete the Vpc. (`kubectl delete`
-    // waits in vain for an object that goes late and comes back at once: it takes the new one for the old.)
+    // With a finalizer that a Kube-OVN before us left: it goes before a user deletes the Vpc. (`kubectl delete` waits
+    // in vain for an object that goes late and comes back at once: it takes the new one for the old.)
     let finalizer = r#"{"metadata":{"finalizers":["kubeovn.io/kube-ovn-controller"]}}"#;
     bed.api.kubectl(&["patch", "vpc", &router, "--type=merge", "-p", finalizer])?;
     eventually("the finalizer to go", SOON, || {

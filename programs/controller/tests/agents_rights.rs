@@ -70,7 +70,7 @@ impl Agent<'_> {
         }
     }
 
-    /// What it is told when it may not.
+    /// The API server's message when it refuses the patch.
     fn refused(&self, node: &str, status: bool, patch: &Value) -> Result<String> {
         match self.patch(node, status, patch) {
             Ok(_) => bail!("{node} was patched with {patch}"),
@@ -190,7 +190,7 @@ fn an_agent_writes_on_its_own_node_and_only_what_it_must() -> Result<()> {
         ensure!(posted.is_ok() == allowed, "an Event about {kind} {name} by {by}: {told}");
         ensure!(allowed || told.contains("tombolo-agent-own-events"), "{told}");
     }
-    // A token that is bound to no pod is nobody's agent.
+    // A token that is bound to no pod belongs to no agent.
     let nobody = Agent::of(&api, dir.path(), None)?;
     ensure!(nobody.refused("a", false, &chassis("x"))?.contains("not bound to a pod"));
 

@@ -91,7 +91,7 @@ async fn a_leader_whose_loop_hangs_gives_the_lease_up() -> Result<()> {
     tokio::time::sleep(Duration::from_secs(5)).await;
     ensure!(one.changes.try_recv().is_err() && two.changes.try_recv().is_err());
 
-    // It hangs: nobody takes what the election says. Writes stop all the same, and the other one leads.
+    // It hangs: its loop no longer reads the election's results. Writes stop all the same, and the other one leads.
     hangs.cancel();
     let started = Instant::now();
     two.becomes(Leadership::Held).await?;

@@ -395,7 +395,7 @@ fn hazards_h1_to_h13() -> Result<()> {
 
     // H7: the last Subnet of a router goes.
     bed.api.kubectl(&["delete", "pods", "--all", "-n", "net2", "--force", "--grace-period=0"])?;
-    // H11 and H12, on rows of ours: what somebody hung there would go with them, so they stay until it is taken off.
+    // H11 and H12, on rows of ours: another client's rows there would go with them, so ours stay until those are gone.
     let acl = json!({"action": "drop", "direction": "to-lport", "match": "ip4", "priority": 1});
     let chassis = json!({"name": "net3-host9", "chassis_name": "host9", "priority": 1});
     let hang = |mutator: &str, acl: Value, chassis: Value| {

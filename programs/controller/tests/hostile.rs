@@ -1,5 +1,5 @@
-//! Rows that nobody should have written, thrown at the controller on a real ovsdb-server: it lives, serves, touches none
-//! of them, and all is as before when they are gone.
+//! Rows that no client should write, thrown at the controller on a real ovsdb-server: it survives, serves, touches none
+//! of them, and everything is as before when they are gone.
 
 mod common;
 
@@ -95,7 +95,7 @@ fn hostile_rows_are_skipped_and_nothing_else_happens() -> Result<()> {
     let changed: Vec<_> =
         garbage.iter().filter(|(key, row)| now.get(*key) != Some(row)).map(|(key, _)| key).collect();
     ensure!(changed.is_empty() && now.len() == garbage.len(), "foreign rows changed: {changed:?}");
-    // A router that can't be a Vpc is told of in log and metrics, in one line that fits on a page.
+    // Log and metrics report a router that can't be a Vpc, the log in one line that fits on a page.
     let metrics = controller.get("/metrics")?.1;
     ensure!(metrics.contains("RouterNameUnusable"), "{metrics}");
     let log = controller.log();

@@ -1,5 +1,5 @@
 //! A northbound database that isn't the one it was: restored from an older copy, emptied, made anew. Our part is back
-//! within seconds with everybody's address, and nobody else's rows are touched (invariants 1 and 5).
+//! within seconds with every pod's address, and foreign rows stay untouched (invariants 1 and 5).
 
 mod common;
 
@@ -198,7 +198,7 @@ impl Setting {
         self.nb.resume()
     }
 
-    /// Waits until our rows are these again, and nobody's address has changed.
+    /// Waits until our rows are these again, and no address has changed.
     fn back(&self, wanted: &BTreeMap<String, String>, addresses: &BTreeMap<String, String>) -> Result<()> {
         let began = Instant::now();
         eventually("our rows to be as they were", SOON, || {
@@ -310,7 +310,7 @@ fn a_new_and_empty_cluster() -> Result<()> {
             .back(&without, &addresses)
             .with_context(|| format!("running: {running}\n{}", controller.log()))?;
         ensure!(stage.foreign()?.is_empty(), "{:?}", stage.foreign()?);
-        // The router is away: who made the database anew is told what brings it back.
+        // The router is away: the Vpc's status names the command that brings it back.
         eventually("the remedy on the Vpc", SOON, || {
             let vpc = stage.api.json(&["get", "vpc", &router])?;
             Ok(vpc["status"].to_string().contains("neutron-ovn-db-sync-util").then_some(()))
@@ -332,7 +332,7 @@ fn a_new_and_empty_cluster() -> Result<()> {
     Ok(())
 }
 
-/// `ovn-nbctl` in the hand of somebody who cleans up.
+/// An administrator who cleans up with `ovn-nbctl`.
 #[test]
 fn our_part_is_deleted_by_hand() -> Result<()> {
     let Some(mut stage) = Setting::start(true)? else { return Ok(()) };

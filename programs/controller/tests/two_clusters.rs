@@ -11,7 +11,7 @@ use tombolo_needs::needs;
 use tombolo_testbed::eventually;
 
 const SOON: Duration = Duration::from_secs(40);
-/// What the second cluster must be told, as names of the default Vpc and its Subnets are shared (docs/operate/install.md).
+/// Flags the second cluster needs, as names of the default Vpc and its Subnets are shared (docs/operate/install.md).
 const SECOND: [&str; 5] = [
     "--cluster-router=ovn-cluster-b",
     "--default-ls=ovn-default-b",
@@ -52,14 +52,14 @@ fn names_clash_and_nothing_else() -> Result<()> {
     let [a, b] = needs!(Bed::start_pair()?);
     let mut of_a = Controller::start(&a, "a", &[])?;
     a.defaults().map_err(|error| error.context(of_a.log()))?;
-    // A second one that was told nothing: said on its default Vpc, and nothing of the first one is touched.
+    // A second one without these flags: its default Vpc reports the clash, and nothing of the first one is touched.
     let mut untold = Controller::start(&b, "untold", &[])?;
     let message = ready(&b, "vpc", "ovn-cluster", "False", "NameTaken")?;
     ensure!(message.contains("the cluster "), "{message}");
     ensure!(untold.stop()?.success());
     let mut of_b = Controller::start(&b, "b", &SECOND)?;
     b.shows("ovn-cluster-b", &["join-b", "ovn-default-b"])?;
-    // What the untold one has left is deleted by hand, and takes nothing of the first one's with it.
+    // The objects that it left are deleted by hand, and take nothing of the first one's with them.
     for (kind, name) in [("subnet", "join"), ("subnet", "ovn-default"), ("vpc", "ovn-cluster")] {
         b.api.kubectl(&["delete", kind, name, "--timeout=20s"])?;
     }

@@ -126,7 +126,7 @@ fn what_holds_a_row_back_is_said() -> Result<()> {
     let Some(bed) = Bed::start()? else { return Ok(()) };
     let mut controller = Controller::start(&bed, "a", &[])?;
     installed(&bed)?;
-    // Somebody hung a port of theirs on our switch.
+    // Another client hung a port of its own on our switch.
     bed.nb.ctl(&["lsp-add", "net2", "theirs"])?;
     // A leader is there: nothing happens.
     let waits = std::thread::scope(|scope| -> Result<()> {

@@ -1,4 +1,4 @@
-//! What nothing serves is said where its user looks: once, within seconds, whoever leads.
+//! An object that nothing serves gets an Event, where its user looks: once, within seconds, whichever replica leads.
 
 mod common;
 
@@ -72,7 +72,7 @@ fn what_nothing_serves_is_said_once_on_its_object() -> Result<()> {
     let Some(bed) = Bed::start()? else { return Ok(()) };
     bed.node("host1", "172.30.0.1")?;
     bed.api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: net2}\n")?;
-    // One is there before anybody looks.
+    // One of each is there before a controller starts.
     policy(&bed, "deny-all")?;
     let selector = json!({ "selector": { "app": "web" }, "ports": [{ "port": 80 }] });
     service(&bed, "web", &json!({}), &selector)?;

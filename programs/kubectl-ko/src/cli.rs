@@ -124,7 +124,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
 
 fn release(kubectl: &Kubectl, vpc: Option<String>) -> Result<ExitCode> {
     let vpc = vpc.map_or_else(|| vpc::default(kubectl), Ok)?;
-    // The controller looks for a value it hasn't seen; the time of day is one, and tells a reader when.
+    // The controller reacts to a value it hasn't seen; the time of day is one, and shows a reader when it was set.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let annotation = format!("{BRAKE_RELEASE}={}.{:03}", now.as_secs(), now.subsec_millis());
     kubectl.run(&["annotate", "--overwrite", "vpcs.kubeovn.io", &vpc, &annotation])

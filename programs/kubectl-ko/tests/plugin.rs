@@ -81,7 +81,7 @@ fn commands_reach_both_sides() -> Result<()> {
     let vpc = bed.api.json(&["get", "vpc", "ovn-cluster"])?;
     assert!(vpc["metadata"]["annotations"]["tombolo.io/brake-release"].is_string(), "{vpc}");
 
-    // No Open vSwitch of ours, and a node that doesn't exist: told apart.
+    // A node without Open vSwitch of ours and a node that doesn't exist give different messages.
     bed.api.apply("apiVersion: v1\nkind: Node\nmetadata: {name: host1}\n")?;
     let host = bed.ko(&["vsctl", "host1", "show"])?;
     assert!(!host.status.success() && text(&host).contains("run it on the host itself"), "{}", text(&host));
@@ -130,7 +130,7 @@ fn ipam_check_finds_what_differs() -> Result<()> {
     assert!(text(&bad).contains("ip/u.default: the switch port has"), "{}", text(&bad));
     bed.nb.ctl(&["lsp-set-addresses", "u.default", &format!("{mac} 10.16.0.2")])?;
 
-    // Somebody's port takes the same address; the network that stands is another.
+    // A foreign port takes the same address; the network in OVN differs from the Subnet's.
     bed.nb.ctl(&[
         "lsp-add",
         "ovn-default",
@@ -218,7 +218,7 @@ fn the_brake_of_a_cluster_with_another_router() -> Result<()> {
     assert!(bed.ko(&["brake", "release", "--vpc=c-cluster"])?.status.success());
     assert!(released("c-cluster")?);
 
-    // Run otherwise: the Vpcs say which it is, or nobody does.
+    // Run without the Deployment: a Vpc's status says which one it is, or the command fails.
     bed.api.kubectl(&[&["delete"], &deployment[..]].concat())?;
     let unknown = bed.ko(&["brake", "release"])?;
     assert!(!unknown.status.success() && text(&unknown).contains("--vpc=NAME"), "{}", text(&unknown));

@@ -1,4 +1,4 @@
-//! Writes the CustomResourceDefinitions to `deploy/crds/`, or with `--check` tells whether they are there.
+//! Writes the CustomResourceDefinitions to `deploy/crds/`, or with `--check` checks that they are there.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

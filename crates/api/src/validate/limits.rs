@@ -1,9 +1,9 @@
 //! Which fields can't be honored, where, and why.
 //!
-//! One table per kind of object. On a router of Neutron's two things are told apart: what can't be done there by
-//! anybody but Neutron, since Neutron removes or rewrites it (static routes at the next router update before
-//! release 28, NAT rows always, chassis of gateways, the router's own columns), and what this version
-//! just doesn't do. Invariant 3: one router port per subnet and router policies, nothing else.
+//! One table per kind of object. For routers of Neutron's it distinguishes fields that no client but Neutron can put
+//! into effect, since Neutron removes or rewrites the rows (static routes at the next router update before release 28,
+//! NAT rows always, chassis of gateways, the router's own columns), from those that this version just doesn't
+//! implement. Invariant 3: one router port per subnet and router policies, nothing else.
 
 use std::collections::BTreeMap;
 

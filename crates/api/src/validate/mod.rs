@@ -39,7 +39,7 @@ pub struct Problem {
 /// What a problem means for its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// The object takes effect without this field; the user is told.
+    /// The object takes effect without this field; the user gets a report.
     Ignored,
     /// The object doesn't take effect until this is changed.
     Refuse,

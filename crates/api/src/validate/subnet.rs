@@ -22,7 +22,7 @@ const FORBIDDEN: [&str; 9] = [
     "ff00::/8",
 ];
 
-/// Of each list so many entries are named that are wrong: nobody reads more, and an object holds 100,000 entries.
+/// At most this many invalid entries of each list are named: users read no more, and an object can hold 100,000.
 const MOST: usize = 32;
 
 /// What the rules need to know of the cluster.

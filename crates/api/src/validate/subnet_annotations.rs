@@ -1,4 +1,4 @@
-//! What a Subnet's annotations under `tombolo.io/` grant to its pods. Whoever may change the Subnet decides; a pod's
+//! What a Subnet's annotations under `tombolo.io/` grant to its pods: users who may change the Subnet decide, a pod's
 //! author can't (invariant 12).
 
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ pub struct Grants {
     pub static_in_excluded: bool,
 }
 
-/// Reads the annotations; `cidr` and `gateways` are the Subnet's network. What can't be read grants nothing and is told.
+/// Reads the annotations; `cidr` and `gateways` are the Subnet's network. Invalid ones grant nothing and are reported.
 #[must_use]
 pub fn subnet_annotations(
     annotations: Option<&BTreeMap<String, String>>,

@@ -112,7 +112,7 @@ fn an_entry_comes_with_its_owner_and_goes_when_it_is_named_no_more() {
         // It stands: nothing to do.
         nb.put(table, SHARED, Some(shared(Some(&holder), column, alone.clone())));
         assert!(on_shared(&run(&nb, &owner, &with).unwrap()).is_empty(), "{column}");
-        // It is named no more, and found though nobody says where it was.
+        // The plan no longer names it: it is found although nothing says where it was.
         let gone = Mutation::delete(column, Datum::set([element.clone()]));
         let group = run(&nb, &owner, &without).unwrap();
         assert_eq!(on_shared(&group), [&mutation(table, [gone.clone()])], "{column}");

@@ -188,7 +188,7 @@ fn a_taken_name_is_refused_with_its_holder() {
         let refusal = run(&nb, &owner, &wanted).unwrap_err();
         assert!(refusal.to_string().contains(who), "{refusal}");
     }
-    // And nobody may take it between our look and our write.
+    // And no other client may take it between our read and our write.
     let group = run(&replica(), &owner, &wanted).unwrap();
     assert_eq!(
         group.preconditions,
@@ -236,7 +236,7 @@ fn what_holds_others_rows_is_not_deleted() {
     // invariants 1 and 4
     let (mut nb, owner, pod) = (replica(), Owner::subnet("s"), Owner::pod("a", "p"));
     let with = |children: Datum| ours("s", &owner).with("ports", children);
-    // A port that isn't in our replica is somebody else's.
+    // A port that isn't in our replica is foreign.
     nb.put(table::SWITCH, SWITCH, Some(with(Datum::uuid(Uuid::from_u128(77)))));
     let refusal = run(&nb, &owner, &Rows::none()).unwrap_err();
     assert!(matches!(refusal, Refusal::HoldsForeign { count: 1, .. }), "{refusal}");
@@ -317,7 +317,7 @@ fn what_hangs_on_a_router_goes_by_its_edge_and_keeps_the_router() {
         nb.put(table, OTHER, Some(child(&vpc)));
         let group = run(&nb, &vpc, &Rows::none()).unwrap();
         assert!(group.ops.contains(&Op::delete(table::ROUTER, ROUTER)), "{table}: {group:?}");
-        // Two of somebody else's.
+        // Two foreign ones.
         let two = Datum::set_of_uuids([OTHER, GROUP]);
         nb.put(table::ROUTER, ROUTER, Some(ours("r", &vpc).with(column, two)));
         nb.put(table, OTHER, Some(Row::new()));
@@ -424,7 +424,7 @@ fn keys_that_only_we_write_go_when_they_are_wanted_no_more() {
     let gone = |column, keys: &[&str]| Mutation::delete(column, Datum::set_of_strings(keys.iter().copied()));
     let all = [gone("external_ids", &["ls", "tombolo.io/old"]), gone("options", &["requested-chassis"])];
     assert_eq!(group.ops, [Op::mutate(table::SWITCH_PORT, PORT, all)]);
-    // A column that the plan says nothing of is nobody's business here.
+    // A column that the plan doesn't mention is left alone here.
     let wanted = rows([desired(table::SWITCH_PORT, PORT, &owner, &[])]);
     let group = run(&nb, &owner, &wanted).unwrap();
     assert_eq!(

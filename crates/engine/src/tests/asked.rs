@@ -7,7 +7,7 @@ use tombolo_plan::{Kind, Verb};
 use super::bed::{Bed, writes};
 use crate::{Write, WriteError};
 
-/// A leader that has an address of the pod `p`, whom it doesn't know, and no port. What it writes to pods and addresses.
+/// A leader that has an address of the unknown pod `p`, and no port. Returns its writes to pods and addresses.
 fn address_without_pod(bed: &mut Bed) -> Vec<Write> {
     bed.ip("p", "10.16.0.10", json!([FINALIZER]));
     concerned(bed)

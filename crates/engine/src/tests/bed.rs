@@ -48,7 +48,7 @@ pub(crate) struct Bed {
     pub now: Millis,
     /// The database.
     pub nb: Replica,
-    /// What is told on objects.
+    /// Notices about objects.
     pub told: Vec<Notice>,
     /// Lines of the log.
     pub log: Vec<String>,

@@ -76,7 +76,7 @@ impl Hub {
         Changes { queue }
     }
 
-    /// Publishes a snapshot and tells the subscribers what led to it.
+    /// Publishes a snapshot and notifies the subscribers of the changes that led to it.
     pub(super) fn publish(&self, sender: &watch::Sender<Snapshot>, update: &Update) {
         let mut queues = lock(&self.queues);
         sender.send_replace(update.snapshot.clone());

@@ -174,10 +174,10 @@ impl Task {
             };
             self.hub.publish(&self.snapshots, &Update { snapshot, changes, resynced });
         }
-        // After the snapshot: whoever waited for the answer finds the write in the replica.
+        // After the snapshot: a caller that waited for the answer finds its write in the replica.
         for (ticket, result) in answers {
             if let Some(waiting) = self.waiting.remove(&ticket) {
-                // Nobody waits any more: the caller was dropped.
+                // Fails only if the caller was dropped.
                 let _ = waiting.send(result);
             }
         }

@@ -1,6 +1,6 @@
-//! TLS as Open vSwitch does it: both sides show a certificate, and a certificate counts if its chain leads
-//! to a configured CA. Names aren't looked at unless some are configured: database servers are known by address, and their
-//! certificates (`ovs-pki`) often carry none of use.
+//! TLS as Open vSwitch does it: both sides present a certificate, and a certificate is accepted if its chain leads to a
+//! configured CA. Names aren't checked unless some are configured: database servers are known by address, and their
+//! certificates (`ovs-pki`) often carry no useful name.
 //!
 //! The files are read again for each connection, so keys and CAs may change while we run; a file that can't be used at
 //! that moment (it is being replaced) leaves what was read before.

@@ -1,4 +1,4 @@
-//! What a session is told, and what it tells.
+//! A session's configuration, and the events it reports.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -194,8 +194,8 @@ impl Session {
         self.layout = Arc::new(layout);
         self.state = State::Online { phase: Phase::Monitor };
         let cid = self.server.cid.unwrap_or_default();
-        // The server looks at the transaction's id alone: of another monitor or cluster it would send
-        // deltas to a content that we never had.
+        // The server checks only the transaction's id: for another monitor or cluster it would send
+        // deltas to content that we never had.
         let last = match &self.resume {
             Some(resume) if resume.cid == cid && resume.spec == spec => resume.last,
             _ => Uuid::nil(),

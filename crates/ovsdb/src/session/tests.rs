@@ -35,7 +35,7 @@ fn server_row(leader: bool, index: i64) -> Value {
         "cid": ["uuid", CID], "index": index})
 }
 
-/// A session with its peer: what the session sends, and what it tells.
+/// A session with its peer: the messages that the session sends, and the events that it reports.
 struct Bed {
     session: Session,
     now: Duration,
@@ -189,7 +189,7 @@ fn resumed_where_it_left_off() {
 
 #[test]
 fn another_monitor_or_cluster_is_not_resumed() {
-    // The server looks at the transaction's id only, and would send deltas to what we never had.
+    // The server checks only the transaction's id, and would send deltas to content that we never had.
     for (newer, cid) in [(true, CID), (false, "22222222-0000-0000-0000-000000000000")] {
         let mut bed = Bed::new(config());
         bed.go_live(5, false, content());

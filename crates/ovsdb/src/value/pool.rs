@@ -26,7 +26,7 @@ impl Pool {
         Pool { hasher: RandomState::new(), keys: vec![None; KEY_SLOTS], values: vec![None; VALUE_SLOTS] }
     }
 
-    /// Replaces strings of a map, just read and so held by nobody else, by shared ones.
+    /// Replaces the strings of a map, just read and thus without other references, by shared ones.
     pub(crate) fn share(&mut self, datum: &mut Datum) {
         let Repr::Map(entries) = &mut datum.0 else { return };
         let Some(entries) = Arc::get_mut(entries) else { return };

@@ -117,7 +117,7 @@ impl Bed {
         let (northd_nb, northd_sb) = (format!("--ovnnb-db=unix:{nb}"), format!("--ovnsb-db={sb}"));
         let child = bed.start("ovn-northd", &[&northd_nb, &northd_sb, &northd]).await;
         bed.children.push(child);
-        // Nova's tap and a patch port of somebody else: foreign rows.
+        // Nova's tap and another program's patch port: foreign rows.
         bed.vsctl(&[
             "--no-wait",
             "add-port",
@@ -302,7 +302,7 @@ impl Bed {
         assert_eq!(peer.to_string(), "100.64.0.2", "the node's address in the join subnet");
     }
 
-    /// The same; as whom the pod sees the node.
+    /// The same; returns the node's address as the pod sees it.
     pub async fn exchange(&self, pod: &Sandbox, address: &str) -> IpAddr {
         let at = SocketAddr::new(address.parse().unwrap(), 0);
         let server = pod.netns.run(move || Ok(UdpSocket::bind(at).unwrap())).await.unwrap();

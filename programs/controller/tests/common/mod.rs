@@ -149,7 +149,7 @@ impl Bed {
         self.api.apply(&pod.to_string())
     }
 
-    /// Waits until a pod is told that its network is ready; its address.
+    /// Waits until a pod's annotations say that its network is ready; returns its address.
     pub fn routed(&self, namespace: &str, name: &str) -> Result<String> {
         eventually(&format!("pod {namespace}/{name} to be routed"), SOON, || {
             let pod = self.api.json(&["get", "pod", "-n", namespace, name])?;
