@@ -541,6 +541,26 @@ proptest! {
 }
 
 #[test]
+fn an_invalid_entry_is_found_wherever_it_stands_in_its_list() {
+    let last = |list: &str, good: serde_json::Value, bad: serde_json::Value| {
+        let mut entries = vec![good; 50];
+        entries.push(bad);
+        let spec = json!({"cidrBlock": "10.0.0.0/24", "gateway": "10.0.0.1", list: entries});
+        let spec: SubnetSpec = serde_json::from_value(spec).unwrap();
+        let found = validate::subnet("x", &spec, &SubnetContext::default());
+        assert_eq!(found.len(), 1, "{list}: {found:?}");
+        assert!(found[0].field.starts_with(&format!("spec.{list}[50]")), "{found:?}");
+    };
+    last("excludeIps", json!("10.0.0.9"), json!("x"));
+    last("allowSubnets", json!("10.1.0.0/16"), json!("x"));
+    let acl = |action| json!({"direction": "to-lport", "action": action, "priority": 1, "match": "ip"});
+    last("acls", acl("allow"), acl("alow"));
+    let rule = |action, ips| json!({"action": action, "match": {"srcIPs": ips}});
+    last("natOutgoingPolicyRules", rule("nat", "10.0.0.2"), rule("nta", "10.0.0.2"));
+    last("natOutgoingPolicyRules", rule("nat", "10.0.0.2"), rule("nat", "10.0.0"));
+}
+
+#[test]
 fn however_much_is_wrong_the_answer_has_bounds() {
     let many = |text: &str| vec![text.to_owned(); 100_000];
     let spec = SubnetSpec {
@@ -560,6 +580,9 @@ fn however_much_is_wrong_the_answer_has_bounds() {
     let found = validate::subnet_in_vpc(&spec, Some(&vpc), true, "ovn-cluster");
     assert!((1..200).contains(&found.len()), "{}", found.len());
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    let routes = |n: usize| vec![tombolo_api::StaticRoute { cidr: "x".into(), ..Default::default() }; n];
+    let vpc = tombolo_api::VpcSpec { static_routes: routes(100_000), ..Default::default() };
+    assert!((2..200).contains(&validate::vpc("x", &vpc, false).len()));
     // A value of any length is quoted in part.
     let spec = SubnetSpec { cidr_block: "é".repeat(500_000), ..SubnetSpec::default() };
     let found = validate::subnet("x", &spec, &SubnetContext::default());

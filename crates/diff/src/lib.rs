@@ -120,7 +120,7 @@ impl<'a> Comparison<'a> {
 }
 
 /// Rows of this cluster whose owner no version of ours knows, as `(table, uuid, owner text)`: reported,
-/// never touched. Scans the owner indexes, so it is for reports, not for the path of an event.
+/// never touched. Scans all rows of the tables that have owners, so it is for reports, not for the path of an event.
 #[must_use]
 pub fn orphans(replica: &Replica, cluster: &ClusterId) -> Vec<(&'static str, Uuid, String)> {
     let mut found = Vec::new();

@@ -51,6 +51,8 @@ impl fmt::Display for Problem {
     }
 }
 
+/// At most this many problems are reported of each list: users read no more, and an object can hold 100,000 entries.
+const MOST: usize = 32;
 /// Most characters of a message.
 const MESSAGE: usize = 1000;
 

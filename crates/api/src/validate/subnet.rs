@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use tombolo_net::{AddrRange, Cidr, DualCidr, Family, parse_addr, parse_addr_pair};
 
-use super::{Problem, Reason};
+use super::{MOST, Problem, Reason};
 use crate::defaults::{CENTRALIZED, DISTRIBUTED};
-use crate::{NatOutgoingPolicyRule, SubnetSpec, VpcSpec};
+use crate::{Acl, NatOutgoingPolicyRule, SubnetSpec, VpcSpec};
 
 /// Networks that pods can't have addresses of: "this network", loopback, link-local, multicast, broadcast.
 const FORBIDDEN: [&str; 9] = [
@@ -21,9 +21,6 @@ const FORBIDDEN: [&str; 9] = [
     "fe80::/10",
     "ff00::/8",
 ];
-
-/// At most this many invalid entries of each list are named: users read no more, and an object can hold 100,000.
-const MOST: usize = 32;
 
 /// What the rules need to know of the cluster.
 #[derive(Debug, Clone, Default)]
@@ -69,9 +66,10 @@ pub fn subnet(name: &str, spec: &SubnetSpec, context: &SubnetContext) -> Vec<Pro
         Some(Problem::refuse(format!("spec.allowSubnets[{i}]"), Reason::InvalidValue, error))
     });
     out.extend(allowed.take(MOST));
-    for (i, rule) in spec.nat_outgoing_policy_rules.iter().enumerate().take(MOST) {
-        nat_rule(i, rule, &mut out);
-    }
+    let rules = spec.nat_outgoing_policy_rules.iter().enumerate().flat_map(|(i, rule)| nat_rule(i, rule));
+    out.extend(rules.take(MOST));
+    let acls = spec.acls.iter().enumerate().flat_map(|(i, acl)| acl_words(i, acl));
+    out.extend(acls.take(MOST));
     conflicts(spec, &mut out);
     out
 }
@@ -93,25 +91,30 @@ fn names(name: &str, spec: &SubnetSpec, context: &SubnetContext, out: &mut Vec<P
 }
 
 fn words(spec: &SubnetSpec, out: &mut Vec<Problem>) {
-    let mut word = |field: &str, value: &str, allowed: &[&str]| {
-        if !value.is_empty() && !allowed.contains(&value) {
-            out.push(Problem::refuse(
-                field,
-                Reason::InvalidValue,
-                format!("{value:?} is unknown; write one of {}", allowed.join(", ")),
-            ));
-        }
-    };
-    word("spec.gatewayType", &spec.gateway_type, &[DISTRIBUTED, CENTRALIZED]);
-    word("spec.protocol", &spec.protocol, &["IPv4", "IPv6", "Dual", "Mac"]);
-    for (i, acl) in spec.acls.iter().enumerate().take(MOST) {
-        word(&format!("spec.acls[{i}].direction"), &acl.direction, &["from-lport", "to-lport"]);
-        let actions = ["allow", "allow-related", "allow-stateless", "drop", "reject", "pass"];
-        word(&format!("spec.acls[{i}].action"), &acl.action, &actions);
-    }
-    for (i, rule) in spec.nat_outgoing_policy_rules.iter().enumerate().take(MOST) {
-        word(&format!("spec.natOutgoingPolicyRules[{i}].action"), &rule.action, &["nat", "forward"]);
-    }
+    out.extend(word("spec.gatewayType", &spec.gateway_type, &[DISTRIBUTED, CENTRALIZED]));
+    out.extend(word("spec.protocol", &spec.protocol, &["IPv4", "IPv6", "Dual", "Mac"]));
+}
+
+fn word(field: &str, value: &str, allowed: &[&str]) -> Option<Problem> {
+    (!value.is_empty() && !allowed.contains(&value)).then(|| {
+        Problem::refuse(
+            field,
+            Reason::InvalidValue,
+            format!("{value:?} is unknown; write one of {}", allowed.join(", ")),
+        )
+    })
+}
+
+fn acl_words(index: usize, acl: &Acl) -> Vec<Problem> {
+    let actions = ["allow", "allow-related", "allow-stateless", "drop", "reject", "pass"];
+    let direction = ["from-lport", "to-lport"];
+    [
+        word(&format!("spec.acls[{index}].direction"), &acl.direction, &direction),
+        word(&format!("spec.acls[{index}].action"), &acl.action, &actions),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn numbers(spec: &SubnetSpec, out: &mut Vec<Problem>) {
@@ -223,7 +226,10 @@ fn inside(field: &str, text: &str, cidr: DualCidr, out: &mut Vec<Problem>) {
     }
 }
 
-fn nat_rule(index: usize, rule: &NatOutgoingPolicyRule, out: &mut Vec<Problem>) {
+fn nat_rule(index: usize, rule: &NatOutgoingPolicyRule) -> Vec<Problem> {
+    let mut out = Vec::new();
+    let field = format!("spec.natOutgoingPolicyRules[{index}].action");
+    out.extend(word(&field, &rule.action, &["nat", "forward"]));
     let mut families = Vec::new();
     for (name, text) in [("srcIPs", &rule.match_.src_ips), ("dstIPs", &rule.match_.dst_ips)] {
         let field = format!("spec.natOutgoingPolicyRules[{index}].match.{name}");
@@ -246,6 +252,7 @@ fn nat_rule(index: usize, rule: &NatOutgoingPolicyRule, out: &mut Vec<Problem>) 
             "mixes IPv4 and IPv6; write one rule for each",
         ));
     }
+    out
 }
 
 fn conflicts(spec: &SubnetSpec, out: &mut Vec<Problem>) {

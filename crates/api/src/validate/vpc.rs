@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tombolo_net::{Cidr, IfAddr, parse_addr};
 
-use super::{Problem, Reason};
+use super::{MOST, Problem, Reason};
 use crate::VpcSpec;
 
 /// What is wrong with a Vpc by itself. `external`: its router is Neutron's (label `vpc_external`), so that a name of
@@ -22,8 +22,15 @@ pub fn vpc(name: &str, spec: &VpcSpec, external: bool) -> Vec<Problem> {
         let what = format!("has {} characters; choose a name of at most 63", name.len());
         out.push(Problem::refuse("metadata.name", Reason::InvalidName, what));
     }
-    static_routes(spec, &mut out);
-    policy_routes(spec, &mut out);
+    for mut found in [static_routes(spec), policy_routes(spec), peerings(name, spec)] {
+        found.truncate(MOST);
+        out.append(&mut found);
+    }
+    out
+}
+
+fn peerings(name: &str, spec: &VpcSpec) -> Vec<Problem> {
+    let mut out = Vec::new();
     let mut remotes = BTreeSet::new();
     for (i, peering) in spec.vpc_peerings.iter().enumerate() {
         let field = |name: &str| format!("spec.vpcPeerings[{i}].{name}");
@@ -43,7 +50,8 @@ pub fn vpc(name: &str, spec: &VpcSpec, external: bool) -> Vec<Problem> {
     out
 }
 
-fn static_routes(spec: &VpcSpec, out: &mut Vec<Problem>) {
+fn static_routes(spec: &VpcSpec) -> Vec<Problem> {
+    let mut out = Vec::new();
     for (i, route) in spec.static_routes.iter().enumerate() {
         let mut refuse = |name: &str, what: String| {
             out.push(Problem::refuse(format!("spec.staticRoutes[{i}].{name}"), Reason::InvalidValue, what));
@@ -64,9 +72,11 @@ fn static_routes(spec: &VpcSpec, out: &mut Vec<Problem>) {
             );
         }
     }
+    out
 }
 
-fn policy_routes(spec: &VpcSpec, out: &mut Vec<Problem>) {
+fn policy_routes(spec: &VpcSpec) -> Vec<Problem> {
+    let mut out = Vec::new();
     for (i, route) in spec.policy_routes.iter().enumerate() {
         let mut refuse = |name: &str, what: String| {
             out.push(Problem::refuse(format!("spec.policyRoutes[{i}].{name}"), Reason::InvalidValue, what));
@@ -86,4 +96,5 @@ fn policy_routes(spec: &VpcSpec, out: &mut Vec<Problem>) {
             other => refuse("action", format!("{other:?} is unknown; write allow, drop or reroute")),
         }
     }
+    out
 }
