@@ -240,7 +240,10 @@ impl Table {
                             before.elements().filter(|_| single).for_each(&mut move_to);
                         }
                         None if before == after => {}
-                        None => before.elements().chain(after.elements()).for_each(&mut move_to),
+                        None => {
+                            before.differing_from(&after).elements().for_each(&mut move_to);
+                            after.differing_from(&before).elements().for_each(&mut move_to);
+                        }
                     }
                 }
             }
