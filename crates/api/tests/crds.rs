@@ -1,4 +1,4 @@
-//! The definitions in `deploy/crds` are what the types say, and what users of Kube-OVN expect.
+//! The definitions in `charts/tombolo/files/crds` are what the types say, and what users of Kube-OVN expect.
 
 #![allow(clippy::unwrap_used)] // A test program; helpers of tests aren't recognized as such.
 
@@ -16,7 +16,7 @@ fn crd(plural: &str) -> CustomResourceDefinition {
 
 #[test]
 fn the_files_are_what_the_types_say() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/tombolo/files/crds");
     let mut expected = BTreeSet::new();
     for (name, crd) in crds::all() {
         let file = std::fs::read_to_string(dir.join(&name)).unwrap_or_default();
@@ -28,7 +28,7 @@ fn the_files_are_what_the_types_say() {
     }
     let found: BTreeSet<String> =
         std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(found, expected, "deploy/crds has files that no type stands for");
+    assert_eq!(found, expected, "charts/tombolo/files/crds has files that no type stands for");
 }
 
 #[test]

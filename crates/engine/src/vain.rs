@@ -300,7 +300,7 @@ impl Entry {
         let (reason, why) = match kind {
             Kind::Vpc | Kind::Subnet | Kind::Ip => (
                 Reason::CrdTooOld,
-                "the CRD is older than this controller; apply deploy/crds/ (or an admission plugin undoes the write)",
+                "the CRD is older than this controller; apply charts/tombolo/files/crds/ (or an admission plugin undoes the write)",
             ),
             _ => (
                 Reason::WriteWithoutEffect,

@@ -215,7 +215,7 @@ reasons! {
             "put right what the message names"
         CrdTooOld "CRDTooOld" Partly on "Vpc, Subnet, IP":
             "the API server drops what this version writes: its CRDs are older (Helm never upgrades them)";
-            "`kubectl apply -f deploy/crds/`"
+            "`kubectl apply -f charts/tombolo/files/crds/`"
         WriteWithoutEffect "WriteWithoutEffect" Partly on "Pod, Node, Namespace":
             "a write changes nothing: an admission plugin undoes it";
             "find the plugin"

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod dump;
 pub mod exceptions;
 pub mod exec;
+pub mod go;
 pub mod hosts;
 pub mod images;
 pub mod initramfs;

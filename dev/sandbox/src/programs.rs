@@ -82,7 +82,7 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, image: &Image) -> Result<()
     wait(phase)
 }
 
-/// Applies `deploy/crds` and the manifests, their variables filled in for the sandbox.
+/// Applies `charts/tombolo/files/crds` and the manifests, their variables filled in for the sandbox.
 fn apply_manifests(phase: &Phase, image: &Image, access: Access) -> Result<()> {
     let dir = workspace().join("deploy");
     phase.doing("applying the CustomResourceDefinitions");
@@ -217,7 +217,7 @@ pub fn manifest(name: &str) -> PathBuf {
 /// Where the CustomResourceDefinitions are.
 #[must_use]
 pub fn crds() -> PathBuf {
-    workspace().join("deploy/crds")
+    workspace().join("charts/tombolo/files/crds")
 }
 
 /// Replaces `${NAME}` as envsubst(1) does, outside comments; a name without a value is an error.

@@ -163,7 +163,7 @@ impl ApiServer {
 
     /// Installs our CustomResourceDefinitions and waits until they are served.
     pub fn apply_crds(&self) -> Result<()> {
-        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/crds");
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/tombolo/files/crds");
         self.kubectl(&["apply", "--server-side", "-f", crds])?;
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", crds])?;
         Ok(())

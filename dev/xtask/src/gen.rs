@@ -1,4 +1,5 @@
-//! `cargo xtask gen`: writes the typed tables of `crates/ovn` from the pinned schemas, the page of reasons, and the CRDs.
+//! `cargo xtask gen`: writes the typed tables of `crates/ovn` from the pinned schemas, the page of reasons, what is made of
+//! the list of the chart's values, and the CRDs.
 //!
 //! Decides the Rust type of each column and the names; what a table is made of is `crates/ovn/src/table.rs`.
 //! With `--check` nothing is written and drift is an error, so that tables and schemas can't part.
@@ -30,6 +31,7 @@ const REASONS: &str = "docs/operate/reasons.md";
 pub fn run(check: bool) -> Result<()> {
     let root = crate::root()?;
     let mut made = vec![(REASONS, tombolo_names::reason::page())];
+    made.extend(tombolo_chart::generated::files(&tombolo_chart::values::read()?));
     for module in MODULES {
         let path = root.join(module.schema);
         let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -66,7 +68,9 @@ fn crds(root: &Path, check: bool) -> Result<()> {
     let status =
         command.args(check.then_some("--check")).current_dir(root).status().context("starting cargo")?;
     if !status.success() {
-        bail!("deploy/crds differ from their types; run `cargo xtask gen` and commit the result");
+        bail!(
+            "charts/tombolo/files/crds differ from their types; run `cargo xtask gen` and commit the result"
+        );
     }
     Ok(())
 }

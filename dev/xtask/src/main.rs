@@ -1,6 +1,7 @@
 //! The project's own commands. Decides how a command line is read; each module does its work.
 
 mod bench;
+mod chart;
 mod check_layers;
 mod count;
 mod r#gen;
@@ -35,6 +36,7 @@ cargo xtask COMMAND
                              runs a shell (or a command) inside a host
   sandbox by-hand            runs the scenario by hand: ovn-nbctl and a plugged namespace in place of our programs
   image                      builds our container images
+  chart [--write]            lints the chart and renders its cases; --write writes what differs
   gen [--check]              writes generated sources; --check fails when they differ
   check-layers               checks the crates' dependencies against the architecture
   check-links                checks the links in the project's pages
@@ -65,6 +67,8 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ["test"] => tests(test::Tier::Full),
         ["test", "--fast"] => tests(test::Tier::Fast),
         ["image"] => image::run(&[]).map(|()| ExitCode::SUCCESS),
+        ["chart"] => chart::run(false).map(|()| ExitCode::SUCCESS),
+        ["chart", "--write"] => chart::run(true).map(|()| ExitCode::SUCCESS),
         ["gen"] => gen_tables(false).map(|()| ExitCode::SUCCESS),
         ["gen", "--check"] => gen_tables(true).map(|()| ExitCode::SUCCESS),
         ["check-layers"] => check_layers::run().map(|()| ExitCode::SUCCESS),

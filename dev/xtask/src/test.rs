@@ -54,6 +54,9 @@ pub fn run(tier: Tier) -> bool {
     steps.run("unused dependencies", || Ok(Count::one(report(crate::unused::run()))));
     steps.run("links", || Ok(Count::one(report(crate::root().and_then(crate::links::run)))));
     steps.run("generated tables", || Ok(Count::one(report(crate::gen_tables(true)))));
+    if tier == Tier::Full {
+        steps.run("the chart", || Ok(Count::one(report(crate::chart::run(false)))));
+    }
     steps.run("lints", || {
         check("cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
     });

@@ -115,7 +115,7 @@ fn a_cluster_leaves_nothing_but_its_fence() -> Result<()> {
     assert!(again.stop()?.success());
     let (success, text) = uninstall(&bed, "--uninstall")?;
     assert!(success, "{text}");
-    let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/crds");
+    let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/tombolo/files/crds");
     bed.api.kubectl(&["delete", "-f", crds, "--timeout=60s"])?;
     Ok(())
 }

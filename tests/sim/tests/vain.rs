@@ -45,7 +45,7 @@ fn a_status_that_the_crd_lacks_is_not_written_for_ever() {
     let subnets = sim.object(Kind::Vpc, VPC)["status"]["subnets"].as_array().cloned().unwrap_or_default();
     assert!(subnets.contains(&json!("net3")), "{subnets:?}");
 
-    // `kubectl apply -f deploy/crds/`: the watch begins anew, and all is well at once.
+    // `kubectl apply -f charts/tombolo/files/crds/`: the watch begins anew, and all is well at once.
     sim.user(tombolo_tests_sim::api::Api::prune_nothing);
     sim.break_watch(0, Kind::Vpc);
     sim.resume_watch(0, Kind::Vpc);

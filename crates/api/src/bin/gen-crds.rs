@@ -1,4 +1,4 @@
-//! Writes the CustomResourceDefinitions to `deploy/crds/`, or with `--check` checks that they are there.
+//! Writes the CustomResourceDefinitions to `charts/tombolo/files/crds/`, or with `--check` checks that they are there.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/tombolo/files/crds")
 }
 
 fn run(dir: &Path, check: bool) -> Result<(), String> {
@@ -38,10 +38,12 @@ fn run(dir: &Path, check: bool) -> Result<(), String> {
             continue;
         }
         if check {
-            return Err(format!("deploy/crds/{name} is not what the types say; run `cargo xtask gen`"));
+            return Err(format!(
+                "charts/tombolo/files/crds/{name} is not what the types say; run `cargo xtask gen`"
+            ));
         }
         std::fs::write(&path, want).map_err(|e| format!("write {}: {e}", path.display()))?;
-        println!("wrote deploy/crds/{name}");
+        println!("wrote charts/tombolo/files/crds/{name}");
     }
     Ok(())
 }

