@@ -18,7 +18,7 @@ use crate::log::{Change, Record, Transaction};
 use crate::rows::Rows;
 use crate::rule::{self, Case};
 
-/// How often the files are looked at. Only a file that is compacted twice in between is lost, and that is noticed.
+/// How often the files are read. Only a file that is compacted twice in between is lost, and the guard reports that.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long an entry of a cluster may wait until it is committed, at a check.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ struct Watched {
     next: u64,
     /// Of a standalone database: the file that took the place of another begins with all rows; here they come.
     successor: Option<Rows>,
-    /// What was there before the guard is nobody's fault.
+    /// Whether transactions are judged: by default, not those from before the guard.
     armed: bool,
     seen: Seen,
     violations: Vec<String>,
@@ -193,8 +193,8 @@ impl Guard {
     }
 
     /// All foreign rows of the database with this label, as text by table and uuid, without what the reviewed list
-    /// leaves out and without our edges: equal at two moments, unless somebody changed one in between. Of several
-    /// clusters, what is foreign to all of them; the rows of one that another touches are the transactions' matter.
+    /// leaves out and without our edges: equal at two moments, unless a client changed one in between. Of several
+    /// clusters, the rows foreign to all of them: judging the transactions covers rows of one that another touches.
     ///
     /// # Errors
     /// As [`Guard::check`], or when there is no such database.

@@ -1,5 +1,5 @@
-//! Rows that nobody should have written: half-written, dangling, of unknown shape, with names of 60 kB and control
-//! characters, ports that are their own peers. Out of a seed, so that a failure can be had again.
+//! Rows that no client should have written: half-written, dangling, of unknown shape, with names of 60 kB and control
+//! characters, ports that are their own peers. Generated from a seed, so that a failure can be reproduced.
 
 use serde_json::{Value, json};
 use tombolo_names::rows;
@@ -50,7 +50,7 @@ pub struct Generator {
     cluster: String,
     /// Names of rows that are ours, to be had by others too where OVN allows it.
     taken: Vec<String>,
-    /// A router of somebody's on which to hang ports.
+    /// A foreign router to add ports to.
     router: String,
 }
 
@@ -86,7 +86,7 @@ const VALUES: [&str; 12] = [
 ];
 
 impl Generator {
-    /// Rows beside those of the cluster with this id; `taken` are names of rows of ours, `router` is somebody's router.
+    /// Rows beside those of the cluster with this id; `taken` are names of rows of ours, `router` is a foreign router.
     #[must_use]
     pub fn new(seed: u64, cluster: &str, taken: &[&str], router: &str) -> Generator {
         Generator {

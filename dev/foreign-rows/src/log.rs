@@ -166,7 +166,7 @@ pub fn meaning(format: Format, first: bool, mut value: Value) -> Result<Record, 
     }
     if let Some(index) = value.get("index").and_then(Value::as_u64) {
         let id = value.get("eid").and_then(Value::as_str).unwrap_or_default();
-        // Entries without data have no identity; the term tells them apart.
+        // Entries without data have no identity; the term distinguishes them.
         let term = value.get("term").and_then(Value::as_u64).unwrap_or(0);
         let id = format!("{id} {term}");
         let change = match value.get_mut("data").and_then(pair) {

@@ -1,4 +1,4 @@
-//! One row in each table of a schema, made from the schema alone: rows of somebody else's, whatever they mean.
+//! One row in each table of a schema, made from the schema alone: foreign rows, whatever they mean.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The rows of a database as its file tells them, and what a transaction did to them.
+//! The rows of a database as its file records them, and what a transaction did to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -120,7 +120,7 @@ impl Rows {
         all.into_iter().filter(differs).take(10).map(|(table, uuid)| format!("{table} {uuid}")).collect()
     }
 
-    /// Applies a transaction, and tells what it touched.
+    /// Applies a transaction, and returns what it touched.
     ///
     /// # Errors
     /// When it doesn't fit; the rows are of no use then.

@@ -87,7 +87,7 @@ pub fn unsigned(case: &Case) -> Vec<String> {
     case.touched.iter().filter(new).filter(ours).map(said).collect()
 }
 
-/// Whether a row of the NB is ours. An orphan isn't: nobody may touch it.
+/// Whether a row of the NB is ours. An orphan isn't: no controller may touch it.
 #[must_use]
 pub fn is_ours(cluster: &ClusterId, row: &Row) -> bool {
     matches!(nb::ownership(cluster, row), Ownership::Ours(_))
@@ -109,8 +109,8 @@ impl Case<'_> {
         }
     }
 
-    /// Of a foreign row, only edges to rows of ours may have changed, and what the database takes away itself when a
-    /// row of ours goes to which somebody had a weak reference.
+    /// Of a foreign row, only edges to rows of ours may have changed, and weak references to rows of ours that the
+    /// database removes itself when those rows go.
     fn foreign(
         &self,
         touch: &Touch,

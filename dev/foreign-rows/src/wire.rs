@@ -1,4 +1,4 @@
-//! A transaction by hand, as somebody else's program sends it: no client of ours, no signature of its own.
+//! A hand-written transaction, as another program sends it: without our client, which would sign it.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -315,7 +315,7 @@ fn files_are_followed_through_compaction_and_restarts() -> Result<()> {
             server.transact("theirs", &[touch(100 + n)])?;
             guard.check()?;
         }
-        // Touched, and compacted before anybody looked: both in the file that is gone.
+        // Touched, and compacted before the guard reads it: the record is only in the file that is gone.
         server.transact(OURS, &[touch(7)])?;
         server.compact()?;
         caught(&guard, "before it was compacted")?;
@@ -348,7 +348,7 @@ fn what_went_by_unseen_is_said() -> Result<()> {
     for mut server in northbounds()? {
         neutron(&server)?;
         let guard = guard(&server)?;
-        // Another file under the same name, written and compacted where nobody saw it.
+        // Another file under the same name, written and compacted where the guard doesn't see it.
         server.kill();
         let hidden = server.file.with_extension("hidden");
         std::fs::copy(&server.file, &hidden)?;

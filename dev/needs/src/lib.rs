@@ -1,11 +1,11 @@
 //! What tests need of the machine beyond cargo: programs, root.
 //!
 //! Decides what a missing part does to a test: it fails, unless the run counts skips (`cargo xtask test --fast` does,
-//! by naming a file in `TOMBOLO_SKIPS`). Then the test is written there and ends, and xtask takes it out of those that
-//! passed. libtest knows no skip of its own at run time, and swallows what a test that passes prints: hence the file.
+//! by naming a file in `TOMBOLO_SKIPS`). Then the test is recorded there and ends, and xtask subtracts it from those
+//! that passed. libtest has no skip at run time, and swallows the output of a test that passes: hence the file.
 //!
-//! So a harness that lacks something calls [`missing`] and hands on `None`, and a test says
-//! `let bed = needs!(Bed::start()?);`. A `None` that nobody counted fails the test.
+//! So a harness that lacks something calls [`missing`] and returns `None`, and a test says
+//! `let bed = needs!(Bed::start()?);`. A `None` without a counted skip fails the test.
 
 use std::cell::Cell;
 use std::ffi::OsString;

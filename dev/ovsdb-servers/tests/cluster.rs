@@ -138,7 +138,7 @@ async fn changes_made_while_away_arrive_as_deltas() -> Result<()> {
     write(&client, 1).await?;
     let mut changes = client.changes();
     changes.recv().await.expect("the client lives");
-    // Cut off, the client comes back and is told what happened in between; a second writer makes it happen.
+    // Cut off, the client reconnects and receives what changed in between; a second client makes the changes.
     let writer = servers.client().await?;
     for round in 2..8u128 {
         servers.appctl(0, "ovsdb-server/reconnect", &[]).await?;

@@ -21,7 +21,7 @@ fn insert(name: &str) -> Value {
     json!({"op": "insert", "table": "Logical_Switch", "row": {"name": name}})
 }
 
-/// Of ours and of somebody else's: the guard tells which is which.
+/// A foreign transaction and one of ours: the guard distinguishes them.
 async fn both(servers: &Servers, guard: &Guard, what: &str) -> Result<()> {
     transact(servers, "neutron", insert(what)).await?;
     guard.check().with_context(|| what.to_owned())?;

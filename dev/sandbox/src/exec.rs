@@ -138,7 +138,7 @@ fn run_full(
     let stderr = collect(child.stderr.take(), log);
     if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
         let input = input.to_owned();
-        // A command that doesn't read its input closes the pipe; its exit status tells what matters.
+        // A command that doesn't read its input closes the pipe; only its exit status matters.
         thread::spawn(move || drop(stdin.write_all(&input)));
     }
     let (ended, status) = mpsc::channel();
@@ -213,7 +213,7 @@ fn collect(pipe: Option<impl Read + Send + 'static>, log: Option<&Path>) -> Coll
                 if let Some(log) = log.as_mut() {
                     let _ = log.write_all(chunk);
                 }
-                // Nobody listens any more after DRAIN; the log still does.
+                // After DRAIN the receiver is gone; the log still gets the rest.
                 let _ = sender.send(chunk.to_vec());
             }
         });

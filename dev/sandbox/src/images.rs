@@ -111,7 +111,7 @@ pub fn ours(dir: &Path, programs: &OurPrograms, phase: &Phase) -> Result<Image> 
     root.program(&programs.plugin, "kube-ovn/kube-ovn")?;
     // The agent masquerades for Subnets with natOutgoing.
     root.program(&which("nft").ok_or_else(|| anyhow!("nft is missing (package nftables)"))?, "usr/sbin/nft")?;
-    // The init container copies the plugin; a shell in the pod helps whoever looks for a fault.
+    // The init container copies the plugin; a shell in the pod helps with debugging.
     root.busybox()?;
     let config = json!({"WorkingDir": "/kube-ovn"});
     root.finish(config, &[&format!("{OURS}:dev")], phase, |_| Ok(()))

@@ -168,7 +168,7 @@ pub fn over_tls() -> Result<()> {
 /// What runs, as text, and whether all that should run does.
 ///
 /// # Errors
-/// When the machine can't be looked at.
+/// When the machine can't be inspected.
 pub fn status() -> Result<(String, bool)> {
     let mut text = String::new();
     let mut ok = true;

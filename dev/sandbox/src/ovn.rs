@@ -419,7 +419,7 @@ pub fn transfer(database: Database) -> Result<()> {
     appctl(&leader(database)?, database, &["cluster/failure-test", "transfer-leadership"]).map(drop)
 }
 
-/// Tells a member something.
+/// Sends a command to a member's control socket.
 fn appctl(host: &Host, database: Database, words: &[&str]) -> Result<String> {
     host.exec([&["ovs-appctl", "--timeout=20", "-t", &database.control()], words].concat())
 }

@@ -315,7 +315,7 @@ pub fn restart(phase: &Phase, workload: &str) -> Result<()> {
 /// The name of the pod whose controller leads.
 ///
 /// # Errors
-/// When there is no Lease, or nobody holds it.
+/// When there is no Lease, or it has no holder.
 pub fn leader() -> Result<String> {
     let path = "jsonpath={.spec.holderIdentity}";
     let holder = kubectl(["-n", NAMESPACE, "get", "lease", LEASE, "-o", path])?;
@@ -381,10 +381,10 @@ pub struct OurProcess {
     pub anonymous_kib: u64,
 }
 
-/// The processes of ours on all hosts, with their memory.
+/// Our processes on all hosts, with their memory.
 ///
 /// # Errors
-/// When a host can't be looked at.
+/// When a host can't be inspected.
 pub fn processes() -> Result<Vec<OurProcess>> {
     let mut found = Vec::new();
     for host in hosts::all() {
@@ -425,7 +425,7 @@ fn process_line(host: &Host, line: &str) -> Option<OurProcess> {
 /// Kills our processes of this program on one host, as a crash would; Kubernetes restarts them. Returns how many.
 ///
 /// # Errors
-/// When the host can't be looked at.
+/// When the host can't be inspected.
 pub fn kill(host: &Host, program: &str, signal: &str) -> Result<usize> {
     let victims: Vec<OurProcess> =
         processes()?.into_iter().filter(|p| p.host == host.name && p.program == program).collect();

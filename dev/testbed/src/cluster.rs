@@ -204,7 +204,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// A member's disk is gone: it is killed, the others are told to forget it, and it joins as a new one.
+    /// A member's disk is gone: it is killed, the leader kicks it out of the cluster, and it joins as a new one.
     pub fn lose(&mut self, n: usize) -> Result<()> {
         let status = self.status(n)?;
         let id = status

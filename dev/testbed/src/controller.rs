@@ -13,7 +13,7 @@ use crate::process::{Process, free_port};
 pub struct Program {
     /// The executable.
     pub path: PathBuf,
-    /// Of whom it is in the API server.
+    /// The controller's identity in the API server.
     pub kubeconfig: PathBuf,
     /// `--ovn-nb-addr`.
     pub nb: String,

@@ -82,8 +82,8 @@ impl Drop for Process {
     }
 }
 
-/// A TCP port of loopback that nobody listens on. Outside of the range from which the kernel takes the local
-/// ports of outgoing connections, so that it is still free when a server that was stopped comes back.
+/// A TCP port of loopback without a listener. It lies outside the range from which the kernel takes the local ports of
+/// outgoing connections, so that it is still free when a server that was stopped comes back.
 pub fn free_port() -> Result<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 20_000;

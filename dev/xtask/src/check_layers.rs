@@ -1,9 +1,9 @@
 //! `cargo xtask check-layers`: the crates' dependencies against ARCHITECTURE.md.
 //!
-//! Decides four things: an arrow between our crates points downward; the pure crates (with their default
-//! features) pull in nothing that does IO; and the programs write to OVSDB through our client alone, which signs
-//! (the guard of foreign rows judges by signatures); and
-//! reasons come from the one list of them. Tests may use anything, so dev-dependencies aren't looked at.
+//! Decides four things: an arrow between our crates points downward; the pure crates (with their default features)
+//! pull in nothing that does IO; the programs write to OVSDB through our client alone, which signs (the guard of
+//! foreign rows judges by signatures); and reasons come from the one list of them. Dev-dependencies aren't checked:
+//! tests may use anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

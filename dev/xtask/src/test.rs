@@ -144,7 +144,7 @@ fn cargo_test(args: &[&str], tier: Tier, env: &[(&str, &str)]) -> Result<Count> 
     if tier == Tier::Fast {
         command.env(SKIPS, &skips);
     }
-    // With one thread, libtest runs tests on the program's own, which has no test's name: a skip would be nobody's.
+    // With one thread, libtest runs tests on the main thread, which has no test's name: a skip would belong to no test.
     let threads = thread::available_parallelism().map_or(2, |n| n.get().max(2));
     command.env("RUST_TEST_THREADS", threads.to_string());
     let mut child = command.spawn().context("starting cargo test")?;
@@ -162,7 +162,7 @@ fn cargo_test(args: &[&str], tier: Tier, env: &[(&str, &str)]) -> Result<Count> 
                     "nothing was printed for {} minutes: a test hangs",
                     SILENCE.as_secs() / 60
                 ));
-                // Its own end is all that is needed here; the program that hangs is left for whoever looks why.
+                // Only cargo needs to end here; the program that hangs is left for debugging.
                 child.kill().context("ending cargo test")?;
                 break;
             }

@@ -1,4 +1,4 @@
-//! What is there without anybody who needs it: addresses, rows, interfaces.
+//! Leaks: addresses, rows and interfaces that nothing needs any more.
 
 use std::collections::BTreeSet;
 

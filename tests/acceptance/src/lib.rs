@@ -1,8 +1,8 @@
-//! What the acceptance tests share: the sandbox that is up, namespaces, subnets and pods that are removed with the
-//! test, and looks at objects, Events and logs.
+//! Shared by the acceptance tests: the running sandbox, namespaces, subnets and pods that are removed with the test,
+//! and functions that read objects, Events and logs.
 //!
-//! Tests run one at a time (`--test-threads=1`) on a sandbox with our programs in it, when they are asked for
-//! (`--test acceptance`) and `TOMBOLO_ACCEPTANCE=1` is set; without it each fails. They begin and end with the same sandbox, whatever happens between.
+//! Tests run one at a time (`--test-threads=1`) on a sandbox with our programs in it, when `--test acceptance` selects
+//! them and `TOMBOLO_ACCEPTANCE=1` is set; without it each fails. They leave the sandbox as they found it, in any case.
 
 pub mod frames;
 pub mod healing;

@@ -1,5 +1,5 @@
-//! The least that anybody must do for a pod: one POST of its IP object, its share of a transaction with 100 ports, one
-//! PATCH of the pod. Nothing is watched, compared, checked or chosen: what a controller is held to.
+//! The least work that a pod takes: one POST of its IP object, its share of a transaction with 100 ports, one PATCH of
+//! the pod. Nothing is watched, compared, checked or chosen: the baseline that a controller is held to.
 
 use std::sync::Arc;
 use std::time::Duration;

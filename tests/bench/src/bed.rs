@@ -17,7 +17,7 @@ use tombolo_kubectl_ko::kubectl::Kubectl;
 use tombolo_plan::ClusterId;
 use tombolo_testbed::{ApiServer, Cluster, Controller, Nb, Program, eventually};
 
-/// Requests under way at once, for whoever makes load: as many as the controller has.
+/// Concurrent requests of a load generator: as many as the controller has.
 pub const AT_ONCE: usize = 32;
 /// A deadline for what must come in the end. Generous: nothing here judges time.
 pub const PATIENCE: Duration = Duration::from_secs(180);

@@ -35,7 +35,7 @@ pub fn memory(pid: u32) -> Result<(f64, f64)> {
 pub struct Cpu(BTreeMap<&'static str, f64>);
 
 impl Cpu {
-    /// As it is now: of this process (which makes the load), the servers, and whoever else is asked for.
+    /// The current values: of this process (which makes the load), the servers, and `others`.
     pub fn read(api: &ApiServer, others: &[(&'static str, Option<u32>)]) -> Result<Self> {
         let (server, etcd) = api.pids();
         let mut all = BTreeMap::from([("client", cpu(std::process::id())?), ("etcd", cpu(etcd)?)]);

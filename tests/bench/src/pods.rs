@@ -1,4 +1,4 @@
-//! What a kubelet would see: pods as they are told that their network is ready.
+//! What a kubelet would see: pods as their annotations begin to say that the network is ready.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,7 @@ struct Seen {
     wrong: Vec<String>,
 }
 
-/// Between two attempts of the watch: who takes times must not come back later than whom it looks at.
+/// The watch's back-off: short, as an observer that takes times must not reconnect later than the observed controller.
 struct Soon;
 
 impl Iterator for Soon {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tombolo_plan::Kind;
 use tombolo_tests_sim::Sim;
 
-/// What a server sets: in a manifest that somebody saved it says nothing.
+/// Fields that a server sets: in a saved manifest they mean nothing.
 const SERVERS: [&str; 5] = ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"];
 
 /// The documents of a k8s.yaml.

@@ -61,7 +61,7 @@ fn unmarked<'a>(cluster: &ClusterId, ids: &'a str) -> anyhow::Result<Vec<&'a str
     for mark in &marks {
         ensure!(all.contains(&mark.as_str()), "invariant 2: a row of ours lacks {mark}: {ids}");
     }
-    // The accepted spec is the Subnet's own, told beside the rows.
+    // The accepted spec is the Subnet's own, which is shown beside the rows.
     let spec = format!("{}=", tombolo_plan::world::SPEC_KEY);
     let shown = |id: &&str| !marks.iter().any(|mark| mark == id) && !id.starts_with(&spec);
     Ok(all.into_iter().filter(shown).collect())

@@ -1,6 +1,6 @@
-//! A case that goes on: steps, each an act of a user's, an operator's or OpenStack's, and what it changed.
+//! A case with a history: steps, each an action of a user, an operator or OpenStack, and what it changed.
 //!
-//! Decides how steps are read, played and told apart. After each the world is at rest and its invariants are checked.
+//! Decides how steps are read, played and compared. After each the world is at rest and its invariants are checked.
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;

@@ -208,7 +208,7 @@ impl Cluster {
         events
     }
 
-    /// What the engine is told of a change of the database, if it sees any of it.
+    /// The engine's event for a change of the database, if its monitor covers any of it.
     fn see(&mut self, changes: &tombolo_ovsdb::ChangeSet) -> Option<Event> {
         let changes = self.monitor.apply(changes);
         let replica = self.monitor.replica().clone();
@@ -286,7 +286,7 @@ impl Cluster {
         panic!("no transaction after the address was persisted");
     }
 
-    /// Time in the engine from the appearance of a pod until all is told: also on the pod and on its Subnet.
+    /// Time in the engine from the appearance of a pod until everything is reported, on the pod and its Subnet too.
     fn pod_to_rest(&mut self) -> Duration {
         let (namespace, name) = self.next_pod();
         self.create(Kind::Pod, pod_object(&namespace, &name, 7));
@@ -297,7 +297,7 @@ impl Cluster {
         spent
     }
 
-    /// Time in the engine from the deletion of a pod until its address is free and all is told.
+    /// Time in the engine from the deletion of a pod until its address is free and everything is reported.
     fn pod_gone(&mut self) -> Duration {
         let (namespace, name) = self.next_pod();
         self.create(Kind::Pod, pod_object(&namespace, &name, 7));
@@ -314,7 +314,7 @@ impl Cluster {
         assert!(self.api.get(Kind::Ip, &port).is_none(), "the address is free");
     }
 
-    /// Time in the engine that somebody else's transaction costs. It must find nothing to do.
+    /// Time in the engine that a foreign transaction costs. The engine must find nothing to do.
     fn foreign(&mut self, ops: Vec<Op>) -> Duration {
         let (result, changes) = self.server.execute(&Txn::new(ops));
         if let Err(error) = result {
@@ -386,7 +386,7 @@ impl Cluster {
         assert_eq!(self.engine.stats().waiting_for_address, waiting as u64);
     }
 
-    /// Time in the engine from the end of a pod until another one that waited has its address and all is told.
+    /// Time in the engine from the end of a pod until a waiting one has its address and everything is reported.
     fn freed(&mut self) -> Duration {
         let holder = |(_, ip): (&str, &Value)| {
             (ip["spec"]["subnet"] == "crowd").then(|| ip["spec"]["podName"].as_str().map(str::to_owned))?
@@ -443,7 +443,7 @@ impl Cluster {
         self.rest();
     }
 
-    /// Time in the engine for each of a hundred Subnets more that come together, until all is told.
+    /// Time in the engine for each of a hundred more Subnets that appear together, until everything is reported.
     fn subnets_more(&mut self) -> Duration {
         const MORE: u32 = 100;
         let name = |number: u32| format!("more{number}");
@@ -461,7 +461,7 @@ impl Cluster {
         spent
     }
 
-    /// Time in the engine from the appearance of one Subnet more until all is told.
+    /// Time in the engine from the appearance of one more Subnet until everything is reported.
     fn one_subnet_more(&mut self) -> Duration {
         let spec = json!({ "cidrBlock": "10.201.0.0/24" });
         self.create(Kind::Subnet, json!({ "metadata": { "name": "more" }, "spec": spec }));

@@ -265,7 +265,7 @@ impl Api {
                     "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted".to_owned(),
                 ));
             }
-            // A pod ends when kubelet says so, whoever patches it until then.
+            // Only the kubelet ends a terminating pod: no patch does.
             if kind != Kind::Pod && !is_held(&new) {
                 return Ok(self.drop_object(kind, &key, new));
             }
@@ -309,7 +309,7 @@ impl Api {
         Ok(Some(object))
     }
 
-    /// Replaces an object as nobody but kubelet or a broken client does: nothing is checked.
+    /// Replaces an object without any checks, as only the kubelet or a broken client does.
     pub fn force(&mut self, kind: Kind, object: Value) -> Value {
         let key = key(kind, text(&object, "namespace"), text(&object, "name"));
         self.store(kind, key, object)

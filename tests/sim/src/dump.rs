@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use tombolo_ovsdb::{Atom, Datum, Name, Replica, Row, Uuid};
 use tombolo_plan::nb::table;
 
-/// What a row is called in texts: its name, or what tells it from others of its table.
+/// A row's label in texts: its name, or what distinguishes it from the others of its table.
 fn label(row: &Row, uuid: Uuid) -> String {
     let text = |column: &str| row.str(column).filter(|text| !text.is_empty());
     if let Some(name) = text("name") {

@@ -42,7 +42,7 @@ fn state(sim: &Sim, edited: &str) -> BTreeMap<String, String> {
                 all.insert(format!("{kind:?} {name} in use"), used.to_string());
                 continue;
             }
-            // When a condition was set counts, and not when it was looked at.
+            // A condition's content counts, but not its times and its observed generation.
             if let Some(conditions) = object["status"]["conditions"].as_array_mut() {
                 for condition in conditions {
                     condition["lastUpdateTime"] = Value::Null;

@@ -97,9 +97,9 @@ faults! {
     NeutronDeleted,
     /// Neutron's maintenance changed rows of everybody.
     NeutronMaintained,
-    /// Somebody took the name of a Subnet for a switch.
+    /// Another client took the name of a Subnet for a switch.
     NameTaken,
-    /// Somebody hung a port on a Subnet's switch.
+    /// Another client added a port to a Subnet's switch.
     ForeignPort,
     // Users and kubelets.
     /// A pod went without grace.

@@ -15,11 +15,11 @@ use crate::standing;
 const EDGES: [(&str, &str, Name); 2] =
     [(table::ROUTER, "ports", table::ROUTER_PORT), (table::ROUTER, "policies", table::POLICY)];
 
-/// Watches over the rows that aren't ours. Orphans count as foreign: nobody may touch them.
+/// Guards the rows that aren't ours. Orphans count as foreign: no controller may touch them.
 #[derive(Clone, Debug)]
 pub struct Guard {
     cluster: ClusterId,
-    /// Foreign rows as those whose they are left them, without references to rows of ours.
+    /// Foreign rows as their owners left them, without references to rows of ours.
     expected: BTreeMap<(Name, Uuid), Row>,
 }
 
@@ -57,7 +57,7 @@ impl Guard {
             .collect()
     }
 
-    /// Somebody else changed rows.
+    /// Records a change by another client.
     pub fn foreign_write(&mut self, rows: &Replica, changes: &ChangeSet) {
         for (table, uuid, change) in changes.iter() {
             match &change.new {
@@ -184,7 +184,7 @@ pub fn check_addresses(cluster: &ClusterId, rows: &Replica, api: &Api, changes: 
 pub fn check_ips(api: &Api) {
     let mut seen: BTreeMap<(String, String), String> = BTreeMap::new();
     for (name, ip) in api.list(Kind::Ip) {
-        // One that a user made and no pod has may ask for what is taken: it is told so.
+        // One that a user made and no pod has may ask for a taken address: the engine reports that.
         let chosen = ["tombolo.io/epoch", "tombolo.io/pod-uid"]
             .iter()
             .any(|key| ip["metadata"]["annotations"][key].is_string());

@@ -1,9 +1,8 @@
-//! A world in memory for the engine: a database, an API server, Neutron, users, and time that moves only when it is
-//! told to.
+//! A world in memory for the engine: a database, an API server, Neutron, users, and time that moves only on request.
 //!
-//! Decides nothing of the product's; it is the ground on which the engine's decisions are tested, with every fault
-//! that a seed can ask for. What stands in for a real part says what it leaves out, and is held to the real part by a
-//! differential test where one runs here.
+//! Decides nothing for the product; it is the ground on which the engine's decisions are tested, with every fault that
+//! a seed can ask for. A stand-in for a real part documents what it leaves out, and a differential test compares it
+//! with the real part where that runs here.
 
 pub mod actions;
 pub mod api;

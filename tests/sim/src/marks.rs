@@ -24,7 +24,7 @@ pub fn owner<'a>(cluster: &str, row: &'a Row) -> Option<(&'a str, &'a str)> {
     is_known.then_some((kind, name))
 }
 
-/// Whether a row is this cluster's. One with the cluster's id and an owner that nobody knows is not.
+/// Whether a row is this cluster's. One with the cluster's id and an unknown owner is not.
 #[must_use]
 pub fn is_ours(cluster: &str, row: &Row) -> bool {
     owner(cluster, row).is_some()

@@ -19,7 +19,7 @@ pub enum Mutant {
     NoNameGuard,
     /// Switches and routers are deleted without a look at what hangs on them by now.
     NoContentGuard,
-    /// Deletions that wait for a human are let go at once, whoever was asked.
+    /// The brake releases the deletions it holds at once, without an operator's decision.
     NoBrake,
     /// What a list lacks is said to have been deleted.
     LostAsDeleted,
@@ -27,7 +27,7 @@ pub enum Mutant {
     EarlySyncMark,
     /// Foreign rows bear our marks.
     ForeignAsOurs,
-    /// Whoever asks for an object is told that there is none.
+    /// The API server answers each read of an object with NotFound.
     SaysGone,
     /// Transactions are said to be committed and aren't.
     SaysCommitted,
@@ -104,7 +104,7 @@ impl Mutant {
         txn.all_ops().iter().map(answer).collect()
     }
 
-    /// A row of somebody else's as a client is shown it.
+    /// A foreign row as the server shows it to a client.
     #[must_use]
     pub fn shown(cluster: &ClusterId, row: &Row) -> Row {
         let mut marks = cluster.marks(&Owner::pod("ns0", "ghost"));

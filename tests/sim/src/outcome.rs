@@ -29,10 +29,10 @@ fn subnets_of(sim: &Sim, pod: &Value) -> Vec<String> {
     names
 }
 
-/// Everybody got what they are due, or were told why not (invariant 10).
+/// Every object got what it is due, or a report says why not (invariant 10).
 ///
 /// # Panics
-/// When somebody didn't.
+/// When one has neither.
 pub fn check_outcome(sim: &Sim) {
     let rows = sim.nb().rows();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -81,7 +81,7 @@ pub fn check_outcome(sim: &Sim) {
         let served = sim.pod_address(name).is_some() && has_port;
         let terminating = pod["metadata"]["deletionTimestamp"].is_string();
         let told = !sim.reasons(Kind::Pod, &text(&pod["metadata"]["name"])).is_empty();
-        // One that waits for its Subnet is told there.
+        // For one that waits for its Subnet, the Subnet's condition says why.
         let waits = subnets_of(sim, pod)
             .iter()
             .any(|name| sim.condition(Kind::Subnet, name, "Ready").is_none_or(|it| it.0 != "True"));

@@ -1,5 +1,5 @@
-//! What pods run with must fit what stands in the database: their addresses the router port of their switch, and what
-//! they were told both. Wishes that were refused, typed wrongly or taken back show here when something follows them.
+//! Running pods must fit the rows that stand in the database: their addresses fit the router port of their switch, and
+//! their annotations fit both. Wishes that were refused, mistyped or taken back show here when something follows them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -132,8 +132,8 @@ fn list<T>(text: &Value, read: impl Fn(&str) -> Option<T>) -> Vec<T> {
     text.as_str().unwrap_or_default().split(',').filter_map(|word| read(word.trim())).collect()
 }
 
-/// What pods, nodes and namespaces were told against the rows: of the families that a pod has, network and gateway are those
-/// of the router's port; and nothing is named that isn't there.
+/// Annotations of pods, nodes and namespaces that contradict the rows: for each family that a pod has, network and
+/// gateway must be those of the router's port; and no annotation may name what isn't there.
 #[must_use]
 pub fn wrong_words(sim: &Sim) -> Vec<String> {
     let rows = sim.nb().rows();
@@ -151,7 +151,7 @@ pub fn wrong_words(sim: &Sim) -> Vec<String> {
                 None => format!("node-{name}"),
             };
             let Some(switch) = switches.get(switch_name.as_str().unwrap_or_default()) else { continue };
-            // Only of those that were told to go on, and whose port stands.
+            // Only those that are annotated as allocated, and whose port stands.
             let Some((_, borne)) = switch.ports.iter().find(|(it, _)| *it == port) else { continue };
             if told(object, "allocated") != "true" {
                 continue;
@@ -184,7 +184,7 @@ pub fn wrong_words(sim: &Sim) -> Vec<String> {
         }
     }
     for (name, object) in sim.api.list(Kind::Namespace) {
-        // While one of its Subnets has yet to come it is told nothing new.
+        // While one of its Subnets isn't ready, the namespace's annotations aren't updated.
         let chooses = |spec: &Value| {
             spec["namespaceSelectors"].is_array()
                 || spec["namespaces"].as_array().is_some_and(|all| all.iter().any(|it| it == name))

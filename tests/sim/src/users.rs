@@ -126,7 +126,7 @@ impl Sim {
         self.api.get(Kind::Pod, pod)?["metadata"]["annotations"][key].as_str()
     }
 
-    /// The address of a pod, if it was given one and told so.
+    /// The address of a pod, if its annotations have one and say that it is routed.
     #[must_use]
     pub fn pod_address(&self, pod: &str) -> Option<&str> {
         self.pod_annotation(pod, tombolo_api::annotations::IP_ADDRESS)

@@ -1,4 +1,4 @@
-//! Addresses: asked for, taken, exhausted, released, and never anybody's twice (invariant 5).
+//! Addresses: requested, taken, exhausted, released, and never held by two (invariant 5).
 
 use serde_json::json;
 use tombolo_plan::Kind;
@@ -182,7 +182,7 @@ fn a_node_that_goes_takes_its_rows_along() {
 
 #[test]
 fn one_port_that_the_database_refuses_does_not_stop_the_others() {
-    // invariant 8: a port of somebody else's has the name
+    // invariant 8: a foreign port has the name
     use tombolo_ovsdb::{Datum, Op, Row, Txn, Uuid};
     let mut sim = installed();
     sim.namespace("a");
@@ -218,7 +218,7 @@ fn an_address_that_a_port_bears_is_nobody_elses() {
     sim.delete(Kind::Ip, "", "z.small");
     sim.converge();
     assert_eq!((sim.pod_address("small/z"), sim.pod_address("small/a")), (Some("10.77.0.2"), None));
-    // The same when nobody saw it: the one who leads next finds the port.
+    // The same when no controller saw the deletion: the next leader finds the port.
     sim.depose(0);
     sim.settle();
     sim.delete(Kind::Ip, "", "z.small");

@@ -70,7 +70,7 @@ fn rows_of_another_cluster_are_foreign_whatever_they_say() {
     net2(&mut sim);
     sim.pod("net2", "ubuntu", "host1");
     sim.converge();
-    // Their addresses are on another switch: they are nobody's here.
+    // Their addresses are on another switch, so they are free on this one.
     assert_eq!(sim.pod_address("net2/ubuntu"), Some("12.0.1.2"));
     sim.restart(0);
     sim.elect(0);
@@ -167,7 +167,7 @@ fn a_subnet_whose_switch_or_port_another_cluster_has() {
 
 #[test]
 fn two_clusters_with_the_same_names_for_everything() {
-    // A second installation with the defaults of the first: nothing of it works, all of it says why, and it harms nobody.
+    // A second installation with the first one's defaults: nothing works, all of it says why, the first is unharmed.
     let mut sim = document();
     let theirs = dump::show(sim.nb().rows());
     let mut config = config();

@@ -1,4 +1,4 @@
-//! Somebody undoes what we restore: a few times it is put back at once, then with pauses, and nobody else waits.
+//! Another client undoes what we restore: we put it back a few times at once, then with pauses, and nothing else waits.
 
 use tombolo_ovsdb::{Datum, Op, Row, Txn, Uuid};
 use tombolo_plan::Kind;
@@ -16,12 +16,12 @@ fn our_port(sim: &Sim) -> Option<Uuid> {
         .map(|(uuid, _)| uuid)
 }
 
-/// Somebody takes it away.
+/// Another client takes it away.
 fn take_away(sim: &mut Sim, port: Uuid) {
     sim.foreign(&Txn::new([Op::remove_edge(table::ROUTER, row_uuid(table::ROUTER, ROUTER), "ports", port)]));
 }
 
-/// Somebody looks each second for `seconds`, and takes the port away when it is there. When it was there.
+/// Another client checks each second for `seconds` and takes the port away if it is there. Returns when it was there.
 fn fight(sim: &mut Sim, seconds: u64) -> Vec<u64> {
     let mut seen = Vec::new();
     for _ in 0..seconds {
@@ -86,7 +86,7 @@ fn healing_never_fights() {
 fn a_fight_ends_by_itself() {
     let mut sim = document();
     fight(&mut sim, 600);
-    // Nobody takes it away any more: it comes back within the longest pause and stays.
+    // The other client has stopped: the port comes back within the longest pause and stays.
     sim.advance(301_000);
     assert!(our_port(&sim).is_some());
     assert_eq!(sim.condition(Kind::Subnet, "net2", "Ready").unwrap().0, "True");

@@ -102,7 +102,7 @@ fn a_change_that_would_cut_names_whom() {
     sim.subnet("net2", &json!({ "gateway": "12.0.1.254" }));
     sim.converge();
     assert!(ready(&sim, "net2").2.contains("ubuntu.net2"), "the pod's default route would be gone");
-    // Once nobody is there it is done.
+    // Once the Subnet has no pod left, the edit takes effect.
     sim.delete(Kind::Pod, "net2", "ubuntu");
     sim.converge();
     assert_eq!(ready(&sim, "net2").0, "True");

@@ -1,5 +1,5 @@
-//! Nobody starves another, and nothing costs the square of a number that a tenant chooses (invariant 12). Counted in plans
-//! and writes, not in time.
+//! No tenant starves another, and nothing costs the square of a number that a tenant chooses (invariant 12). Counted in
+//! plans and writes, not in time.
 
 use serde_json::json;
 use tombolo_engine::{Engine, Event, Leadership, NbEvent, WatchEvent};
@@ -154,7 +154,7 @@ fn a_released_address_is_looked_at_by_those_that_bear_it_and_no_others() {
             sim.pod("a", &format!("p{number}"), "host1");
         }
         sim.settle();
-        // Somebody copies IP objects by hand, so that two bear each address.
+        // A user copies IP objects by hand, so that two bear each address.
         for number in 0..pods {
             let mut copy = sim.object(Kind::Ip, &format!("p{number}.a")).clone();
             let name = format!("copy{number}.a");
@@ -354,7 +354,7 @@ fn a_turn_ends_before_the_work_does() {
 #[test]
 fn what_only_a_leader_knows_goes_with_the_lease() {
     let mut sim = document();
-    // A row of a later version's, and rows that somebody undoes again and again.
+    // A row of a later version: an orphan.
     let before = sim.engine(0).stats().clone();
     assert_eq!((before.orphans, before.held, before.contended), (0, 0, 0));
     let mut row = sim

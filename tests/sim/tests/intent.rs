@@ -52,7 +52,7 @@ fn a_subnet_that_changes_its_network_does_not_take_that_of_a_younger_one() {
     sim.subnet("third", &json!({ "vpc": VPC, "cidrBlock": "12.0.1.0/24" }));
     sim.converge();
     assert_eq!(ready(&sim, "third"), ("False".to_owned(), "CidrConflict".to_owned()));
-    // Nobody may be cut off by it.
+    // The move must not cut off a pod.
     sim.delete(Kind::Pod, "net2", "ubuntu");
     sim.converge();
     sim.subnet("net2", &json!({ "cidrBlock": "12.0.9.0/24", "gateway": "12.0.9.1", "excludeIps": [] }));
@@ -218,7 +218,7 @@ fn a_subnet_that_is_to_move_where_no_router_is_stays() {
         assert_eq!(ready(&sim, "net2"), ("False".to_owned(), why.to_owned()));
         assert_eq!(networks(&sim, &format!("{VPC}-net2")), ["12.0.1.1/24"], "{vpc}");
     }
-    // The old router goes as well: now the port that led to it is in nobody's way.
+    // The old router goes as well: now the port that led to it can go, too.
     sim.subnet("net2", &json!({ "vpc": OTHER_VPC }));
     Neutron(&mut sim).detach(ROUTER, NETWORK, PORT);
     Neutron(&mut sim).delete_router(ROUTER);

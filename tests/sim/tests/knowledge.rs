@@ -1,5 +1,5 @@
-//! What the engine must know before it does anything, and when it wants to be woken: an engine alone, told one thing after
-//! the other.
+//! What the engine must know before it does anything, and when it wants to be woken: an engine alone that receives one
+//! event after the other.
 
 use serde_json::json;
 use tombolo_engine::{

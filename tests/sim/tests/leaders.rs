@@ -118,7 +118,7 @@ fn the_last_finalizer_of_an_address_stays_while_its_pod_lives_beside_a_short_lis
         json!({ "metadata": { "name": "p0.a", "finalizers": ["kubeovn.io/kube-ovn-controller"] } });
     sim.apply(Kind::Ip, &finalizer);
     sim.converge();
-    // The list of pods lacks the pod; then somebody deletes its IP object.
+    // The list of pods lacks the pod; then a user deletes its IP object.
     sim.list_short(0, Kind::Pod, |key| key == "a/p1");
     sim.delete(Kind::Ip, "", "p0.a");
     sim.settle();
@@ -332,7 +332,7 @@ fn a_mark_on_the_default_vpc_releases_the_brake_and_no_other() {
 
 #[test]
 fn pods_that_came_again_under_their_names_are_no_unexplained_deletions() {
-    // invariant 4: nobody led while all pods of a set were made anew
+    // invariant 4: no controller led while all pods of a set were recreated
     let mut sim = with_pods(60);
     sim.depose(0);
     sim.settle();

@@ -115,7 +115,7 @@ proptest! {
 proptest! {
     #![proptest_config(settings(150))]
 
-    /// What makes whom dirty is written by hand, in the World: a read of a plan that nothing covers fails here.
+    /// The World's rules for which owners a change makes dirty are hand-written: a read that none covers fails here.
     #[test]
     fn whoever_reads_what_changed_is_planned_again(history in history(40), latency in 0..30u64) {
         let mut sim = Sim::new(config(), latency);
@@ -194,7 +194,7 @@ fn pieces() -> Vec<Piece> {
 
 fn put(sim: &mut Sim, piece: &Piece) {
     match *piece {
-        // With the address it was told before, so that none is chosen.
+        // With the addresses of its earlier annotations, so that the engine chooses none.
         Piece::Node(n) => {
             let annotations = json!({
                 "ovn.kubernetes.io/ip_address": format!("100.64.0.{}", n + 2),

@@ -130,7 +130,7 @@ fn a_pod_of_the_same_name_on_another_node_begins_with_nothing() {
     sim.pod("a", "p", "host1");
     sim.converge();
     assert_eq!(group(&sim, "host1"), ["p.a"]);
-    // Nobody saw the first one go: the engine learns of both at once.
+    // The engine learns of the deletion and of the new pod at once.
     sim.delete(Kind::Pod, "a", "p");
     sim.pod_with(
         "a",
@@ -165,7 +165,7 @@ fn a_lease_without_a_fresh_replica_is_no_busy_loop() {
 
 #[test]
 fn a_subnet_that_vanishes_leaves_its_pods_connected() {
-    // invariant 4: somebody took the finalizer away
+    // invariant 4: a user removed the finalizer
     let mut sim = document();
     sim.apply(Kind::Subnet, &json!({ "metadata": { "name": "net2", "finalizers": [] } }));
     sim.delete(Kind::Subnet, "", "net2");

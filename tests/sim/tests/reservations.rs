@@ -201,7 +201,7 @@ fn a_pod_of_a_stateful_set_takes_the_entry_of_its_number() {
     assert_eq!(sim.pod_address("a/web-0"), Some("10.77.0.50"));
     assert_eq!(sim.pod_address("a/web-3"), None);
     assert_eq!(sim.reasons(Kind::Pod, "web-3"), ["NoAvailableAddress"]);
-    // Its place is its own: nobody's entry is taken for another's.
+    // Each entry belongs to its number: no pod takes another's.
     sim.pod_with("a", "squatter", "host1", &[(IP, "10.77.0.51")]);
     sim.converge();
     of_set(&mut sim, "web-1", pool);
@@ -357,7 +357,7 @@ fn only_interfaces_that_will_bear_the_version_are_asked_for_it() {
     sim.pod_with("a", "static", "host1", &[("kubernetes.io/config.mirror", "0f3c")]);
     sim.converge();
     assert_eq!(option(&sim, "static.a", "iface-id-ver"), None);
-    // A row that somebody deletes while the pod runs comes back as it was.
+    // A row that another client deletes while the pod runs comes back as it was.
     for (pod, port) in [("new", "new.a"), ("old", "old.a")] {
         let address = sim.pod_address(&format!("a/{pod}")).unwrap().to_owned();
         sim.patch_pod("a", pod, &json!({ "status": { "phase": "Running", "podIP": address } }));

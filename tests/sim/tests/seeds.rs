@@ -1,16 +1,18 @@
-//! Thousands of runs, each out of one number ([`tombolo_tests_sim::seeds`]), and wrongs that they must catch.
+//! Thousands of runs, each generated from one number ([`tombolo_tests_sim::seeds`]), and mutants that they must catch.
 //!
-//! `SIM_SEED=n` runs one seed, `SIM_SEEDS=from..to` others; a run that fails prints the line that replays it, and with
-//! `SIM_LOUD=1` beside it what happens in it.
+//! `SIM_SEED=n` runs one seed, `SIM_SEEDS=from..to` others; a run that fails prints the command that replays it, and
+//! `SIM_LOUD=1` adds what happens in it.
 //!
-//! Before what stands was told from what is wished (invariant 11), 221 of the first 400 of these histories failed. Some that
-//! are worth a look when one of their kind comes back:
-//! - a wish that is refused, and pods that follow it (a pod's port bears an address of the refused network, or 172.16.0.1,
-//!   0.0.0.2): 10, 13, 24, 44, 45, 101, 113, 119, 125, 186, 292; what it left in annotations and pools: 11, 16, 30, 48, 85, 272;
-//! - an edit that was done and cut who was running (the network moved, the port stayed): 8, 26, 38, 62, 65, 77, 82, 88, 90;
+//! Before the engine kept what stands apart from what is wished (invariant 11), 221 of the first 400 of these histories
+//! failed. Some that are worth checking when a failure of their kind comes back:
+//! - a wish that is refused, and pods that follow it (a pod's port bears an address of the refused network, or
+//!   172.16.0.1, 0.0.0.2): 10, 13, 24, 44, 45, 101, 113, 119, 125, 186, 292; what it left in annotations and pools: 11,
+//!   16, 30, 48, 85, 272;
+//! - an edit that was applied and cut off running pods (the network moved, the port stayed): 8, 26, 38, 62, 65, 77, 82,
+//!   88, 90;
 //! - a gateway onto an address in use: 4, 12, 126, 130, 171, 172;
 //! - an edit while an address was on its way to the API server (no Subnet "in use" yet): 6, 362;
-//! - a pod or namespace that was told what its Subnet only wished: 205, 353.
+//! - a pod or namespace whose annotations bore what its Subnet only wished: 205, 353.
 
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -23,7 +25,7 @@ use tombolo_tests_sim::fault::Hits;
 use tombolo_tests_sim::mutant::Mutant;
 use tombolo_tests_sim::seeds::{self, Report};
 
-/// Seeds that are run when nobody asks for others.
+/// Seeds that run unless the environment names others.
 const SEEDS: u64 = 4_000;
 /// A mutant is caught within so many.
 const PATIENCE: u64 = 1_000;
@@ -76,7 +78,7 @@ fn each(numbers: std::ops::Range<u64>, work: impl Fn(u64) -> bool + Sync) {
     });
 }
 
-/// The seeds asked for, and whether somebody asked.
+/// The seeds to run, and whether the environment named them.
 fn asked() -> (std::ops::Range<u64>, bool) {
     let number = |text: &str| text.parse::<u64>().expect("SIM_SEED and SIM_SEEDS hold numbers");
     if let Ok(seed) = std::env::var("SIM_SEED") {

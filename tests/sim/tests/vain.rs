@@ -138,7 +138,7 @@ fn a_foreign_finalizer_is_waited_for_with_one_delete() {
     assert!(notices[0].kind == Kind::Ip && notices[0].message.contains(FOREIGN), "{notices:?}");
     assert_eq!(sim.engine(0).stats().unchanged, 1);
 
-    // The address stays taken (invariant 5), and a pod of the same name waits and is told why.
+    // The address stays taken (invariant 5), and a pod of the same name waits, with an Event that says why.
     sim.pod("net2", "other", "host1");
     sim.pod("net2", "ubuntu", "host2");
     sim.advance(10_000);
@@ -193,7 +193,7 @@ fn the_ip_of_a_node_and_a_vpc_are_waited_for_in_the_same_way() {
 
 #[test]
 fn a_pod_that_somebody_strips_is_not_written_for_ever() {
-    // invariant 9: a webhook of somebody else's takes our annotation away each time
+    // invariant 9: a foreign webhook removes our annotation each time
     let mut sim = document();
     sim.user(|api| api.prune(Kind::Pod, &["metadata", "annotations", "ovn.kubernetes.io/routed"]));
     sim.pod("net2", "stripped", "host1");

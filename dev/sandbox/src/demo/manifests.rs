@@ -1,6 +1,6 @@
 //! The document's manifests, word for word, and what a user changes in them.
 //!
-//! Decides how somebody else's Vpc manifest is fitted to the live object; see docs/understand/scenario.md.
+//! Decides how the document's Vpc manifest is fitted to the live object; see docs/understand/scenario.md.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;

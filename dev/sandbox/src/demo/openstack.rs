@@ -113,7 +113,7 @@ fn since(from: Instant, to: Instant) -> Duration {
     to.saturating_duration_since(from)
 }
 
-/// A line of a monitor that tells of a new row whose name begins so.
+/// Matches a monitor's line that reports a new row whose name begins so.
 fn inserted(line: &str, name: &str) -> Option<()> {
     let mut fields = line.split(',').map(|field| field.trim_matches('"'));
     (fields.nth(1) == Some("insert") && fields.next().is_some_and(|value| value.starts_with(name)))

@@ -114,7 +114,7 @@ impl Host {
         let what = format!("the processes of {self} to end");
         exec::wait_until(&what, exec::SHORT, || {
             let left: Vec<String> = cgroups.iter().flat_map(|dir| cgroups::processes(dir)).collect();
-            // Those that somebody put in the cgroups but not in the pid namespace.
+            // Processes that were put in the cgroups but not in the pid namespace.
             for pid in &left {
                 let _ = exec::run(Command::new("kill").args(["-KILL", pid]), exec::SHORT, None);
             }
@@ -270,7 +270,7 @@ fn keep_logs() {
 /// What of a sandbox exists on this machine: processes, network namespaces, mounts, cgroups, interfaces, the state.
 ///
 /// # Errors
-/// When the machine can't be looked at.
+/// When the machine can't be inspected.
 pub fn leftovers() -> Result<Vec<String>> {
     let mut left = Vec::new();
     for host in all() {

@@ -330,7 +330,7 @@ impl Host {
 /// Writes an executable script.
 pub(crate) fn install_script(path: &Path, text: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    // A new file put in place at once: somebody may be running the old one.
+    // A new file, renamed into place: a process may still be running the old one.
     let fresh = path.with_extension("new");
     fs::write(&fresh, text)
         .and_then(|()| fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)))

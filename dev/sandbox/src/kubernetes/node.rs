@@ -47,7 +47,7 @@ pub fn runtime_up(phase: &Phase, host: &Host, base: &[Image]) -> Result<()> {
     Ok(())
 }
 
-/// Imports an image unless this host has it already. Tells whether it did.
+/// Imports an image unless this host has it already. Returns whether it did.
 ///
 /// # Errors
 /// When containerd refuses the archive.
@@ -105,7 +105,7 @@ pub fn proxy_up(host: &Host, programs: &Programs, pki: &Pki) -> Result<()> {
 /// Waits until kube-proxy has written its first rules, which is when it calls itself healthy.
 ///
 /// # Errors
-/// When it doesn't within a minute: on a kernel without nftables, say; its log tells.
+/// When it doesn't within a minute: on a kernel without nftables, say; its log says why.
 pub fn proxy_ready(host: &Host) -> Result<()> {
     exec::wait_ok(&format!("kube-proxy on {host}"), exec::SHORT, || {
         host.exec(["curl", "--silent", "--show-error", "--fail", "--max-time", "5", PROXY_HEALTH])

@@ -51,7 +51,7 @@ fn first_word(out: &[u8]) -> Result<String> {
     Ok(word.into())
 }
 
-/// Writes a file only if its content differs, atomically. Tells whether it wrote.
+/// Writes a file only if its content differs, atomically. Returns whether it wrote.
 pub fn write_if_changed(path: &Path, content: &[u8]) -> Result<bool> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(false);

@@ -49,7 +49,7 @@ fn what_is_wrong_is_refused_before_it_is_stored() -> Result<()> {
     let _admission = Admission::apply()?;
     let bad = || apply_subnet("acc-bad", &vpc, "192.168.1.128/25", &[&space.name], &json!({}));
     let stays = Net::of("acc-bad", &space);
-    // Each replica gives the API server its certificate first; until then what is wrong is stored, and told.
+    // Each replica first gives the API server its certificate; until then an invalid object is stored and reported.
     exec::wait_ok("the overlap to be refused", SOON, || {
         let result = bad();
         kubectl(["delete", "subnets.kubeovn.io", "acc-bad", "--ignore-not-found"])?;

@@ -1,5 +1,5 @@
-//! What breaks is told, loses nothing, and is over once the cause is: without a restart of ours, and no pod's address
-//! or connection is lost on the way.
+//! Each fault is reported, loses nothing and is over once its cause is: our programs need no restart, and no pod loses
+//! its address or a connection on the way.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use tombolo_sandbox::{exec, programs};
 use tombolo_tests_acceptance::pings::{Lost, Pings};
 use tombolo_tests_acceptance::{LATER, Pod, SOON, Space, bed, healthy, restarts, space};
 
-/// What is broken for this long is noticed by whoever waits for it.
+/// How long an outage lasts: long enough that every client that depends on the broken part notices.
 const AWAY: Duration = Duration::from_secs(10);
 
 /// Two pods on two hosts, and one that comes while something is broken.
@@ -80,7 +80,7 @@ impl Site {
         mend: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let lost = self.survives(what, fault, mend)?;
-        // On a machine as busy as this one a single packet may come too late for anybody.
+        // On a machine this busy, a single packet may be late without any fault.
         ensure!(lost.lost <= 2, "{what}: {lost}");
         Ok(())
     }
@@ -111,7 +111,7 @@ fn databases_that_are_killed_stopped_compacted_and_lost() -> Result<()> {
     for database in [Database::Nb, Database::Sb] {
         let leader = ovn::leader(database)?;
         let others = leader.others();
-        // Its clients still reach it: whoever doesn't ask whether it has the others behind it is stuck with it.
+        // Its clients still reach it: one that doesn't check whether it is connected to the others is stuck with it.
         site.unmoved(
             &format!("leader of {} cut off from its peers", database.name()),
             || ovn::cut_off_member(&leader, database, true),

@@ -29,7 +29,7 @@ pub struct Sizes {
     pub nb_hangs: Duration,
     /// How long the API server is away.
     pub api_away: Duration,
-    /// Pods of which some go while nobody looks.
+    /// Pods, some of which are deleted while no controller runs.
     pub leak_pods: usize,
     /// Routers of Neutron's, each with 20 ports.
     pub routers: usize,
@@ -256,7 +256,7 @@ impl Churn {
         }
     }
 
-    /// Goes on until told to end.
+    /// Goes on until `end` fires.
     pub async fn run_until(mut self, client: kube::Client, end: tokio::sync::oneshot::Receiver<()>) -> Self {
         let mut end = end;
         // Only between two steps: one that is cut short leaves it open whether its pod exists.

@@ -118,7 +118,7 @@ fn vpcs(client: &kube::Client) -> mpsc::UnboundedReceiver<(String, Instant)> {
                         return;
                     }
                 }
-                // Once nobody listens, or the runtime ends, a client fails at once each time, for ever.
+                // Once the receiver is gone or the runtime ends, the client fails at once each time, for ever.
                 Err(_) if sender.is_closed() => return,
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 Ok(_) => {}

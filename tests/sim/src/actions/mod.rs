@@ -1,7 +1,7 @@
-//! One thing that somebody does, as a value: what random histories are made of.
+//! One action in the simulated world, as a value: random histories consist of these.
 //!
 //! Decides how a small number becomes a name, so that actions of one history meet each other. An action that makes no
-//! sense at its moment (the end of what isn't there) does nothing.
+//! sense at its moment (the deletion of what isn't there) does nothing.
 
 pub mod edit;
 mod tamper;
@@ -27,7 +27,7 @@ pub enum Action {
     /// A namespace's labels.
     Label(u8, u8),
     RemoveNamespace(u8),
-    /// A Subnet: its number, its Vpc, its network. One that is there is changed, whoever uses it.
+    /// A Subnet: its number, its Vpc, its network. An existing one is changed, even while it is in use.
     AddSubnet(u8, u8, u8),
     /// A field of a Subnet gets its so manieth value.
     EditSubnet(u8, Field, u8),
@@ -52,9 +52,9 @@ pub enum Action {
     Detach(u8, u8),
     AddVm(u8, u8),
     Maintenance,
-    /// Somebody makes a switch with the name of a Subnet, or takes it away.
+    /// Another client creates a switch with the name of a Subnet, or deletes it.
     ForeignSwitch(u8, bool),
-    /// Somebody hangs a port on a Subnet's switch, or takes it away.
+    /// Another client adds a port to a Subnet's switch, or removes it.
     ForeignPort(u8, bool),
     /// An operator does something by hand to one of our rows: its number, and what.
     Tamper(u8, u8),

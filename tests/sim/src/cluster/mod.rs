@@ -196,7 +196,7 @@ impl Cluster {
         out
     }
 
-    /// History is forgotten: whoever connects gets everything.
+    /// Discards the history: a client that connects gets everything.
     pub fn compact(&mut self) {
         self.oldest = self.log.len() - 1;
     }

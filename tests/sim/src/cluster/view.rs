@@ -1,4 +1,4 @@
-//! A conditional monitor on the server's side: which rows and columns a client sees, and the JSON that tells it.
+//! A conditional monitor on the server's side: which rows and columns a client sees, and their JSON.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -91,7 +91,7 @@ fn doing(sim: &mut Sim, action: &Action, fault: Option<Fault>) -> bool {
     did
 }
 
-/// Somebody has an address in the Subnet.
+/// An address of the Subnet is in use.
 fn is_used(sim: &Sim, name: &str) -> bool {
     sim.api.list(Kind::Ip).any(|(_, ip)| ip["spec"]["subnet"] == json!(name))
 }

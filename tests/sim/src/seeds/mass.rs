@@ -28,7 +28,7 @@ fn documented_allowance(rows: usize) -> usize {
     std::cmp::max(50, rows / 10)
 }
 
-/// All nodes lose their addresses at once, and nobody knows why: the nodes themselves are there.
+/// All nodes lose their addresses at once without an explanation: the nodes themselves are there.
 fn nodes_without_addresses(sim: &mut Sim, rng: &mut Rng) {
     let nodes = rng.within((60, 100));
     for number in 0..nodes {
@@ -99,7 +99,7 @@ pub(super) fn play(sim: &mut Sim, rng: &mut Rng) {
     for round in 0..6 {
         sim.pod("ns0", &format!("new{round}"), "host0");
         sim.advance(rng.within((1, 5_000)));
-        // Nobody else chooses, and nothing is late (invariant 5).
+        // No other client chooses addresses, and no write is late (invariant 5).
         guard::check_ips(&sim.api);
     }
     let old = |sim: &Sim| {

@@ -38,7 +38,7 @@ enum Message {
     Event(usize, u64, Box<Event>),
     /// To the API server.
     Write(usize, u64, Write),
-    /// To the API server, of somebody who no longer waits for the answer.
+    /// To the API server, from a sender that no longer waits for the answer.
     Late(usize, Write),
     /// To the database.
     Commit(usize, u64, u64, Txn),
@@ -282,7 +282,7 @@ impl Sim {
 
     // The wires.
 
-    /// Prints what happens to whoever replays a run.
+    /// Prints what happens, for a user who replays a run.
     fn tell(&self, what: impl FnOnce() -> String) {
         if self.is_loud {
             eprintln!("{:>9.3} {}", self.now as f64 / 1_000.0, what());

@@ -1,8 +1,8 @@
 //! The real session between an engine and the cluster of servers: connections, bytes, and what becomes of them.
 //!
-//! Decides when bytes arrive, whole or in pieces, and when a connection breaks. What the session tells is passed to the
-//! engine as the program does it (`driver::task` of `tombolo-ovsdb`, `nb` of `tombolo-controller`): changes before
-//! answers, a replica that was built anew not before it is whole.
+//! Decides when bytes arrive, whole or in pieces, and when a connection breaks. The session's events reach the engine
+//! in the program's order (`driver::task` of `tombolo-ovsdb`, `nb` of `tombolo-controller`): changes before answers, a
+//! rebuilt replica only once it is whole.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -88,7 +88,7 @@ impl Net {
     }
 }
 
-/// A controller's session, and what the engine was told by it.
+/// A controller's session, and what it has passed to the engine.
 pub(super) struct Link {
     session: Session,
     /// The connection in use or being made.

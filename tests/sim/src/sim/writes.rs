@@ -27,7 +27,7 @@ impl Sim {
             Err(WriteError::Conflict("the object has been modified".to_owned()))
         } else {
             if self.strikes(self.knobs.api_repeated, Fault::WriteRepeated) {
-                // The first answer is lost, and somebody on the way tries again; so is the second one's content.
+                // The first answer is lost, and a proxy on the way tries again: the sender gets the second answer.
                 let _ = self.do_write(number, write.clone());
             }
             let done = self.do_write(number, write);
@@ -46,7 +46,7 @@ impl Sim {
         self.post(at, Message::Event(number, life, Box::new(Event::WriteDone { id, result })));
     }
 
-    /// Does a write, whoever still waits for its answer.
+    /// Does a write, even if its sender no longer waits for the answer.
     pub(super) fn do_write(
         &mut self,
         number: usize,
@@ -90,8 +90,8 @@ impl Sim {
         self.post(at, Message::Event(number, life, Box::new(Event::CommitDone { id, result })));
     }
 
-    /// Executes a transaction in the database, checks it, and tells everybody. The answer as a server words it, and the
-    /// transaction that it answers.
+    /// Executes a transaction in the database, checks it, and publishes its changes to all monitors. Returns the answer
+    /// in a server's words, and the transaction that it answers.
     pub(super) fn execute_txn(&mut self, number: usize, life: u64, asked: Txn) -> (serde_json::Value, Txn) {
         let txn = match self.mutant {
             Some(mutant) => mutant.transaction(&asked),
