@@ -6,6 +6,8 @@ pub const GROUP: &str = "kubeovn.io";
 pub const CONTROLLER: &str = "kube-ovn-controller";
 /// The agent: DaemonSet, `app` label, component in Events.
 pub const AGENT: &str = "kube-ovn-cni";
+/// The DaemonSet that cleans the hosts when the chart is uninstalled.
+pub const UNINSTALL_HOSTS: &str = "kube-ovn-uninstall-hosts";
 /// Our controller's Lease.
 pub const LEASE: &str = "tombolo-controller";
 /// The Lease of Kube-OVN's own controller. While its holder lives, ours doesn't lead.

@@ -101,6 +101,13 @@ pub struct Acting {
     /// Take everything of this cluster out of OVN and off its objects, and end; "force": though pods are on the network
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "unused", value_parser = ["unused", "force"])]
     pub uninstall: Option<String>,
+    /// With --uninstall: stop this installation's Deployment and DaemonSet first, unless pods are on the network (the chart's
+    /// `helm uninstall` does)
+    #[arg(long, requires = "uninstall")]
+    pub uninstall_workloads: bool,
+    /// Wait until the DaemonSet kube-ovn-uninstall-hosts has cleaned all hosts, and end (the chart's `helm uninstall` does)
+    #[arg(long, conflicts_with = "uninstall")]
+    pub uninstall_hosts: bool,
 
     /// How long a lease is valid after it was last seen to change
     #[arg(long, default_value = "30s", value_parser = go_duration)]

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tombolo_engine::Engine;
 use tombolo_plan::leave;
 use tracing::{info, warn};
@@ -25,7 +26,8 @@ pub enum Stays {
     /// Pods use the network.
     #[error(
         "nothing was removed: {0} pods are still on this network ({1}); delete them or scale their owners to 0 while \
-         kube-ovn-controller and kube-ovn-cni run, or set --uninstall=force, which cuts them off"
+         kube-ovn-controller and kube-ovn-cni run, or set --uninstall=force \
+         (the chart's uninstall.force), which cuts them off"
     )]
     InUse(usize, Names),
     /// Another controller leads.
@@ -33,6 +35,9 @@ pub enum Stays {
         "nothing was removed: another controller holds the lease; scale the Deployment kube-ovn-controller to 0 first"
     )]
     NoLease,
+    /// The controllers and agents that run don't stop.
+    #[error("nothing was removed: {0}")]
+    Runs(String),
     /// It doesn't go.
     #[error("not all of it goes; the rest: {0}. The warnings above name the reasons")]
     Left(Names),
@@ -57,15 +62,64 @@ impl fmt::Display for Names {
 #[derive(Debug)]
 pub struct Leave {
     force: bool,
+    stop: Stop,
     began: Instant,
     /// The rest when it last became less, and when that was.
     last: Option<(Vec<String>, Instant)>,
 }
 
+/// Whether controllers and agents that run are stopped before the lease is waited for.
+#[derive(Debug)]
+enum Stop {
+    /// They aren't, or they are already.
+    Nothing,
+    /// Once no pod is on the network: the sender starts it.
+    Wanted(oneshot::Sender<()>, oneshot::Receiver<Result<(), String>>),
+    /// It is under way.
+    UnderWay(oneshot::Receiver<Result<(), String>>),
+}
+
 impl Leave {
     /// `force`: though pods are on the network.
     pub fn new(force: bool) -> Self {
-        Self { force, began: Instant::now(), last: None }
+        Self { force, stop: Stop::Nothing, began: Instant::now(), last: None }
+    }
+
+    /// Before it waits for the lease, and if no pod is on the network, `stop` stops those that run.
+    pub fn stopping(mut self, stop: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> Self {
+        let (start, started) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        tokio::spawn(async move {
+            if started.await.is_ok() {
+                // The other end is gone when the process ends.
+                let _ = end.send(stop.await.map_err(|error| format!("{error:#}")));
+            }
+        });
+        self.stop = Stop::Wanted(start, ended);
+        self
+    }
+
+    /// Stops those that run as far as that has come; an error ends the uninstallation.
+    fn stop(&mut self, engine: &Engine) -> Result<(), Stays> {
+        let health = engine.health();
+        self.stop = match std::mem::replace(&mut self.stop, Stop::Nothing) {
+            Stop::Wanted(start, ended) if health.synced && health.nb_fresh => {
+                self.may_begin(engine)?;
+                // A task that is gone gives no answer, which the next look sees.
+                let _ = start.send(());
+                Stop::UnderWay(ended)
+            }
+            Stop::UnderWay(mut ended) => match ended.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => Stop::UnderWay(ended),
+                Err(oneshot::error::TryRecvError::Closed) => {
+                    return Err(Stays::Runs("the task that stops controllers and agents has ended".into()));
+                }
+                Ok(Err(why)) => return Err(Stays::Runs(why)),
+                Ok(Ok(())) => Stop::Nothing,
+            },
+            other => other,
+        };
+        Ok(())
     }
 
     /// The lease is ours: whether it may begin.
@@ -83,12 +137,18 @@ impl Leave {
 
     /// Checks the progress; the result once it is over. `busy`: writes or a transaction are under way.
     pub fn look(&mut self, engine: &Engine, busy: bool) -> Option<Result<(), Stays>> {
+        if let Err(stays) = self.stop(engine) {
+            return Some(Err(stays));
+        }
         let health = engine.health();
         if !health.leading {
             self.last = None;
             return (self.began.elapsed() > LEASE).then_some(Err(Stays::NoLease));
         }
         self.began = Instant::now();
+        if !matches!(self.stop, Stop::Nothing) {
+            return None;
+        }
         if busy || health.dirty > 0 && self.last.as_ref().is_none_or(|(_, since)| since.elapsed() < PATIENCE)
         {
             self.last.get_or_insert_with(|| (leave::left(engine.world()), Instant::now()));

@@ -21,6 +21,7 @@ pub mod settings;
 pub mod trust;
 pub mod unserved;
 pub mod watch;
+pub mod workloads;
 pub mod writer;
 
 use std::process::ExitCode;
@@ -48,5 +49,10 @@ pub fn main() -> ExitCode {
         // Half a controller is worse than one that is started again.
         ends_on_panic: true,
     };
-    start::run(&program, |stop| run::run(flags, stop))
+    start::run(&program, |stop| async move {
+        match flags.acting.uninstall_hosts {
+            true => workloads::hosts(&flags, stop).await,
+            false => run::run(flags, stop).await,
+        }
+    })
 }

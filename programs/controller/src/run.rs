@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::nb::Commit;
 use crate::{
     admission, behind, cluster, events, leave, nb, services, settings, trust, unserved, watch as watches,
-    writer,
+    workloads, writer,
 };
 
 /// Events on their way to the engine. Watches wait when it is full.
@@ -130,6 +130,13 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
         to_engine,
         end.clone(),
     ));
+    let leave = flags.acting.uninstall.as_deref().map(|how| {
+        let leave = leave::Leave::new(how == "force");
+        match flags.acting.uninstall_workloads {
+            true => leave.stopping(workloads::stop(client.clone(), flags.acting.pod_namespace.clone())),
+            false => leave,
+        }
+    });
     tasks.spawn(election::run(
         client,
         election::Settings {
@@ -164,7 +171,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
         may_lead,
         leading,
         behind,
-        leave: flags.acting.uninstall.as_deref().map(|how| leave::Leave::new(how == "force")),
+        leave,
         left: None,
         writes_out: 0,
         commits_out: 0,

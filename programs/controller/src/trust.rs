@@ -4,7 +4,7 @@
 //! shared, and nothing has to be renewed. The path ends in a secret, made by whichever replica comes first and taken over by
 //! the others: only readers of the configuration can ask us: the API server and the cluster's administrators.
 //! (API servers show no certificate of their own unless each is configured to.) The configuration is the user's
-//! (`deploy/optional/admission.yaml`): a watch follows it, and while there is none, requests get no answer.
+//! (`charts/tombolo/templates/admission.yaml`): a watch follows it, and while there is none, requests get no answer.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

@@ -18,8 +18,7 @@ const HELD_UP: Duration = Duration::from_secs(30);
 /// The manifest as users apply it, except that this API server reaches the webhook by its address: nothing routes
 /// Services here.
 fn manifest(port: u16) -> Result<String> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/optional/admission.yaml");
-    let text = std::fs::read_to_string(path)?;
+    let text = tombolo_chart::cases::part("admission", "admission.yaml")?;
     let service = "      service:\n        name: kube-ovn-webhook\n        namespace: kube-system\n";
     ensure!(text.matches(service).count() == 1, "the manifest has changed");
     Ok(text.replace(service, &format!("      url: https://127.0.0.1:{port}\n")))

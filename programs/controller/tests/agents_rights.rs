@@ -88,8 +88,8 @@ fn an_agent_writes_on_its_own_node_and_only_what_it_must() -> Result<()> {
     // invariant 12
     let api = needs!(ApiServer::start()?);
     api.apply_crds()?;
-    for file in ["00-rbac.yaml", "05-node-policy.yaml"] {
-        api.apply(&std::fs::read_to_string(format!("{}/../../deploy/{file}", env!("CARGO_MANIFEST_DIR")))?)?;
+    for template in ["rbac.yaml", "node-policy.yaml"] {
+        api.apply(&tombolo_chart::cases::part("existing", template)?)?;
     }
     for node in ["a", "b"] {
         api.apply(
@@ -203,7 +203,13 @@ fn an_agent_writes_on_its_own_node_and_only_what_it_must() -> Result<()> {
 
 #[test]
 fn neither_program_reads_secrets() -> Result<()> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/00-rbac.yaml"))?;
+    // All Roles, those for the uninstallation too.
+    let text: String = ["rbac.yaml", "uninstall.yaml"]
+        .map(|template| tombolo_chart::cases::part("existing", template))
+        .into_iter()
+        .collect::<Result<_>>()?;
+    let roles: String = text.split("---\n").filter(|document| document.contains("Role\n")).collect();
+    let text = roles;
     ensure!(
         text.contains("resources: [")
             && !text.contains("secrets")

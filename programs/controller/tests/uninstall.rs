@@ -13,8 +13,13 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Runs the program to its end: whether it succeeded, and what it said.
 fn uninstall(bed: &Bed, how: &str) -> Result<(bool, String)> {
+    uninstall_with(bed, &[how])
+}
+
+fn uninstall_with(bed: &Bed, how: &[&str]) -> Result<(bool, String)> {
     let output = Command::new("timeout")
-        .args(["120", env!("CARGO_BIN_EXE_tombolo-controller"), how, "--pprof-port=0"])
+        .args(["120", env!("CARGO_BIN_EXE_tombolo-controller"), "--pprof-port=0"])
+        .args(how)
         .arg(format!("--kubeconfig={}", bed.api.kubeconfig().display()))
         .arg(format!("--ovn-nb-addr={}", bed.nb.address()))
         .args(["--leader-elect-lease-duration=4s", "--leader-elect-renew-deadline=3s"])
@@ -152,4 +157,90 @@ fn what_holds_a_row_back_is_said() -> Result<()> {
             bed.api.kubectl(&["get", "subnet", "-o", "jsonpath={.items[*].metadata.finalizers}"])?;
         Ok(subnets.trim().is_empty().then_some(()))
     })
+}
+
+/// What the chart's hooks run: a Job that stops the others and takes back what they did, and one that waits for the hosts.
+#[test]
+fn the_charts_uninstallation_stops_what_runs_unless_pods_are_on_the_network() -> Result<()> {
+    let Some(bed) = Bed::start()? else { return Ok(()) };
+    let mut controller = Controller::start(&bed, "a", &[])?;
+    installed(&bed)?;
+    let workload = |kind: &str, name: &str| {
+        let spec = "{selector: {matchLabels: {app: x}}, template: {metadata: {labels: {app: x}}, spec: {containers: [{name: c, image: i}]}}}";
+        format!(
+            "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: kube-system}}\nspec: {spec}\n"
+        )
+    };
+    bed.api.apply(&workload("Deployment", "kube-ovn-controller"))?;
+    bed.api.apply(&workload("DaemonSet", "kube-ovn-cni"))?;
+    let replicas = || {
+        bed.api.kubectl(&[
+            "-n",
+            "kube-system",
+            "get",
+            "deployment",
+            "kube-ovn-controller",
+            "-o",
+            "jsonpath={.spec.replicas}",
+        ])
+    };
+    let agents = || bed.api.kubectl(&["-n", "kube-system", "get", "daemonset", "-o", "name"]);
+
+    let chart = ["--uninstall=unused", "--uninstall-workloads"];
+    let (success, text) = uninstall_with(&bed, &chart)?;
+    assert!(!success && text.contains("nothing was removed: 2 pods are still on this network"), "{text}");
+    assert_eq!(replicas()?.trim(), "1", "nothing was stopped either");
+    assert!(agents()?.contains("kube-ovn-cni"));
+    assert!(!rows(&bed)?.is_empty());
+
+    for (namespace, pod) in [("net2", "ubuntu"), ("default", "web")] {
+        bed.api.kubectl(&["-n", namespace, "delete", "pod", pod, "--grace-period=0", "--force"])?;
+    }
+    eventually("the pods' addresses are free", SOON, || {
+        let ips = bed.api.kubectl(&["get", "ips.kubeovn.io", "-o", "name"])?;
+        Ok((!ips.contains("net2") && !ips.contains("web")).then_some(()))
+    })?;
+    // What ends a Deployment's pods runs in no cluster without nodes: the test does, once it is asked to.
+    std::thread::scope(|scope| -> Result<()> {
+        let leaves = scope.spawn(|| uninstall_with(&bed, &chart));
+        eventually("the controllers and agents are stopped", SOON, || {
+            Ok((replicas()?.trim() == "0" && agents()?.trim().is_empty()).then_some(()))
+        })?;
+        assert!(controller.stop()?.success());
+        let (success, text) = leaves.join().expect("a thread of this test")?;
+        assert!(success, "{text}");
+        Ok(())
+    })?;
+    assert_eq!(rows(&bed)?, Vec::<String>::new());
+
+    bed.api.apply(&workload("DaemonSet", "kube-ovn-uninstall-hosts"))?;
+    let status = |ready: u32| {
+        let patch = format!(
+            r#"{{"status": {{"observedGeneration": 1, "desiredNumberScheduled": 2, "currentNumberScheduled": 2, "numberMisscheduled": 0, "numberReady": {ready}}}}}"#
+        );
+        bed.api.kubectl(&[
+            "-n",
+            "kube-system",
+            "patch",
+            "daemonset",
+            "kube-ovn-uninstall-hosts",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ])
+    };
+    status(1)?;
+    let lease = || bed.api.kubectl(&["-n", "kube-system", "get", "lease", "-o", "name"]);
+    std::thread::scope(|scope| -> Result<()> {
+        let waits = scope.spawn(|| uninstall_with(&bed, &["--uninstall-hosts"]));
+        std::thread::sleep(Duration::from_secs(5));
+        assert!(!waits.is_finished() && lease()?.contains("tombolo-controller"), "one host isn't clean");
+        status(2)?;
+        let (success, text) = waits.join().expect("a thread of this test")?;
+        assert!(success && text.contains("2 hosts are clean"), "{text}");
+        Ok(())
+    })?;
+    assert!(!lease()?.contains("tombolo-controller"), "{}", lease()?);
+    Ok(())
 }

@@ -1,0 +1,90 @@
+//! What the chart's uninstallation does with this installation's own workloads: it stops them before their work is taken
+//! back, and waits until the DaemonSet that cleans the hosts has cleaned all.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tombolo_names::workloads::{AGENT, CONTROLLER, LEASE, UNINSTALL_HOSTS};
+use tracing::info;
+
+use crate::cluster;
+use crate::flags::Flags;
+
+/// For one request.
+const DEADLINE: Duration = Duration::from_secs(15);
+/// How long no host may become clean: a pod that refuses is started again with pauses of up to a minute or two.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How often the DaemonSet is read.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Stops the controllers and the agents. What is stopped already is no error.
+///
+/// # Errors
+/// The API server's, with what was to be stopped.
+pub async fn stop(client: Client, namespace: String) -> Result<()> {
+    let controllers: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+    let none = Patch::Merge(json!({ "spec": { "replicas": 0 } }));
+    let params = PatchParams::default();
+    let scaled = tokio::time::timeout(DEADLINE, controllers.patch_scale(CONTROLLER, &params, &none)).await;
+    unless_missing(scaled).with_context(|| format!("scaling the Deployment {CONTROLLER} to 0"))?;
+    let agents: Api<DaemonSet> = Api::namespaced(client, &namespace);
+    let deleted = tokio::time::timeout(DEADLINE, agents.delete(AGENT, &DeleteParams::default())).await;
+    unless_missing(deleted).with_context(|| format!("deleting the DaemonSet {AGENT}"))?;
+    info!("the Deployment {CONTROLLER} and the DaemonSet {AGENT} are stopping");
+    Ok(())
+}
+
+type Answer<T> = Result<Result<T, kube::Error>, tokio::time::error::Elapsed>;
+
+fn unless_missing<T>(answer: Answer<T>) -> Result<()> {
+    match answer.context("no answer in time")? {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until every host is clean, then deletes the Lease, which nothing else does.
+///
+/// # Errors
+/// Hosts that stay as they are, with where their reason is.
+pub async fn hosts(flags: &Flags, stop: CancellationToken) -> Result<()> {
+    let client = cluster::client(flags.acting.kubeconfig.as_deref()).await?;
+    let namespace = &flags.acting.pod_namespace;
+    let cleaners: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
+    let (mut clean, mut since) = (0, Instant::now());
+    loop {
+        let read = tokio::time::timeout(DEADLINE, cleaners.get(UNINSTALL_HOSTS)).await;
+        let read = read.context("no answer in time").and_then(|answer| answer.map_err(Into::into));
+        let now = read.with_context(|| format!("reading the DaemonSet {UNINSTALL_HOSTS}"))?;
+        let status = now.status.unwrap_or_default();
+        let seen =
+            status.observed_generation.is_some() && status.observed_generation == now.metadata.generation;
+        if seen && status.number_ready >= status.desired_number_scheduled {
+            info!("{} hosts are clean", status.number_ready);
+            break;
+        }
+        if status.number_ready > clean {
+            (clean, since) = (status.number_ready, Instant::now());
+        }
+        ensure!(
+            since.elapsed() < PATIENCE,
+            "{clean} of {} hosts are clean, and no other one becomes so: `kubectl -n {namespace} logs \
+             daemonset/{UNINSTALL_HOSTS} -c uninstall` has the reason",
+            status.desired_number_scheduled
+        );
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = stop.cancelled() => bail!("stopped while hosts were being cleaned"),
+        }
+    }
+    let leases: Api<Lease> = Api::namespaced(client, namespace);
+    let deleted = tokio::time::timeout(DEADLINE, leases.delete(LEASE, &DeleteParams::default())).await;
+    unless_missing(deleted).with_context(|| format!("deleting the Lease {LEASE}"))
+}
