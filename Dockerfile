@@ -1,4 +1,4 @@
-# The image with our programs, as `deploy/` names it (${TOMBOLO_IMAGE}). Needs nothing but a builder:
+# The image with our programs, which the chart installs. Needs nothing but a builder:
 #   docker build -t registry.example/tombolo:VERSION .
 # `cargo xtask image` makes the same without a builder, for the sandbox.
 FROM docker.io/library/rust:1.95-bookworm AS build

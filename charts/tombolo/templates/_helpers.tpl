@@ -13,13 +13,18 @@ image: {{ printf "%s/%s:%s" $v.registry $v.repository ($v.tag | default $root.Ch
 imagePullPolicy: {{ $v.pullPolicy }}
 {{- end -}}
 
+{{/* Names of Secrets as a pod has them. */}}
 {{- define "tombolo.pullSecrets" -}}
-{{- if .pullSecrets }}
-imagePullSecrets:
-  {{- range .pullSecrets }}
-  - name: {{ . }}
-  {{- end }}
-{{- end }}
+{{- $all := list -}}
+{{- range . -}}{{- $all = append $all (dict "name" .) -}}{{- end -}}
+{{- $all | toJson -}}
+{{- end -}}
+
+{{/* A part of `helm uninstall`'s first act, in the order of the weights. One that fails stays, for its log. */}}
+{{- define "tombolo.hook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
 {{/* Who and where a program is, and how it reaches the API server: by its own address where one is given, since the Service's

@@ -110,7 +110,7 @@ impl Log {
                 )
             }
             Obstacle::Forbidden(why) => format!(
-                "not allowed to list and watch {kind}: apply deploy/00-rbac.yaml, or check the ClusterRole of our service \
+                "not allowed to list and watch {kind}: upgrade the Helm release, or check the ClusterRole of our service \
                  account; {why}"
             ),
         };

@@ -214,8 +214,8 @@ reasons! {
             "the object can't be read";
             "put right what the message names"
         CrdTooOld "CRDTooOld" Partly on "Vpc, Subnet, IP":
-            "the API server drops what this version writes: its CRDs are older (Helm never upgrades them)";
-            "`kubectl apply -f charts/tombolo/files/crds/`"
+            "the API server drops what this version writes: its CRDs are older";
+            "`helm upgrade`, or `kubectl apply --server-side -f charts/tombolo/files/crds/`"
         WriteWithoutEffect "WriteWithoutEffect" Partly on "Pod, Node, Namespace":
             "a write changes nothing: an admission plugin undoes it";
             "find the plugin"

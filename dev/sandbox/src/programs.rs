@@ -1,17 +1,15 @@
-//! This project's programs: their image, and deploying them by the manifests in `deploy/`
-//! as a user would.
+//! This project's programs: their image, and installing them by the chart `charts/tombolo` as a user would.
 //!
 //! The image's name carries the digest of its content, so deploying what runs already changes nothing,
 //! and deploying something else makes Kubernetes roll it out.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::hosts::{self, Host};
 use crate::images::{self, Image, OurPrograms};
@@ -19,9 +17,10 @@ use crate::kubernetes::util::symlink;
 use crate::kubernetes::{self, control_plane, kubectl, node};
 use crate::ovn::{self, Database};
 use crate::progress::Phase;
-use crate::release::workspace;
-use crate::{exec, paths, release};
+use crate::{exec, go, paths, release};
 
+/// The Helm release.
+pub const RELEASE: &str = "tombolo";
 /// The namespace of our workloads.
 pub const NAMESPACE: &str = "kube-system";
 /// The workloads as `kubectl` names them.
@@ -60,7 +59,7 @@ pub fn images_dir() -> PathBuf {
     paths::cache().join("images")
 }
 
-/// Installs our programs into the running cluster: image on every host, CRDs, manifests; waits until both
+/// Installs our programs into the running cluster: image on every host, release; waits until both
 /// workloads are rolled out and all nodes are Ready. Does nothing for what is there already.
 ///
 /// # Errors
@@ -68,12 +67,14 @@ pub fn images_dir() -> PathBuf {
 pub fn deploy(phase: &Phase, programs: &OurPrograms, image: &Image) -> Result<()> {
     phase.hint(format_args!("{}/kubectl -n {NAMESPACE} describe pods", paths::bin().display()));
     symlink(&programs.kubectl_ko, &kubernetes::plugins().join("kubectl-ko"))?;
+    kubernetes::install_helm(&go::helm(phase)?)?;
     thread::scope(|scope| {
         let imports: Vec<_> = hosts::all()
             .into_iter()
             .map(|host| scope.spawn(move || node::import(phase, &host, image).map(drop)))
             .collect();
-        let applied = apply_manifests(phase, image, Access::Plain);
+        let name = image.tags.first().context("our image has no name");
+        let applied = name.and_then(|name| install(phase, name, Access::Plain));
         for import in imports {
             import.join().map_err(|_| anyhow!("a thread that imports an image failed"))??;
         }
@@ -82,25 +83,40 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, image: &Image) -> Result<()
     wait(phase)
 }
 
-/// Applies `charts/tombolo/files/crds` and the manifests, their variables filled in for the sandbox.
-fn apply_manifests(phase: &Phase, image: &Image, access: Access) -> Result<()> {
-    let dir = workspace().join("deploy");
-    phase.doing("applying the CustomResourceDefinitions");
-    let crds = dir.join("crds").display().to_string();
-    kubectl(["apply", "--server-side", "--force-conflicts", "-f", &crds])?;
-    kubectl(["wait", "--for=condition=Established", "--timeout=30s", "-f", &crds])?;
-    let name = image.tags.first().ok_or_else(|| anyhow!("our image has no name"))?;
-    let variables = variables(name, access);
-    for path in manifests(&dir)? {
-        phase.doing(format_args!("applying {}", path.display()));
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        let mut filled = fill(&text, &variables).with_context(|| format!("filling in {}", path.display()))?;
-        if path.ends_with("10-controller.yaml") {
-            filled = with_admission(&filled)?;
-        }
-        kubernetes::apply(&filled).with_context(|| format!("applying {}", path.display()))?;
-    }
-    Ok(())
+/// Installs or upgrades the release. Values that didn't change, and the image that runs already, change nothing.
+fn install(phase: &Phase, image: &str, access: Access) -> Result<()> {
+    let values = paths::state().join("values.json");
+    fs::write(&values, values_for(image, access)?.to_string())
+        .with_context(|| format!("writing {}", values.display()))?;
+    phase.doing("helm upgrade --install");
+    let chart = tombolo_chart::chart().canonicalize().context("looking for the chart")?;
+    let words = ["upgrade", "--install", RELEASE, "--namespace", NAMESPACE, "--values"].map(PathBuf::from);
+    kubernetes::helm(words.into_iter().chain([values, chart])).map(drop)
+}
+
+/// The values for the sandbox: no kube-proxy is needed, and what is tested has all halves of admission.
+fn values_for(image: &str, access: Access) -> Result<Value> {
+    let (api, port) = control_plane::server();
+    let split = image.rsplit_once(':').and_then(|(name, tag)| Some((name.rsplit_once('/')?, tag)));
+    let ((registry, repository), tag) =
+        split.with_context(|| format!("the image's name {image} has no tag"))?;
+    let members = |database: Database| {
+        let all = match access {
+            Access::Plain => database.remotes(),
+            Access::Tls => database.tls_remotes(),
+        };
+        all.split(',').map(str::to_owned).collect::<Vec<_>>()
+    };
+    Ok(json!({
+        "global": {
+            "registry": { "address": registry },
+            "images": { "tombolo": { "repository": repository, "tag": tag } },
+        },
+        "apiServer": { "host": api.to_string(), "port": port },
+        "ovn": { "nb": members(Database::Nb), "sb": members(Database::Sb) },
+        "networking": { "enableSsl": access == Access::Tls },
+        "controller": { "extraArgs": ["--admission-port=10663"] },
+    }))
 }
 
 /// How OVN's databases are reached.
@@ -112,8 +128,8 @@ enum Access {
     Tls,
 }
 
-/// Moves the deployed controllers to OVN's TLS ports, as docs/operate/install.md has it: the Secret, the manifest with other
-/// addresses. A later [`deploy`] moves them back.
+/// Moves the installed controllers to OVN's TLS ports, as docs/operate/install.md has it: the Secret, and one value. A later
+/// [`deploy`] moves them back.
 ///
 /// # Errors
 /// As [`deploy`].
@@ -131,10 +147,7 @@ pub fn over_tls(phase: &Phase) -> Result<()> {
     let secret = kubectl(words.into_iter().chain(files.iter().map(String::as_str)))?;
     kubernetes::apply(&secret)?;
     phase.doing("giving the controllers the databases' addresses for TLS");
-    let path = workspace().join("deploy/10-controller.yaml");
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let filled = fill(&text, &variables(&deployed_image()?, Access::Tls))?;
-    kubernetes::apply(&with_admission(&filled)?)?;
+    install(phase, &deployed_image()?, Access::Tls)?;
     wait(phase)
 }
 
@@ -144,97 +157,6 @@ use tombolo_names::workloads::TLS_SECRET;
 fn deployed_image() -> Result<String> {
     let image = "jsonpath={.spec.template.spec.containers[0].image}";
     Ok(kubectl(["-n", NAMESPACE, "get", CONTROLLER, "-o", image])?.trim().to_owned())
-}
-
-/// How the controllers that are deployed reach the databases.
-fn deployed_access() -> Result<Access> {
-    let args = kubectl([
-        "-n",
-        NAMESPACE,
-        "get",
-        CONTROLLER,
-        "-o",
-        "jsonpath={.spec.template.spec.containers[0].args}",
-    ])?;
-    Ok(if args.contains("ssl:") { Access::Tls } else { Access::Plain })
-}
-
-/// The controller's manifest with the argument that `optional/admission.yaml` asks for: what is tested here has all halves.
-fn with_admission(manifest: &str) -> Result<String> {
-    let args = "          args:\n";
-    ensure!(
-        manifest.matches(args).count() == 1,
-        "the controller's manifest has no arguments, or several lists"
-    );
-    Ok(manifest.replace(args, &format!("{args}            - --admission-port=10663\n")))
-}
-
-/// The manifests in the order in which they are applied.
-fn manifests(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = fs::read_dir(dir)
-        .with_context(|| format!("reading {}", dir.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
-        .collect();
-    found.sort();
-    ensure!(!found.is_empty(), "{} has no manifests", dir.display());
-    Ok(found)
-}
-
-/// What the manifests leave open, for the sandbox.
-fn variables(image: &str, access: Access) -> BTreeMap<&'static str, String> {
-    let (api, port) = control_plane::server();
-    let remotes = |database: Database| match access {
-        Access::Plain => database.remotes(),
-        Access::Tls => database.tls_remotes(),
-    };
-    BTreeMap::from([
-        ("TOMBOLO_IMAGE", image.to_owned()),
-        ("OVN_NB_ADDR", remotes(Database::Nb)),
-        ("OVN_SB_ADDR", remotes(Database::Sb)),
-        ("KUBERNETES_API_HOST", api.to_string()),
-        ("KUBERNETES_API_PORT", port.to_string()),
-    ])
-}
-
-/// A manifest of `deploy/optional`, filled in for the sandbox, with the image that is deployed.
-///
-/// # Errors
-/// When nothing is deployed, or the manifest can't be read.
-pub fn optional(name: &str) -> Result<String> {
-    let path = workspace().join("deploy/optional").join(name);
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    fill(&text, &variables(&deployed_image()?, deployed_access()?))
-        .with_context(|| format!("filling in {}", path.display()))
-}
-
-/// Where a manifest of `deploy` is.
-#[must_use]
-pub fn manifest(name: &str) -> PathBuf {
-    workspace().join("deploy").join(name)
-}
-
-/// Where the CustomResourceDefinitions are.
-#[must_use]
-pub fn crds() -> PathBuf {
-    workspace().join("charts/tombolo/files/crds")
-}
-
-/// Replaces `${NAME}` as envsubst(1) does, outside comments; a name without a value is an error.
-fn fill(text: &str, variables: &BTreeMap<&str, String>) -> Result<String> {
-    let mut out = String::with_capacity(text.len());
-    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        let mut rest = line;
-        while let Some((before, after)) = rest.split_once("${") {
-            let (name, tail) = after.split_once('}').ok_or_else(|| anyhow!("unclosed ${{ in: {line}"))?;
-            out.push_str(before);
-            out.push_str(variables.get(name).ok_or_else(|| anyhow!("no value for ${{{name}}}"))?);
-            rest = tail;
-        }
-        out.push_str(rest);
-        out.push('\n');
-    }
-    Ok(out)
 }
 
 /// Waits until both workloads are rolled out and every node is Ready.
@@ -440,24 +362,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn manifests_are_filled_in_and_unknown_names_refused() {
-        let variables = BTreeMap::from([("A", "1".to_owned()), ("B", "2".to_owned())]);
-        let text = "# ${COMMENT}\nx: ${A}-${B}\ny: $HOME\n";
-        assert_eq!(fill(text, &variables).unwrap(), "x: 1-2\ny: $HOME\n");
-        assert!(fill("x: ${C}", &variables).is_err());
-        assert!(fill("x: ${A", &variables).is_err());
-    }
-
-    #[test]
-    fn the_manifests_need_just_the_variables_that_the_sandbox_has() {
-        let variables = variables("example.test/tombolo:1", Access::Plain);
-        let deploy = workspace().join("deploy");
-        let mut paths = manifests(&deploy).unwrap();
-        paths.extend(manifests(&deploy.join("optional")).unwrap());
-        let all: String =
-            paths.iter().map(|path| fill(&fs::read_to_string(path).unwrap(), &variables).unwrap()).collect();
-        assert!(all.contains("image: example.test/tombolo:1\n"));
-        assert!(all.contains("--ovn-nb-addr=tcp:172.30.0.1:6641,tcp:172.30.0.2:6641,tcp:172.30.0.3:6641\n"));
+    fn the_release_has_the_image_and_all_members() {
+        let values = values_for("docker.io/example/tombolo:abc", Access::Plain).unwrap();
+        assert_eq!(values["global"]["registry"]["address"], "docker.io/example");
+        assert_eq!(values["global"]["images"]["tombolo"], json!({ "repository": "tombolo", "tag": "abc" }));
+        assert_eq!(values["ovn"]["nb"][2], "tcp:172.30.0.3:6641");
+        let values = values_for("docker.io/example/tombolo:abc", Access::Tls).unwrap();
+        assert!(values["ovn"]["sb"][0].as_str().unwrap().starts_with("ssl:172.30.0.1:"));
+        assert!(values_for("no-tag", Access::Plain).is_err());
     }
 
     #[test]

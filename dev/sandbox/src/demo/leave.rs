@@ -8,7 +8,6 @@ use crate::exec;
 use crate::hosts;
 use crate::kubernetes::kubectl;
 use crate::ovn;
-use crate::programs;
 use crate::progress::Phase;
 
 /// Tables in which rows of ours are, but for the fence's.
@@ -28,21 +27,19 @@ const TABLES: [&str; 7] = [
 /// With the check that didn't hold.
 pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
     let cluster = kubectl(["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"])?;
+    stage.remark("With pods on the network it refuses, and nothing is stopped or removed.");
+    let refused = stage.try_run("helm uninstall tombolo --namespace kube-system")?;
+    let why = stage.run("kubectl -n kube-system logs job/kube-ovn-uninstall --tail=1")?;
+    let says = why.contains("pods are still on this network") && !refused.status.success();
+    stage.check("the uninstallation is refused, and says why", says, "the pods", &why)?;
+    stage.run("kubectl -n kube-system rollout status deployment/kube-ovn-controller --timeout=5s")?;
+    stage.run("kubectl -n kube-system rollout status daemonset/kube-ovn-cni --timeout=5s")?;
     stage.remark("The pods on the network, while everything runs.");
     stage.run("kubectl get pods -A --field-selector spec.hostNetwork=false")?;
     stage.run("kubectl delete pods -n default --all --grace-period=1 --timeout=90s")?;
-    stage.remark("What would put things back.");
-    stage.write("uninstall.yaml", &programs::optional("uninstall.yaml")?)?;
-    stage.run("kubectl -n kube-system scale deployment kube-ovn-controller --replicas=0")?;
-    stage.run("kubectl -n kube-system delete daemonset kube-ovn-cni --timeout=90s")?;
-    stage.run("kubectl -n kube-system wait --for=delete pod -l app=kube-ovn-controller --timeout=90s")?;
-    stage.remark("Out of OVN and off the hosts.");
+    stage.remark("Again. Its first act takes Tombolo out of OVN and off the hosts.");
     phase.doing("uninstalling");
-    stage.run("kubectl apply -f uninstall.yaml")?;
-    stage
-        .run("kubectl -n kube-system wait --for=condition=complete --timeout=150s job/kube-ovn-uninstall")?;
-    stage.run("kubectl -n kube-system rollout status daemonset/kube-ovn-uninstall-hosts --timeout=150s")?;
-    stage.run("kubectl -n kube-system logs job/kube-ovn-uninstall --tail=3")?;
+    stage.run("helm uninstall tombolo --namespace kube-system")?;
     for table in TABLES {
         let rows = ovn::nbctl(["--bare", "--columns=external_ids", "list", table])?;
         stage.check(
@@ -59,15 +56,9 @@ pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
         let left = stage.on(&host, look)?;
         stage.check(format_args!("nothing of ours on {host}"), left.trim().is_empty(), "nothing", &left)?;
     }
-    stage.remark("The objects.");
-    stage.run("kubectl -n kube-system delete job/kube-ovn-uninstall daemonset/kube-ovn-uninstall-hosts")?;
-    stage.run(&format!("kubectl delete -f {} --timeout=90s", programs::crds().display()))?;
-    stage.run("kubectl -n kube-system delete deployment kube-ovn-controller")?;
-    stage.run("kubectl -n kube-system delete lease tombolo-controller")?;
-    for manifest in ["05-node-policy.yaml", "00-rbac.yaml"] {
-        let path = programs::manifest(manifest);
-        stage.run(&format!("kubectl delete -f {} --timeout=90s", path.display()))?;
-    }
+    stage.remark("The objects, which are kept until their kinds go.");
+    stage
+        .run("kubectl delete customresourcedefinitions -l app.kubernetes.io/part-of=tombolo --timeout=90s")?;
     stage.run("kubectl -n kube-system delete secret kube-ovn-tls --ignore-not-found")?;
     let kinds = kubectl(["api-resources", "--verbs=list", "-o", "name"])?;
     // Events go by themselves after an hour.

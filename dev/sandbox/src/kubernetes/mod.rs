@@ -11,7 +11,7 @@ pub mod util;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -26,6 +26,8 @@ use certs::Pki;
 
 /// How long nodes have to register.
 const REGISTERED: Duration = Duration::from_secs(120);
+/// How long one command of Helm's may take: its hooks wait for Jobs.
+const HELM: Duration = Duration::from_secs(360);
 
 /// Brings Kubernetes up on the running hosts: control plane on host1, a node on each. `programs` come from
 /// [`build::ensure`], `base` from [`images::base`]. Does nothing for what runs already.
@@ -39,7 +41,7 @@ pub fn up(phase: &Phase, programs: &Programs, base: &[images::Image]) -> Result<
         all.iter().map(|host| certs::Node { name: &host.name, address: host.mgmt }).collect();
     let dir = paths::state().join("kubernetes");
     let pki = Pki::create(&dir.join("pki"), control_plane::server(), control_plane::API_SERVICE, &nodes)?;
-    install_kubectl(programs, &pki)?;
+    install_kubectl(programs)?;
 
     // Kubelets wait for the API server by themselves, so the nodes' runtimes come up beside it.
     thread::scope(|scope| {
@@ -80,30 +82,41 @@ pub fn daemons(host: &Host) -> Vec<&'static str> {
 }
 
 /// `bin/kubectl` for people, tests and [`kubectl()`]: as typed on host1 by the cluster's administrator.
-fn install_kubectl(programs: &Programs, pki: &Pki) -> Result<()> {
-    let cache = paths::state().join("kubernetes/kubectl-cache");
-    for dir in [&cache, &plugins()] {
-        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-    }
-    let kubectl = programs.path("kubectl")?;
-    let programs = kubectl.parent().unwrap_or(kubectl);
+fn install_kubectl(programs: &Programs) -> Result<()> {
+    fs::create_dir_all(plugins()).with_context(|| format!("creating {}", plugins().display()))?;
+    install_tool("kubectl", programs.path("kubectl")?)
+}
+
+/// `bin/helm`, likewise.
+///
+/// # Errors
+/// When a file can't be written.
+pub fn install_helm(helm: &Path) -> Result<()> {
+    install_tool("helm", helm)
+}
+
+fn install_tool(name: &str, program: &Path) -> Result<()> {
+    let dir = paths::state().join("kubernetes");
+    let cache = dir.join(format!("{name}-cache"));
+    fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
+    let programs = program.parent().unwrap_or(program);
     // Entering the host loses the working directory, which `-f file.yaml` needs, and PATH, where plugins are
     // found and where they find kubectl.
     let script = format!(
         "#!/bin/bash\n\
-         # kubectl as the cluster's administrator types it on host1.\n\
+         # {name} as the cluster's administrator types it on host1.\n\
          bin=$(dirname \"$(readlink -f \"$0\")\")\n\
-         export KUBECONFIG={kubeconfig} KUBECACHEDIR={cache}\n\
+         export KUBECONFIG={kubeconfig} KUBECACHEDIR={cache} HELM_CACHE_HOME={cache} HELM_CONFIG_HOME={cache} HELM_DATA_HOME={cache}\n\
          exec \"$bin/enter\" {host} bash -c \\\n  \
-         'cd \"$1\" || cd /; shift; PATH={plugins}:{programs}:$PATH exec \"$@\"' kubectl \"$PWD\" {kubectl} \"$@\"\n",
-        kubeconfig = pki.kubeconfig("admin").display(),
+         'cd \"$1\" || cd /; shift; PATH={plugins}:{programs}:$PATH exec \"$@\"' {name} \"$PWD\" {program} \"$@\"\n",
+        kubeconfig = dir.join("pki/admin.kubeconfig").display(),
         cache = cache.display(),
         host = control_plane::host(),
         plugins = plugins().display(),
         programs = programs.display(),
-        kubectl = kubectl.display(),
+        program = program.display(),
     );
-    hosts::install_script(&paths::bin().join("kubectl"), &script)
+    hosts::install_script(&paths::bin().join(name), &script)
 }
 
 /// Where `kubectl` finds its plugins.
@@ -114,6 +127,14 @@ pub fn plugins() -> PathBuf {
 /// A `kubectl` command of the cluster's administrator, to add arguments to.
 pub fn kubectl_command() -> Command {
     Command::new(paths::bin().join("kubectl"))
+}
+
+/// Runs `helm` with these arguments as the cluster's administrator and returns what it prints, within a few minutes.
+///
+/// # Errors
+/// As [`exec::check`].
+pub fn helm<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<String> {
+    exec::check(Command::new(paths::bin().join("helm")).args(args), HELM, None)
 }
 
 /// Runs `kubectl` with these arguments and returns what it prints, within a minute.

@@ -10,22 +10,29 @@ use tombolo_sandbox::{exec, programs};
 use tombolo_tests_acceptance::router::Router;
 use tombolo_tests_acceptance::{Net, SOON, apply_subnet, bed, get, namespaces, space};
 
-const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/optional/admission.yaml");
+/// As the chart has it with `validatingWebhook.enabled`.
+fn manifest() -> Result<String> {
+    tombolo_chart::cases::part("admission", "admission.yaml")
+}
 
 /// Goes with the test.
 struct Admission;
 
 impl Admission {
     fn apply() -> Result<Self> {
-        let text = fs::read_to_string(MANIFEST).with_context(|| format!("reading {MANIFEST}"))?;
-        kubernetes::apply(&text)?;
+        kubernetes::apply(&manifest()?)?;
         Ok(Self)
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if let Err(error) = kubectl(["delete", "--ignore-not-found", "-f", MANIFEST]) {
+        let gone = manifest().and_then(|text| {
+            let file = std::env::temp_dir().join("tombolo-admission.yaml");
+            fs::write(&file, text).context("writing what is to be deleted")?;
+            kubectl(["delete", "--ignore-not-found", "-f", &file.display().to_string()])
+        });
+        if let Err(error) = gone {
             eprintln!("the admission stays: {error:#}");
         }
     }
