@@ -22,3 +22,5 @@ pub const CONTROLLER_SIGNATURE: &str = "tombolo-controller";
 pub const AGENT_SIGNATURE: &str = "tombolo-agent";
 /// The agent's condition on its Node.
 pub const NETWORK_DEGRADED: &str = "tombolo.io/NetworkDegraded";
+/// Members of OVN's databases: Deployment, `app` label, container, and the ConfigMap in which they find each other.
+pub const CENTRAL: &str = "ovn-central";

@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["plan"],
     &["diff"],
     &["engine"],
-    &["controller", "agent", "cni-plugin", "kubectl-ko", "pinger", "monitor"],
+    &["central", "controller", "agent", "cni-plugin", "kubectl-ko", "pinger", "monitor"],
     &["needs", "chart"],
     &["sandbox"],
     &["ovsdb-servers", "testbed"],

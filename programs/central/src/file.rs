@@ -1,0 +1,143 @@
+//! A member's file of a database: what it is, how it is made, how it is put aside. By ovsdb-tool(1); nothing is ever deleted.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+use tombolo_ovsdb::Uuid;
+use tracing::{info, warn};
+
+use crate::database::Database;
+use crate::decide::File;
+
+/// For one run of ovsdb-tool: a large file is read as a whole.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+async fn tool(args: &[&str]) -> Result<String> {
+    let mut command = Command::new("ovsdb-tool");
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(DEADLINE, command.output()).await;
+    let output = output.with_context(|| format!("ovsdb-tool {} takes longer than {DEADLINE:?}", args[0]))?;
+    let output = output.context("starting ovsdb-tool (Debian package openvswitch-common)")?;
+    if !output.status.success() {
+        bail!("ovsdb-tool {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is no UTF-8", path.display()))
+}
+
+/// Reads what a file is.
+///
+/// # Errors
+/// A directory or a program that can't be used; a file that makes no sense is no error.
+pub async fn look(path: &Path, database: Database) -> Result<File> {
+    match std::fs::metadata(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(File::Missing),
+        Err(error) => return Err(error).with_context(|| format!("looking at {}", path.display())),
+    }
+    let file = text(path)?;
+    // Before anything is concluded from a failure: the program itself works.
+    tool(&["--version"]).await?;
+    let name = match tool(&["db-name", file]).await {
+        Ok(name) => name,
+        Err(why) => return Ok(File::Unreadable(format!("{why:#}"))),
+    };
+    if name != database.name() {
+        return Ok(File::Unreadable(format!("{} is a database {name}", path.display())));
+    }
+    if tool(&["db-is-standalone", file]).await.is_ok() {
+        return Ok(File::Standalone);
+    }
+    let server = tool(&["db-sid", file]).await.and_then(|id| id.parse::<Uuid>().map_err(Into::into));
+    match (server, tool(&["db-local-address", file]).await) {
+        (Ok(server), Ok(address)) => {
+            // One that hasn't joined, and was given no id, has none.
+            let cluster = tool(&["db-cid", file]).await.ok().and_then(|id| id.parse().ok());
+            Ok(File::Clustered { cluster, server, address })
+        }
+        (Err(why), _) | (_, Err(why)) => Ok(File::Unreadable(format!("{why:#}"))),
+    }
+}
+
+/// Founds a cluster of one member; its id. `contents`: the schema, or none for the standalone database that is in the file's
+/// place, which stays beside it.
+///
+/// # Errors
+/// As ovsdb-tool says.
+pub async fn create(path: &Path, contents: Option<&Path>, raft: &str, election_timer: u32) -> Result<Uuid> {
+    let new = staged(path)?;
+    let timer = format!("--election-timer={election_timer}");
+    tool(&[&timer, "create-cluster", text(&new)?, text(contents.unwrap_or(path))?, raft]).await?;
+    let cluster = tool(&["db-cid", text(&new)?]).await?.parse().context("reading the new cluster's id")?;
+    if contents.is_none() {
+        // A second name first: at no moment is there no file, which would be an empty member.
+        let aside = aside(path)?;
+        std::fs::hard_link(path, &aside).with_context(|| format!("keeping {}", path.display()))?;
+        info!("the standalone database stays as {}", aside.display());
+    }
+    std::fs::rename(&new, path).with_context(|| format!("moving {} into place", new.display()))?;
+    Ok(cluster)
+}
+
+/// Makes a file that joins a cluster by the members at these addresses.
+///
+/// # Errors
+/// As ovsdb-tool says.
+pub async fn join(
+    path: &Path,
+    database: Database,
+    cluster: Uuid,
+    raft: &str,
+    others: &[String],
+) -> Result<()> {
+    let new = staged(path)?;
+    let id = format!("--cid={cluster}");
+    let mut args = vec![id.as_str(), "join-cluster", text(&new)?, database.name(), raft];
+    args.extend(others.iter().map(String::as_str));
+    tool(&args).await?;
+    std::fs::rename(&new, path).with_context(|| format!("moving {} into place", new.display()))
+}
+
+/// The name of a file that isn't complete; one of a run that was interrupted goes.
+fn staged(path: &Path) -> Result<PathBuf> {
+    let new = path.with_extension("new");
+    for path in [new.clone(), new.with_file_name(format!(".{}.~lock~", file_name(&new)))] {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("removing {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(new)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Puts a file aside, beside its place; where it is then.
+///
+/// # Errors
+/// The system's.
+pub fn archive(path: &Path, why: &str) -> Result<PathBuf> {
+    let aside = aside(path)?;
+    std::fs::rename(path, &aside).with_context(|| format!("putting {} aside", path.display()))?;
+    warn!("{} is put aside as {}: {why}", path.display(), aside.display());
+    Ok(aside)
+}
+
+/// A name that is free.
+fn aside(path: &Path) -> Result<PathBuf> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    (0_u32..)
+        .map(|number| path.with_file_name(format!("{}.archived-{seconds}-{number}", file_name(path))))
+        .find(|aside| !aside.exists())
+        .context("invariant: some number is free")
+}

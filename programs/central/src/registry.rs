@@ -1,0 +1,178 @@
+//! The ConfigMap in which members find each other: the clusters that were founded, and which members have a file.
+//!
+//! Its only purpose is that a cluster is founded once ([`crate::decide`]). Whoever has a file doesn't need it to start.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tombolo_names::workloads::CENTRAL;
+use tombolo_ovsdb::Uuid;
+
+use crate::database::Database;
+use crate::decide::{File, Known, Report};
+
+/// For one request.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Attempts to write a cluster down while others write, too.
+const ATTEMPTS: usize = 10;
+
+/// The ConfigMap.
+#[derive(Clone)]
+pub struct Registry {
+    api: Api<ConfigMap>,
+}
+
+/// A member's word without a file, and with one: followed by its id in the cluster.
+const EMPTY: &str = "empty";
+const HAS: &str = "has";
+
+type Data = BTreeMap<String, String>;
+
+impl Registry {
+    /// That of a namespace.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace) }
+    }
+
+    /// What is known of a database.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn known(&self, database: Database, members: &[IpAddr]) -> Result<Known> {
+        let map = within("reading", self.api.get_opt(CENTRAL)).await?;
+        let data = map.and_then(|map| map.data).unwrap_or_default();
+        known(&data, database, members)
+    }
+
+    /// The ids that members have in their cluster, as they last said.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn servers(&self, database: Database, members: &[IpAddr]) -> Result<BTreeMap<IpAddr, Uuid>> {
+        let map = within("reading", self.api.get_opt(CENTRAL)).await?;
+        let data = map.and_then(|map| map.data).unwrap_or_default();
+        let server = |member: &IpAddr| {
+            let id = data.get(&key(database, *member))?.strip_prefix(HAS)?.trim().parse().ok()?;
+            Some((*member, id))
+        };
+        Ok(members.iter().filter_map(server).collect())
+    }
+
+    /// Says whether a member has a file, and its id in the cluster. Writes only what isn't there yet.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn report(&self, database: Database, member: IpAddr, file: &File) -> Result<()> {
+        let entry = [(key(database, member), word(file))];
+        match within("reading", self.api.get_opt(CENTRAL)).await? {
+            None => self.create(Data::from(entry.clone())).await?,
+            Some(map) if map.data.as_ref().and_then(|data| data.get(&entry[0].0)) == Some(&entry[0].1) => {
+                return Ok(());
+            }
+            Some(_) => {}
+        }
+        let patch = Patch::Merge(json!({ "data": Data::from(entry) }));
+        within("writing", self.api.patch(CENTRAL, &PatchParams::default(), &patch)).await.map(drop)
+    }
+
+    /// Writes down a cluster, unless there is one already; the one that is there then.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn claim(&self, database: Database, cluster: Uuid) -> Result<Uuid> {
+        for _ in 0..ATTEMPTS {
+            let Some(mut map) = within("reading", self.api.get_opt(CENTRAL)).await? else {
+                self.create(Data::new()).await?;
+                continue;
+            };
+            let data = map.data.get_or_insert_default();
+            if let Some(there) = data.get(database.short()) {
+                return parse(database, there);
+            }
+            data.insert(database.short().to_owned(), cluster.to_string());
+            // It bears the version that was read: between that and now, no other member has written.
+            match within("writing", self.api.replace(CENTRAL, &PostParams::default(), &map)).await {
+                Ok(_) => return Ok(cluster),
+                Err(error) if is_conflict(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bail!("writing the {database}'s cluster down: others write the ConfigMap {CENTRAL} all the time")
+    }
+
+    async fn create(&self, data: Data) -> Result<()> {
+        let metadata = ObjectMeta { name: Some(CENTRAL.to_owned()), ..ObjectMeta::default() };
+        let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
+        match within("creating", self.api.create(&PostParams::default(), &map)).await {
+            Err(error) if !is_conflict(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn within<T>(doing: &str, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T> {
+    let doing = || format!("{doing} the ConfigMap {CENTRAL}");
+    let answer = tokio::time::timeout(DEADLINE, request).await.with_context(doing)?;
+    answer.with_context(doing)
+}
+
+/// Another one was faster.
+fn is_conflict(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == 409)
+}
+
+/// A key may have no colon.
+fn key(database: Database, member: IpAddr) -> String {
+    format!("{}.{}", database.short(), member.to_string().replace(':', "-"))
+}
+
+fn word(file: &File) -> String {
+    match file {
+        File::Missing => EMPTY.to_owned(),
+        File::Clustered { server, .. } => format!("{HAS} {server}"),
+        File::Standalone | File::Unreadable(_) => HAS.to_owned(),
+    }
+}
+
+fn parse(database: Database, text: &str) -> Result<Uuid> {
+    text.parse().with_context(|| {
+        format!("the ConfigMap {CENTRAL} names the {database}'s cluster {text:?}, which is no id: correct or delete that key")
+    })
+}
+
+fn known(data: &Data, database: Database, members: &[IpAddr]) -> Result<Known> {
+    let cluster = data.get(database.short()).map(|text| parse(database, text)).transpose()?;
+    let report = |member: &IpAddr| match data.get(&key(database, *member))?.as_str() {
+        EMPTY => Some((*member, Report::Empty)),
+        // A word of a later version's says more than that it is empty.
+        _ => Some((*member, Report::Has)),
+    };
+    Ok(Known { cluster, reports: members.iter().filter_map(report).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_for_listed_members_of_both_families() {
+        let members: Vec<IpAddr> = ["10.0.0.1", "fd00::2"].map(|ip| ip.parse().unwrap()).into();
+        let mut data = Data::new();
+        data.insert(key(Database::Nb, members[0]), word(&File::Missing));
+        data.insert(key(Database::Nb, members[1]), word(&File::Standalone));
+        data.insert("nb.10.0.0.9".to_owned(), "empty".to_owned());
+        assert!(data.keys().all(|key| !key.contains(':')));
+        let reports = [(members[0], Report::Empty), (members[1], Report::Has)].into();
+        assert_eq!(known(&data, Database::Nb, &members).unwrap(), Known { cluster: None, reports });
+        assert_eq!(known(&data, Database::Sb, &members).unwrap(), Known::default());
+        data.insert("nb".to_owned(), "no id".to_owned());
+        assert!(known(&data, Database::Nb, &members).unwrap_err().to_string().contains("correct or delete"));
+    }
+}

@@ -1,0 +1,101 @@
+//! What a member says of its cluster: `cluster/status`, ovsdb-server(1).
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tombolo_ovsdb::driver::unixctl;
+
+use crate::database::Database;
+
+/// For one answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A member's state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// `cluster member`, `joining cluster` …
+    pub status: String,
+    /// Whether it leads.
+    pub leads: bool,
+    /// Whether it knows a leader.
+    pub has_leader: bool,
+    /// The election's number, which grows with each.
+    pub term: u64,
+    /// Members as this one knows them: short ids and addresses.
+    pub servers: Vec<(String, String)>,
+    /// This one's short id.
+    pub own: String,
+}
+
+impl Status {
+    /// Whether it is of use: joined, and with a leader.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        self.status == "cluster member" && self.has_leader
+    }
+
+    /// Members that are gone: at the address of another one. Where a disk was replaced, the new member has another id.
+    #[must_use]
+    pub fn replaced(&self, newest: &str, address: &str) -> Vec<String> {
+        let same = self.servers.iter().filter(|(_, at)| at == address);
+        same.filter(|(id, _)| id != newest).map(|(id, _)| id.clone()).collect()
+    }
+}
+
+/// Asks the server behind a control socket.
+///
+/// # Errors
+/// A server that doesn't answer.
+pub async fn ask(socket: &Path, database: Database) -> Result<Status> {
+    let text = unixctl::call(socket, "cluster/status", &[database.name()], DEADLINE).await;
+    Ok(parse(&text.with_context(|| format!("asking for the {database}'s state"))?))
+}
+
+fn parse(text: &str) -> Status {
+    let mut status = Status::default();
+    let mut in_servers = false;
+    for line in text.lines() {
+        if in_servers {
+            // `    1a2b (1a2b at tcp:10.0.0.1:6643) (self)`
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let [id, _, "at", address, ..] = words[..] {
+                status.servers.push((id.to_owned(), address.trim_end_matches(')').to_owned()));
+            }
+            continue;
+        }
+        match line.split_once(':').map(|(key, value)| (key, value.trim())) {
+            Some(("Status", value)) => value.clone_into(&mut status.status),
+            Some(("Role", value)) => status.leads = value == "leader",
+            Some(("Leader", value)) => status.has_leader = value != "unknown",
+            Some(("Term", value)) => status.term = value.parse().unwrap_or_default(),
+            Some(("Server ID", value)) => {
+                value.split_whitespace().next().unwrap_or_default().clone_into(&mut status.own);
+            }
+            Some(("Servers", _)) => in_servers = true,
+            _ => {}
+        }
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read() {
+        let text = "e1a4\nName: OVN_Northbound\nCluster ID: 75cd (75cd76b4-fbd6-4d5d-a5a1-b1ab4a7eb4a3)\n\
+                    Server ID: e1a4 (e1a4a4d2-6d0f-4c3b-9f2f-1b4f1d1f9f3c)\nAddress: tcp:127.0.0.1:6643\nStatus: cluster member\n\
+                    Role: leader\nTerm: 4\nLeader: self\nVote: self\n\nElection timer: 1000\nLog: [2, 9]\n\
+                    Entries not yet committed: 0\nConnections: ->0000 <-9a3f\nDisconnections: 0\nServers:\n    \
+                    e1a4 (e1a4 at tcp:127.0.0.1:6643) (self) next_index=2 match_index=8\n    \
+                    9a3f (9a3f at tcp:127.0.0.2:6643) next_index=9 match_index=8 last msg 2 ms ago\n    \
+                    77aa (77aa at tcp:127.0.0.2:6643) next_index=9 match_index=0\n";
+        let status = parse(text);
+        assert!(status.is_member() && status.leads && status.term == 4 && status.own == "e1a4");
+        assert_eq!(status.servers.len(), 3);
+        assert_eq!(status.replaced("9a3f", "tcp:127.0.0.2:6643"), ["77aa"]);
+        assert!(!parse("Status: joining cluster\nRole: follower\nLeader: unknown\n").is_member());
+    }
+}

@@ -1,0 +1,256 @@
+//! Members on real ovsdb-servers, with a real API server for their ConfigMap.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+use tombolo_needs::needs;
+use tombolo_testbed::{ApiServer, eventually};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// Members 1 to 3 of a network of the loopback address.
+struct Site {
+    api: ApiServer,
+    dir: TempDir,
+    network: u8,
+    running: Vec<Option<Child>>,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        (1..=3).for_each(|member| self.stop(member, "-TERM"));
+    }
+}
+
+impl Site {
+    fn start(network: u8) -> Result<Option<Self>> {
+        let programs = ["ovn-northd", "ovn-nbctl", "ovsdb-server", "ovsdb-tool"];
+        if !programs.into_iter().all(|name| tombolo_needs::program(name, "ovn-central")) {
+            return Ok(None);
+        }
+        let Some(api) = ApiServer::start()? else { return Ok(None) };
+        let dir = tempfile::Builder::new().prefix("central-").tempdir()?;
+        Ok(Some(Self { api, dir, network, running: vec![None, None, None, None] }))
+    }
+
+    fn address(&self, member: usize) -> String {
+        format!("127.0.{}.{member}", self.network)
+    }
+
+    fn path(&self, member: usize, name: &str) -> PathBuf {
+        self.dir.path().join(format!("{member}/{name}"))
+    }
+
+    fn all(&self) -> String {
+        (1..=3).map(|member| self.address(member)).collect::<Vec<_>>().join(",")
+    }
+
+    fn run(&mut self, member: usize) -> Result<()> {
+        fs::create_dir_all(self.path(member, ""))?;
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path(member, "log"))?;
+        let child = Command::new(env!("CARGO_BIN_EXE_tombolo-central"))
+            .arg(format!("--members={}", self.all()))
+            .arg(format!("--address={}", self.address(member)))
+            .arg(format!("--dir={}", self.path(member, "etc").display()))
+            .arg(format!("--run-dir={}", self.path(member, "run").display()))
+            .arg(format!("--kubeconfig={}", self.api.kubeconfig().display()))
+            .args(["--metrics-port=0", "--election-timer=1000"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.running[member] = Some(child);
+        Ok(())
+    }
+
+    fn stop(&mut self, member: usize, signal: &str) {
+        let Some(mut child) = self.running[member].take() else { return };
+        // Its servers, too: kill(1) of the program alone is no crash of a host.
+        if signal == "-KILL" {
+            let _ = Command::new("pkill").args(["-KILL", "-P", &child.id().to_string()]).status();
+        }
+        let _ = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        let _ = child.wait();
+    }
+
+    fn log(&self, member: usize) -> String {
+        fs::read_to_string(self.path(member, "log")).unwrap_or_default()
+    }
+
+    fn nbctl(&self, args: &[&str]) -> Result<String> {
+        let members: Vec<String> =
+            (1..=3).map(|member| format!("tcp:{}:6641", self.address(member))).collect();
+        let output = Command::new("ovn-nbctl")
+            .args(["--timeout=10", &format!("--db={}", members.join(","))])
+            .args(args)
+            .output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn status(&self, member: usize, database: &str) -> Result<String> {
+        let (socket, name) = match database {
+            "nb" => ("ovnnb_db.ctl", "OVN_Northbound"),
+            _ => ("ovnsb_db.ctl", "OVN_Southbound"),
+        };
+        let socket = self.path(member, "run").join(socket);
+        let output = Command::new("ovs-appctl")
+            .arg("-t")
+            .arg(socket)
+            .args(["--timeout=5", "cluster/status", name])
+            .output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn is_member(&self, member: usize) -> bool {
+        ["nb", "sb"].iter().all(|database| {
+            self.status(member, database).is_ok_and(|text| {
+                text.contains("Status: cluster member") && !text.contains("Leader: unknown")
+            })
+        })
+    }
+
+    fn members(&self, all: &[usize]) -> Result<()> {
+        eventually("members to have joined", SOON, || {
+            Ok(all.iter().all(|m| self.is_member(*m)).then_some(()))
+        })
+        .with_context(|| format!("{}\n{}\n{}", self.log(1), self.log(2), self.log(3)))
+    }
+
+    fn cluster(&self, database: &str) -> Result<String> {
+        let path = format!("jsonpath={{.data.{database}}}");
+        self.api.kubectl(&["-n", "kube-system", "get", "configmap", "ovn-central", "-o", &path])
+    }
+
+    fn says(&self, member: usize, words: &str) -> Result<()> {
+        eventually(words, SOON, || Ok(self.log(member).contains(words).then_some(())))
+            .with_context(|| self.log(member))
+    }
+}
+
+#[test]
+fn a_cluster_is_founded_once_and_outlives_its_members() -> Result<()> {
+    let mut site = needs!(Site::start(71)?);
+    // Two of three: silence of the third may mean that it has the database.
+    site.run(1)?;
+    site.run(2)?;
+    site.says(1, "not yet heard of: 127.0.71.3")?;
+    std::thread::sleep(Duration::from_secs(5));
+    ensure!(!site.path(1, "etc/ovnnb_db.db").exists() && !site.path(2, "etc/ovnnb_db.db").exists());
+    site.run(3)?;
+    site.members(&[1, 2, 3])?;
+    let (nb, sb) = (site.cluster("nb")?, site.cluster("sb")?);
+    ensure!(nb.len() == 36 && sb.len() == 36 && nb != sb, "{nb} {sb}");
+    site.nbctl(&["ls-add", "kept"])?;
+    eventually("a northd to follow", SOON, || Ok(site.nbctl(&["--wait=sb", "sync"]).ok()))
+        .with_context(|| format!("{}\n{}\n{}", site.log(1), site.log(2), site.log(3)))?;
+
+    // The first one's host is replaced: it is empty, and joins.
+    site.stop(1, "-KILL");
+    fs::remove_dir_all(site.path(1, "etc"))?;
+    site.run(1)?;
+    site.members(&[1])?;
+    ensure!(site.nbctl(&["ls-list"])?.contains("(kept)"));
+    ensure!(site.cluster("nb")? == nb && site.cluster("sb")? == sb);
+    // Its former self is taken out: it would count as a member that fails.
+    eventually("three members, each once", SOON, || {
+        let text = site.status(2, "nb")? + &site.status(2, "sb")?;
+        Ok((text.matches(" at tcp:127.0.71.").count() == 6).then_some(()))
+    })
+    .with_context(|| format!("{:?} {}", site.status(2, "nb"), site.log(2)))?;
+
+    // The ConfigMap is lost: who has the database writes it down again.
+    site.api.kubectl(&["-n", "kube-system", "delete", "configmap", "ovn-central"])?;
+    site.stop(2, "-TERM");
+    site.run(2)?;
+    site.members(&[2])?;
+    ensure!(site.cluster("nb")? == nb && site.cluster("sb")? == sb);
+
+    // And where all of that comes together, the first one stays empty rather than to found a second cluster.
+    site.api.kubectl(&["-n", "kube-system", "delete", "configmap", "ovn-central"])?;
+    (1..=3).for_each(|member| site.stop(member, "-TERM"));
+    fs::remove_dir_all(site.path(1, "etc"))?;
+    fs::write(site.path(1, "log"), "")?;
+    site.run(1)?;
+    site.says(1, "no cluster was founded yet")?;
+    std::thread::sleep(Duration::from_secs(5));
+    ensure!(!site.path(1, "etc/ovnnb_db.db").exists(), "{}", site.log(1));
+    site.run(2)?;
+    site.run(3)?;
+    site.members(&[1, 2, 3])?;
+    ensure!(site.nbctl(&["ls-list"])?.contains("(kept)") && site.cluster("nb")? == nb);
+    Ok(())
+}
+
+#[test]
+fn a_file_is_put_aside_or_left_and_never_lost() -> Result<()> {
+    let mut site = needs!(Site::start(72)?);
+    // A backup in the second one's place: it founds, with what is in it.
+    let file = site.path(2, "etc/ovnnb_db.db");
+    fs::create_dir_all(site.path(2, "etc"))?;
+    let schema = "/usr/share/ovn/ovn-nb.ovsschema";
+    let row = r#"["OVN_Northbound", {"op": "insert", "table": "Logical_Switch", "row": {"name": "backup"}}]"#;
+    for args in [
+        &["create", &file.display().to_string(), schema][..],
+        &["transact", &file.display().to_string(), row],
+    ] {
+        let output = Command::new("ovsdb-tool").args(args).output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    (1..=3).try_for_each(|member| site.run(member))?;
+    site.members(&[1, 2, 3])?;
+    ensure!(site.nbctl(&["ls-list"])?.contains("(backup)"));
+    let archived = |member: usize| -> Result<Vec<String>> {
+        let names = fs::read_dir(site.path(member, "etc"))?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(names.into_iter().filter(|name| name.starts_with("ovnnb_db.db.archived-")).collect())
+    };
+    ensure!(archived(2)?.len() == 1, "the backup stays: {:?}", archived(2)?);
+
+    // A file that breaks is put aside, since the cluster has all of it.
+    site.stop(3, "-TERM");
+    fs::write(site.path(3, "etc/ovnnb_db.db"), "no database")?;
+    site.run(3)?;
+    site.members(&[3])?;
+    let archived = fs::read_dir(site.path(3, "etc"))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.to_string_lossy().contains("ovnnb_db.db.archived-"));
+    ensure!(fs::read_to_string(archived.context("it is put aside")?)? == "no database");
+
+    // One of another cluster stays, and the member says why it doesn't start.
+    site.stop(3, "-TERM");
+    let (file, other) = (site.path(3, "etc/ovnnb_db.db"), site.path(3, "other.db"));
+    let raft = format!("tcp:{}:6643", site.address(3));
+    let args = ["create-cluster", &other.display().to_string(), schema, &raft].map(str::to_owned);
+    ensure!(Command::new("ovsdb-tool").args(args).status()?.success());
+    fs::copy(&other, &file)?;
+    site.run(3)?;
+    site.says(3, "which one is right only you can know")?;
+    ensure!(fs::read(&file)? == fs::read(&other)?, "the file was changed");
+    if site.status(3, "nb").is_ok() {
+        bail!("a server runs on it");
+    }
+    site.members(&[1, 2])
+}
+
+#[test]
+fn wrong_members_are_refused_with_a_sentence() -> Result<()> {
+    for (members, address, words) in [
+        ("10.0.0.1,10.0.0.2", "10.0.0.1", "have 1, 3 or 5"),
+        ("10.0.0.1,10.0.0.2,10.0.0.3", "10.0.0.4", "isn't among the members"),
+        ("10.0.0.1,host2,10.0.0.3", "10.0.0.1", "\"host2\" is no address"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_tombolo-central"))
+            .args([format!("--members={members}"), format!("--address={address}")])
+            .output()?;
+        let text = String::from_utf8([output.stdout, output.stderr].concat())?;
+        ensure!(!output.status.success() && text.contains(words), "{text}");
+    }
+    Ok(())
+}
