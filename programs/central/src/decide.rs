@@ -4,8 +4,8 @@
 //!
 //! - A cluster is founded once: only when the registry knows none and **every** listed member has said that it has no file.
 //! - An empty member joins the cluster that the registry names, by its id, and no other one.
-//! - A file that doesn't fit is put aside only where the cluster holds all that it has; where it may be the only copy, the
-//!   member stops and says so.
+//! - A file that doesn't fit is put aside only where another member of the cluster answers, which holds all that it has; where
+//!   it may be the only copy, the member waits and says so.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -46,6 +46,8 @@ pub enum Report {
 pub struct Known {
     /// The cluster that was founded.
     pub cluster: Option<Uuid>,
+    /// Whether another member answers that it has joined that cluster.
+    pub answers: bool,
     /// What members have said.
     pub reports: BTreeMap<IpAddr, Report>,
 }
@@ -105,22 +107,34 @@ pub fn next(me: &Me, file: &File, known: &Known) -> Next {
             "the file is a standalone database, but cluster {cluster} is in use: to restore a backup, stop all members and \
              delete the ConfigMap first; otherwise move the file away"
         )),
-        (File::Unreadable(why), Some(_)) if !others.is_empty() => Next::Archive(why.clone()),
+        (File::Unreadable(why), Some(_)) if known.answers => Next::Archive(why.clone()),
+        (File::Unreadable(why), Some(cluster)) if !others.is_empty() => only_copy(why, cluster),
         (File::Unreadable(why), _) => Next::Refuse(format!(
             "{why}, and no other member is known to have the database: put a backup in its place, or move the file away"
         )),
-        (File::Clustered { cluster, address, .. }, Some(known)) => match cluster {
-            Some(cluster) if *cluster != known => Next::Refuse(format!(
-                "the file is of cluster {cluster}, but the ConfigMap names {known}; which one is right only you can know: move \
-                 the file away to join {known}, or delete the ConfigMap to go on with the files, if those of all members agree"
+        (File::Clustered { cluster, address, .. }, Some(named)) => match cluster {
+            Some(cluster) if *cluster != named => Next::Refuse(format!(
+                "the file is of cluster {cluster}, but the ConfigMap names {named}; which one is right only you can know: move \
+                 the file away to join {named}, or delete the ConfigMap to go on with the files, if those of all members agree"
             )),
             _ if *address == me.raft => Next::Start { claim: None },
             _ if others.is_empty() => moved(me, address),
-            _ => Next::Archive(format!("it is that of the member {address}, and this one is {}", me.raft)),
+            _ => {
+                let why = format!("it is that of the member {address}, and this one is {}", me.raft);
+                if known.answers { Next::Archive(why) } else { only_copy(&why, named) }
+            }
         },
         (File::Clustered { address, .. }, None) if *address != me.raft => moved(me, address),
         (File::Clustered { cluster, .. }, None) => Next::Start { claim: *cluster },
     }
+}
+
+/// The file may be all that is left.
+fn only_copy(why: &str, cluster: Uuid) -> Next {
+    Next::Wait(format!(
+        "the file can't be used: {why}. It stays in its place, since no other member of cluster {cluster} answers: start one \
+         that has the database, or put a backup in its place"
+    ))
 }
 
 fn moved(me: &Me, address: &str) -> Next {

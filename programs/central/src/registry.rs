@@ -154,7 +154,7 @@ fn known(data: &Data, database: Database, members: &[IpAddr]) -> Result<Known> {
         // A word of a later version's says more than that it is empty.
         _ => Some((*member, Report::Has)),
     };
-    Ok(Known { cluster, reports: members.iter().filter_map(report).collect() })
+    Ok(Known { cluster, answers: false, reports: members.iter().filter_map(report).collect() })
 }
 
 #[cfg(test)]
@@ -170,7 +170,10 @@ mod tests {
         data.insert("nb.10.0.0.9".to_owned(), "empty".to_owned());
         assert!(data.keys().all(|key| !key.contains(':')));
         let reports = [(members[0], Report::Empty), (members[1], Report::Has)].into();
-        assert_eq!(known(&data, Database::Nb, &members).unwrap(), Known { cluster: None, reports });
+        assert_eq!(
+            known(&data, Database::Nb, &members).unwrap(),
+            Known { cluster: None, answers: false, reports }
+        );
         assert_eq!(known(&data, Database::Sb, &members).unwrap(), Known::default());
         data.insert("nb".to_owned(), "no id".to_owned());
         assert!(known(&data, Database::Nb, &members).unwrap_err().to_string().contains("correct or delete"));

@@ -1,12 +1,17 @@
 //! What a member says of its cluster: `cluster/status`, ovsdb-server(1).
 
+use std::net::IpAddr;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tombolo_ovsdb::Uuid;
 use tombolo_ovsdb::driver::unixctl;
 
-use crate::database::Database;
+use crate::database::{Database, endpoint};
 
 /// For one answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -52,6 +57,26 @@ pub async fn ask(socket: &Path, database: Database) -> Result<Status> {
     Ok(parse(&text.with_context(|| format!("asking for the {database}'s state"))?))
 }
 
+/// Whether a member answers that it has joined this cluster: the table Database of `_Server`, ovsdb-server(5).
+pub async fn has_joined(database: Database, member: IpAddr, cluster: Uuid) -> bool {
+    let select = json!(["_Server", { "op": "select", "table": "Database", "columns": ["cid", "connected"],
+        "where": [["name", "==", database.name()]] }]);
+    let mut client = Command::new("ovsdb-client");
+    client.args(["--timeout=3", "query", &endpoint("tcp", member, database.port()), &select.to_string()]);
+    let output = client.stdin(Stdio::null()).kill_on_drop(true).output();
+    match tokio::time::timeout(DEADLINE, output).await {
+        Ok(Ok(output)) => is_of(&String::from_utf8_lossy(&output.stdout), cluster),
+        _ => false,
+    }
+}
+
+/// One that hasn't joined isn't connected, whatever id it was given.
+fn is_of(answer: &str, cluster: Uuid) -> bool {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    let row = &answer[0]["rows"][0];
+    row["cid"] == json!(["uuid", cluster.to_string()]) && row["connected"] == json!(true)
+}
+
 fn parse(text: &str) -> Status {
     let mut status = Status::default();
     let mut in_servers = false;
@@ -82,6 +107,17 @@ fn parse(text: &str) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_member_that_has_joined_counts() {
+        let answer =
+            |cid: &str, connected: bool| format!(r#"[{{"rows":[{{"cid":{cid},"connected":{connected}}}]}}]"#);
+        let cluster: Uuid = "75cd76b4-fbd6-4d5d-a5a1-b1ab4a7eb4a3".parse().unwrap();
+        let same = format!(r#"["uuid","{cluster}"]"#);
+        assert!(is_of(&answer(&same, true), cluster));
+        assert!(!is_of(&answer(&same, false), cluster));
+        assert!(!is_of(&answer(r#"["set",[]]"#, true), cluster) && !is_of("", cluster));
+    }
 
     #[test]
     fn an_answer_is_read() {

@@ -83,6 +83,16 @@ fn healing_never_fights() {
 }
 
 #[test]
+fn a_contention_that_a_leader_knows_goes_with_the_lease() {
+    let mut sim = document();
+    fight(&mut sim, 600);
+    assert_eq!(sim.engine(0).stats().contended, 1);
+    sim.depose(0);
+    sim.advance(1_000);
+    assert_eq!(sim.engine(0).stats().contended, 0);
+}
+
+#[test]
 fn a_fight_ends_by_itself() {
     let mut sim = document();
     fight(&mut sim, 600);
