@@ -52,8 +52,16 @@ needs kube-proxy. */}}
 
 {{/* Requests and limits. Takes those of chart v2, and v1's requests and limits. */}}
 {{- define "tombolo.resources" -}}
+{{- include "tombolo.resourcesOr" (append . (dict "cpu" "50m" "memory" "32Mi")) -}}
+{{- end -}}
+
+{{- define "tombolo.centralResources" -}}
+{{- include "tombolo.resourcesOr" (append . (dict "cpu" "300m" "memory" "200Mi")) -}}
+{{- end -}}
+
+{{- define "tombolo.resourcesOr" -}}
 {{- $all := index . 0 | default dict -}}
-{{- $requests := index . 1 | default $all.requests | default (dict "cpu" "50m" "memory" "32Mi") -}}
+{{- $requests := index . 1 | default $all.requests | default (index . 3) -}}
 {{- $limits := index . 2 | default $all.limits -}}
 resources:
   requests: {{ $requests | toJson }}

@@ -69,6 +69,7 @@ Fails, with a sentence, where values contradict each other or ask for what isn't
 {{- define "tombolo.databases" -}}
 {{- $v := . -}}
 {{- $method := ternary "ssl" "tcp" $v.ssl -}}
+{{- if eq $v.ovnMode "central" -}}{{- include "tombolo.central" $v -}}{{- end -}}
 {{- range $db := list (dict "name" "nb" "list" $v.ovnNb "host" $v.ovnNbHost "port" $v.ovnNbPort "value" "ovn.nb" "what" "northbound") (dict "name" "sb" "list" $v.ovnSb "host" $v.ovnSbHost "port" $v.ovnSbPort "value" "ovn.sb" "what" "southbound") -}}
   {{- if and $db.list $db.host -}}
     {{- fail (printf "\n\n%s and externalOvnCentral.%sEndpoint both name the %s database; keep %s, which takes all members" $db.value $db.name $db.what $db.value) -}}
@@ -97,5 +98,45 @@ Fails, with a sentence, where values contradict each other or ask for what isn't
     {{- fail (printf "\n\n%s names a member twice: %s" $db.value (join "," $members)) -}}
   {{- end -}}
   {{- $_ := set $v $db.name (join "," $members) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* With OVN as pods: checks masterNodes, and makes them the members of both databases. */}}
+{{- define "tombolo.central" -}}
+{{- $v := . -}}
+{{- range $name, $given := dict "ovn.nb" $v.ovnNb "ovn.sb" $v.ovnSb "externalOvnCentral.nbEndpoint" $v.ovnNbHost "externalOvnCentral.sbEndpoint" $v.ovnSbHost -}}
+  {{- if $given -}}
+    {{- fail (printf "\n\novn.mode is central, but %s names a database that runs elsewhere; leave it out, or set ovn.mode=existing" $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- if $v.ssl -}}
+  {{- fail "\n\nnetworking.enableSsl: OVN as pods (ovn.mode=central) doesn't speak TLS in this version; leave it out" -}}
+{{- end -}}
+{{- if and $v.masterNodes $v.masterNodesText -}}
+  {{- fail "\n\nmasterNodes and MASTER_NODES are two spellings of one value; set one of them" -}}
+{{- end -}}
+{{- $nodes := $v.masterNodes | default (compact (splitList "," (nospace $v.masterNodesText))) -}}
+{{- if not $nodes -}}
+  {{- fail "\n\nno member of OVN's databases: with ovn.mode=central list the addresses of the nodes that run them, for example --set 'masterNodes={IP1,IP2,IP3}', and label these nodes kube-ovn/role=master" -}}
+{{- end -}}
+{{- range $node := $nodes -}}
+  {{- if not (regexMatch "^([0-9]+[.][0-9]+[.][0-9]+[.][0-9]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$" $node) -}}
+    {{- fail (printf "\n\nmasterNodes has %q, which is no address; write the node's InternalIP" $node) -}}
+  {{- end -}}
+{{- end -}}
+{{- if ne (len $nodes) (len (uniq $nodes)) -}}
+  {{- fail (printf "\n\nmasterNodes has an address twice: %s" (join ", " $nodes)) -}}
+{{- end -}}
+{{- if not (has (len $nodes) (list 1 3 5)) -}}
+  {{- fail (printf "\n\nmasterNodes has %d addresses: have 1, 3 or 5, since an even number tolerates no more failures than one less, and more than 5 make each write slow" (len $nodes)) -}}
+{{- end -}}
+{{- $_ := set $v "masterNodes" $nodes -}}
+{{- $_ := set $v "ovnNb" $nodes -}}
+{{- $_ := set $v "ovnSb" $nodes -}}
+{{- $_ := set $v "ovnNbPort" 6641 -}}
+{{- $_ := set $v "ovnSbPort" 6642 -}}
+{{- if $v.masterLabelText -}}
+  {{- $pair := splitn "=" 2 $v.masterLabelText -}}
+  {{- $_ := set $v "masterLabels" (dict $pair._0 ($pair._1 | default "")) -}}
 {{- end -}}
 {{- end -}}

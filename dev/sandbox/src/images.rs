@@ -18,15 +18,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::exec;
 use crate::kubernetes::util::{sha256_file, sha256_hex, symlink, which, write_if_changed};
 use crate::progress::Phase;
+use crate::{debian, exec};
 
 /// The tag of the scenario's pod image. What is built here under that name is a stand-in: Debian's
 /// bash, ping and a few tools, not Kube-OVN's release.
 pub const STAND_IN: &str = "docker.io/kubeovn/kube-ovn:v1.8.4";
 /// The repository of the image that holds this project's programs; its tag is the content's digest.
 pub const OURS: &str = "docker.io/kubeovn/tombolo";
+/// The repository of the image of OVN.
+pub const OVN: &str = "docker.io/kubeovn/tombolo-ovn";
 /// The sandbox image that containerd is configured with.
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10";
 
@@ -56,6 +58,8 @@ pub struct OurPrograms {
     pub plugin: PathBuf,
     /// `kubectl-ko`
     pub kubectl_ko: PathBuf,
+    /// `tombolo-central`
+    pub central: PathBuf,
 }
 
 /// The pause image and the scenario's stand-in, in `dir` (made if missing).
@@ -115,6 +119,91 @@ pub fn ours(dir: &Path, programs: &OurPrograms, phase: &Phase) -> Result<Image> 
     root.busybox()?;
     let config = json!({"WorkingDir": "/kube-ovn"});
     root.finish(config, &[&format!("{OURS}:dev")], phase, |_| Ok(()))
+}
+
+/// OVN's and Open vSwitch's programs that the image of OVN has.
+const OVN_PROGRAMS: [&str; 13] = [
+    "usr/sbin/ovsdb-server",
+    "usr/bin/ovsdb-tool",
+    "usr/bin/ovsdb-client",
+    "usr/bin/ovs-appctl",
+    "usr/bin/ovs-vsctl",
+    "usr/bin/ovs-ofctl",
+    "usr/bin/ovs-dpctl",
+    "usr/bin/ovn-northd",
+    "usr/bin/ovn-nbctl",
+    "usr/bin/ovn-sbctl",
+    "usr/bin/ovn-appctl",
+    "usr/bin/ovn-trace",
+    "usr/bin/ovn-controller",
+];
+/// The schemas of its databases.
+const OVN_SCHEMAS: [&str; 4] = [
+    "usr/share/ovn/ovn-nb.ovsschema",
+    "usr/share/ovn/ovn-sb.ovsschema",
+    "usr/share/openvswitch/local-config.ovsschema",
+    "usr/share/openvswitch/vswitch.ovsschema",
+];
+
+/// Which OVN an image of OVN has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OvnRelease {
+    /// Debian 13's OVN 25.03 with Open vSwitch 3.5: what is released.
+    Debian13,
+    /// The machine's own, as the sandbox's hosts have it: northd may not be newer than their ovn-controllers, which skip flows
+    /// that they can't read.
+    Machine,
+}
+
+/// The image of OVN, with the program `ovn-central`.
+pub fn ovn(dir: &Path, central: &Path, release: OvnRelease, phase: &Phase) -> Result<Image> {
+    let (name, repository) = match release {
+        OvnRelease::Debian13 => ("tombolo-ovn", OVN.to_owned()),
+        OvnRelease::Machine => ("tombolo-ovn-machine", format!("{OVN}-machine")),
+    };
+    let mut root = Root::new(dir, name)?;
+    root.stripped(central, "kube-ovn/ovn-central")?;
+    match release {
+        OvnRelease::Debian13 => debian_13(&mut root, central, phase)?,
+        OvnRelease::Machine => {
+            for program in OVN_PROGRAMS {
+                root.program(&Path::new("/").join(program), program)?;
+            }
+            for schema in OVN_SCHEMAS {
+                root.file(&Path::new("/").join(schema), schema, false)?;
+            }
+        }
+    }
+    root.busybox()?;
+    let config = json!({"WorkingDir": "/kube-ovn"});
+    root.finish(config, &[&format!("{repository}:dev")], phase, |_| Ok(()))
+}
+
+fn debian_13(root: &mut Root, central: &Path, phase: &Phase) -> Result<()> {
+    let debian = debian::unpacked("trixie", &["ovn-central", "ovn-host", "openvswitch-switch"], phase)?;
+    // Ours is linked to the machine's, older libraries, which Debian 13's stand in for.
+    root.libraries.clear();
+    let mut libraries: BTreeSet<PathBuf> = debian::libraries(&debian, central)?.into_iter().collect();
+    for program in OVN_PROGRAMS {
+        let path =
+            fs::canonicalize(debian.join(program)).with_context(|| format!("looking for {program}"))?;
+        root.file(&path, program, false)?;
+        libraries.extend(debian::libraries(&debian, &path)?);
+    }
+    for library in libraries {
+        let to =
+            library.strip_prefix(&debian).context("invariant: the libraries are in the unpacked root")?;
+        root.file(&library, &to.display().to_string(), false)?;
+    }
+    for schema in OVN_SCHEMAS {
+        root.file(&debian.join(schema), schema, false)?;
+    }
+    for (link, target) in [("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+        root.link(link, target);
+    }
+    let machine = format!("{}-linux-gnu", std::env::consts::ARCH);
+    root.link("usr/lib64/ld-linux-x86-64.so.2", &format!("../lib/{machine}/ld-linux-x86-64.so.2"));
+    Ok(())
 }
 
 /// GNU inetutils' ping, whose output is the document's: the machine's own, or unpacked (not

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use crate::hosts::{self, Host};
-use crate::images::{self, Image, OurPrograms};
+use crate::images::{self, Image, OurPrograms, OvnRelease};
 use crate::kubernetes::util::symlink;
 use crate::kubernetes::{self, control_plane, kubectl, node};
 use crate::ovn::{self, Database};
@@ -29,11 +29,22 @@ pub const WORKLOADS: [&str; 2] = [CONTROLLER, AGENT];
 pub const CONTROLLER: &str = "deployment/kube-ovn-controller";
 /// The agent's DaemonSet.
 pub const AGENT: &str = "daemonset/kube-ovn-cni";
+/// The Deployment of OVN's databases, where they run as pods.
+pub const CENTRAL: &str = "deployment/ovn-central";
 /// The Lease that the leading controller holds.
 pub use tombolo_names::workloads::LEASE;
 
 const ROLLOUT: Duration = Duration::from_secs(120);
 const READY: Duration = Duration::from_secs(120);
+
+/// What is installed: our programs' image, and that of OVN where it runs as pods.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// Our programs.
+    pub ours: Image,
+    /// OVN; none where it runs on the hosts already.
+    pub ovn: Option<Image>,
+}
 
 /// The phases that lead to our network in the running cluster: programs, image, deployment.
 ///
@@ -42,16 +53,17 @@ const READY: Duration = Duration::from_secs(120);
 pub fn phases() -> Result<()> {
     let logs = paths::logs();
     let programs = Phase::run("our programs", logs.join("our-programs.log"), release::build)?;
-    let image = Phase::run("our image", logs.join("our-image.log"), |phase| image(phase, &programs))?;
-    Phase::run("deploy", logs.join("deploy.log"), |phase| deploy(phase, &programs, &image))
+    let images = Phase::run("our image", logs.join("our-image.log"), |phase| images(phase, &programs, None))?;
+    Phase::run("deploy", logs.join("deploy.log"), |phase| deploy(phase, &programs, &images))
 }
 
-/// Packs our programs into their image, under `~/.cache/tombolo/images`.
+/// Packs our programs into their image, and OVN into its own if it is to be one, under `~/.cache/tombolo/images`.
 ///
 /// # Errors
 /// When a program or a library can't be read, or a tool fails.
-pub fn image(phase: &Phase, programs: &OurPrograms) -> Result<Image> {
-    images::ours(&images_dir(), programs, phase)
+pub fn images(phase: &Phase, programs: &OurPrograms, ovn: Option<OvnRelease>) -> Result<Images> {
+    let ovn = ovn.map(|release| images::ovn(&images_dir(), &programs.central, release, phase)).transpose()?;
+    Ok(Images { ours: images::ours(&images_dir(), programs, phase)?, ovn })
 }
 
 /// Where image archives lie.
@@ -64,29 +76,50 @@ pub fn images_dir() -> PathBuf {
 ///
 /// # Errors
 /// When something isn't ready in time; the phase's log then has the workloads' state and logs.
-pub fn deploy(phase: &Phase, programs: &OurPrograms, image: &Image) -> Result<()> {
+pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<()> {
     phase.hint(format_args!("{}/kubectl -n {NAMESPACE} describe pods", paths::bin().display()));
     symlink(&programs.kubectl_ko, &kubernetes::plugins().join("kubectl-ko"))?;
     kubernetes::install_helm(&go::helm(phase)?)?;
+    let all = [Some(&images.ours), images.ovn.as_ref()];
+    let import = |host: &Host| {
+        all.into_iter().flatten().try_for_each(|image| node::import(phase, host, image).map(drop))
+    };
     thread::scope(|scope| {
         let imports: Vec<_> = hosts::all()
             .into_iter()
-            .map(|host| scope.spawn(move || node::import(phase, &host, image).map(drop)))
+            .map(|host| {
+                scope.spawn({
+                    let import = &import;
+                    move || import(&host)
+                })
+            })
             .collect();
-        let name = image.tags.first().context("our image has no name");
-        let applied = name.and_then(|name| install(phase, name, Access::Plain));
+        let name = |image: &Image| image.tags.first().cloned().context("our image has no name");
+        let names =
+            name(&images.ours).and_then(|ours| Ok((ours, images.ovn.as_ref().map(name).transpose()?)));
+        let applied = names.and_then(|(ours, ovn)| {
+            if ovn.is_some() {
+                let words = ["label", "node", "--all", "--overwrite", "kube-ovn/role=master"];
+                kubectl(words)?;
+            }
+            install(phase, &ours, ovn.as_deref(), Access::Plain)
+        });
         for import in imports {
             import.join().map_err(|_| anyhow!("a thread that imports an image failed"))??;
         }
         applied
     })?;
+    if images.ovn.is_some() {
+        wait_workload(phase, CENTRAL).inspect_err(|_| describe(phase))?;
+        ovn::hypervisors(phase)?;
+    }
     wait(phase)
 }
 
 /// Installs or upgrades the release. Values that didn't change, and the image that runs already, change nothing.
-fn install(phase: &Phase, image: &str, access: Access) -> Result<()> {
+fn install(phase: &Phase, image: &str, ovn: Option<&str>, access: Access) -> Result<()> {
     let values = paths::state().join("values.json");
-    fs::write(&values, values_for(image, access)?.to_string())
+    fs::write(&values, values_for(image, ovn, access)?.to_string())
         .with_context(|| format!("writing {}", values.display()))?;
     phase.doing("helm upgrade --install");
     let chart = tombolo_chart::chart().canonicalize().context("looking for the chart")?;
@@ -95,11 +128,15 @@ fn install(phase: &Phase, image: &str, access: Access) -> Result<()> {
 }
 
 /// The values for the sandbox: no kube-proxy is needed, and what is tested has all halves of admission.
-fn values_for(image: &str, access: Access) -> Result<Value> {
+fn values_for(image: &str, ovn: Option<&str>, access: Access) -> Result<Value> {
     let (api, port) = control_plane::server();
-    let split = image.rsplit_once(':').and_then(|(name, tag)| Some((name.rsplit_once('/')?, tag)));
-    let ((registry, repository), tag) =
-        split.with_context(|| format!("the image's name {image} has no tag"))?;
+    let parts = |image: &str| {
+        let (name, tag) = image.rsplit_once(':')?;
+        let (registry, repository) = name.rsplit_once('/')?;
+        Some((registry.to_owned(), repository.to_owned(), tag.to_owned()))
+    };
+    let parts = |image: &str| parts(image).with_context(|| format!("the image's name {image} has no tag"));
+    let (registry, repository, tag) = parts(image)?;
     let members = |database: Database| {
         let all = match access {
             Access::Plain => database.remotes(),
@@ -107,7 +144,7 @@ fn values_for(image: &str, access: Access) -> Result<Value> {
         };
         all.split(',').map(str::to_owned).collect::<Vec<_>>()
     };
-    Ok(json!({
+    let mut values = json!({
         "global": {
             "registry": { "address": registry },
             "images": { "tombolo": { "repository": repository, "tag": tag } },
@@ -116,7 +153,17 @@ fn values_for(image: &str, access: Access) -> Result<Value> {
         "ovn": { "nb": members(Database::Nb), "sb": members(Database::Sb) },
         "networking": { "enableSsl": access == Access::Tls },
         "controller": { "extraArgs": ["--admission-port=10663"] },
-    }))
+    });
+    if let Some(ovn) = ovn {
+        let (_, repository, tag) = parts(ovn)?;
+        values["global"]["images"]["ovn"] = json!({ "repository": repository, "tag": tag });
+        values["ovn"] = json!({ "mode": "central" });
+        // The hosts here share all directories but a few.
+        values["ovsOvn"] = json!({ "ovnDirectory": "/var/lib/ovn" });
+        let nodes = hosts::all().into_iter().map(|host| host.mgmt.to_string());
+        values["masterNodes"] = nodes.collect();
+    }
+    Ok(values)
 }
 
 /// How OVN's databases are reached.
@@ -147,7 +194,7 @@ pub fn over_tls(phase: &Phase) -> Result<()> {
     let secret = kubectl(words.into_iter().chain(files.iter().map(String::as_str)))?;
     kubernetes::apply(&secret)?;
     phase.doing("giving the controllers the databases' addresses for TLS");
-    install(phase, &deployed_image()?, Access::Tls)?;
+    install(phase, &deployed_image()?, None, Access::Tls)?;
     wait(phase)
 }
 
@@ -219,6 +266,7 @@ fn describe(phase: &Phase) {
             "-l",
             "app=kube-ovn-controller",
         ],
+        vec!["-n", NAMESPACE, "logs", "--prefix", "--tail=40", "-l", "app=ovn-central"],
     ] {
         // The failure that led here is what counts.
         let _ = exec::run(kubernetes::kubectl_command().args(args), exec::SHORT, Some(phase.log()));
@@ -363,13 +411,13 @@ mod tests {
 
     #[test]
     fn the_release_has_the_image_and_all_members() {
-        let values = values_for("docker.io/example/tombolo:abc", Access::Plain).unwrap();
+        let values = values_for("docker.io/example/tombolo:abc", None, Access::Plain).unwrap();
         assert_eq!(values["global"]["registry"]["address"], "docker.io/example");
         assert_eq!(values["global"]["images"]["tombolo"], json!({ "repository": "tombolo", "tag": "abc" }));
         assert_eq!(values["ovn"]["nb"][2], "tcp:172.30.0.3:6641");
-        let values = values_for("docker.io/example/tombolo:abc", Access::Tls).unwrap();
+        let values = values_for("docker.io/example/tombolo:abc", None, Access::Tls).unwrap();
         assert!(values["ovn"]["sb"][0].as_str().unwrap().starts_with("ssl:172.30.0.1:"));
-        assert!(values_for("no-tag", Access::Plain).is_err());
+        assert!(values_for("no-tag", None, Access::Plain).is_err());
     }
 
     #[test]

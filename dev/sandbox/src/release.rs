@@ -23,6 +23,7 @@ const CONTROLLER: &str = "tombolo-controller";
 const AGENT: &str = "tombolo-agent";
 const PLUGIN: &str = "tombolo-cni";
 const KUBECTL_KO: &str = "kubectl-ko";
+const CENTRAL: &str = "tombolo-central";
 
 /// What decides about the programs, from the checkout's root; the tests of a crate don't.
 const INPUTS: [&str; 6] = ["Cargo.toml", "Cargo.lock", ".cargo", "crates", "programs", "schemas"];
@@ -62,6 +63,7 @@ pub fn build(phase: &Phase) -> Result<OurPrograms> {
         (&built.agent, AGENT),
         (&built.plugin, PLUGIN),
         (&built.kubectl_ko, KUBECTL_KO),
+        (&built.central, CENTRAL),
     ] {
         fs::copy(from, staged.join(to)).with_context(|| format!("keeping {}", from.display()))?;
     }
@@ -75,7 +77,7 @@ fn compile(phase: &Phase, root: &Path) -> Result<OurPrograms> {
     let target = root.join("target");
     phase.doing("compiling our programs for release");
     let mut programs = cargo(root);
-    programs.args(["--release", "-p", CONTROLLER, "-p", AGENT, "-p", "tombolo-kubectl-ko"]);
+    programs.args(["--release", "-p", CONTROLLER, "-p", AGENT, "-p", "tombolo-kubectl-ko", "-p", CENTRAL]);
     exec::check(programs.arg("--target-dir").arg(&target), BUILD, Some(phase.log()))
         .context("compiling the controller, the agent and kubectl-ko")?;
 
@@ -95,6 +97,7 @@ fn compile(phase: &Phase, root: &Path) -> Result<OurPrograms> {
         agent: release.join(AGENT),
         plugin: static_target.join(triple).join("plugin").join(PLUGIN),
         kubectl_ko: release.join(KUBECTL_KO),
+        central: release.join(CENTRAL),
     })
 }
 
@@ -146,6 +149,7 @@ fn kept(dir: &Path) -> Option<OurPrograms> {
         agent: program(AGENT)?,
         plugin: program(PLUGIN)?,
         kubectl_ko: program(KUBECTL_KO)?,
+        central: program(CENTRAL)?,
     })
 }
 
