@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod by_hand;
+pub mod debian;
 pub mod demo;
 pub mod dump;
 pub mod exceptions;
@@ -99,6 +100,29 @@ pub fn up(parts: Parts) -> Result<()> {
         let kubernetes = joined(kubernetes);
         openstack.and(kubernetes)
     })
+}
+
+/// Brings up what OVN as pods needs: hosts, and Kubernetes. OVN's databases are [`programs::deploy`]'s then, which points the
+/// hosts at them as the document does; [`openstack_up`] comes after it.
+///
+/// # Errors
+/// As [`up`].
+pub fn up_without_ovn() -> Result<()> {
+    install::ensure(install::Set::Everything)?;
+    let logs = paths::logs();
+    Phase::run("hosts", logs.join("hosts.log"), hosts::up)?;
+    kubernetes_up()
+}
+
+/// Neutron, once OVN's databases run.
+///
+/// # Errors
+/// As [`up`].
+pub fn openstack_up() -> Result<()> {
+    let logs = paths::logs();
+    Phase::run("hypervisors follow", logs.join("ovn.log"), ovn::settled)?;
+    Phase::run("neutron database", logs.join("neutron-database.log"), neutron::database)?;
+    Phase::run("neutron", logs.join("neutron.log"), neutron::up)
 }
 
 /// Installs and builds what comes from outside this project: packages, Kubernetes' programs, the base images. On a

@@ -151,13 +151,33 @@ pub fn up(phase: &Phase) -> Result<()> {
     for host in hosts::all() {
         joined(&host)?;
     }
-    phase.doing("starting northd, Open vSwitch and ovn-controller");
-    wrappers()?;
+    phase.doing("starting northd");
     for host in hosts::all() {
         northd(&host)?;
+    }
+    hypervisors(phase)?;
+    settled(phase)
+}
+
+/// Brings Open vSwitch and ovn-controller up on all hosts; they find the databases when these are there.
+///
+/// # Errors
+/// When a daemon doesn't start.
+pub fn hypervisors(phase: &Phase) -> Result<()> {
+    phase.doing("starting Open vSwitch and ovn-controller");
+    wrappers()?;
+    for host in hosts::all() {
         vswitch(&host)?;
         controller(&host)?;
     }
+    Ok(())
+}
+
+/// Waits until all hypervisors follow the northbound database.
+///
+/// # Errors
+/// When they don't within a minute.
+pub fn settled(phase: &Phase) -> Result<()> {
     phase.doing("waiting for the chassis");
     exec::wait_ok("a chassis per host", UP, || {
         let chassis = sbctl(["--bare", "--columns=hostname", "list", "Chassis"])?;

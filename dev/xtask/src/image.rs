@@ -1,6 +1,7 @@
 //! `cargo xtask image`: builds our programs and all images, and says where they are.
 
 use anyhow::Result;
+use tombolo_sandbox::images::OvnRelease;
 use tombolo_sandbox::progress::Phase;
 use tombolo_sandbox::{images, paths, programs, release};
 
@@ -14,7 +15,8 @@ pub fn run(args: &[&str]) -> Result<()> {
     let programs = Phase::run("our programs", &log, release::build)?;
     let all = Phase::run("images", &log, |phase| {
         let mut all = images::base(&programs::images_dir(), phase)?;
-        all.push(programs::image(phase, &programs)?);
+        let images = programs::images(phase, &programs, Some(OvnRelease::Debian13))?;
+        all.extend([Some(images.ours), images.ovn].into_iter().flatten());
         Ok(all)
     })?;
     for image in all {

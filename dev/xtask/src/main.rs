@@ -21,7 +21,9 @@ use tombolo_sandbox::progress;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  demo [--full] [--measure]  runs the whole scenario on this machine; --full also uninstalls
+  demo [--full] [--measure] [--ovn=central|existing]
+                             runs the whole scenario on this machine; --full also uninstalls; --ovn=central: OVN runs as pods,
+                             else on the hosts
   measure                    measures times and memory of our programs in the running sandbox: a table and JSON
   bench provision [--pods N,…] [--nodes N,…]
                              measures pod provisioning on a real API server and NB, beside a bare client: JSON
@@ -98,7 +100,11 @@ fn demo(words: &[&str]) -> Result<()> {
         match *word {
             "--full" => options.full = true,
             "--measure" => options.measure = true,
-            other => bail!("unknown option {other:?}; usage: demo [--full] [--measure]"),
+            "--ovn=central" => options.central = true,
+            "--ovn=existing" => options.central = false,
+            other => {
+                bail!("unknown option {other:?}; usage: demo [--full] [--measure] [--ovn=central|existing]")
+            }
         }
     }
     tombolo_sandbox::demo::run(options)
@@ -112,9 +118,9 @@ fn measure() -> Result<()> {
     Ok(())
 }
 
-/// The scenario as a step of the tests.
-fn demo_for_test() -> Result<()> {
-    demo(&["--full"])
+/// The scenario as a step of the tests: with OVN on the hosts, or as pods.
+fn demo_for_test(ovn: &str) -> Result<()> {
+    demo(&["--full", ovn])
 }
 
 /// Takes the sandbox down as a step of the tests.

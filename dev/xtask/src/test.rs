@@ -66,7 +66,13 @@ pub fn run(tier: Tier) -> bool {
         cargo_test(&[&["test", "--workspace"][..], &kinds].concat(), tier, &[])
     });
     if tier == Tier::Full && prepared {
-        steps.run("the scenario in the sandbox", || Ok(Count::one(report(crate::demo_for_test()))));
+        steps.run("the scenario with OVN as pods", || {
+            Ok(Count::one(report(crate::demo_for_test("--ovn=central"))))
+        });
+        steps.run("that sandbox leaves nothing behind", || Ok(Count::one(report(crate::sandbox_down()))));
+        steps.run("the scenario in the sandbox", || {
+            Ok(Count::one(report(crate::demo_for_test("--ovn=existing"))))
+        });
         // The document's addresses are tcp:. All that follows goes over TLS.
         steps.run("TLS to OVN's databases", || Ok(Count::one(report(tombolo_sandbox::over_tls()))));
         steps.run("refusals, faults and coexistence in the sandbox", || {

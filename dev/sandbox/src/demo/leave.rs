@@ -21,11 +21,14 @@ const TABLES: [&str; 7] = [
     "Port_Group",
 ];
 
-/// Plays the step.
+/// What stays where OVN runs as pods: it carries Neutron's network, too.
+const CENTRAL: [&str; 5] = ["ovn-central", "ovn-nb", "ovn-sb", "ovn-northd", "tombolo-central-own-pod"];
+
+/// Plays the step. `central`: OVN runs as pods, and is to stay.
 ///
 /// # Errors
 /// With the check that didn't hold.
-pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
+pub fn play(stage: &Console, phase: &Phase, central: bool) -> Result<()> {
     let cluster = kubectl(["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"])?;
     stage.remark("With pods on the network it refuses, and nothing is stopped or removed.");
     let refused = stage.try_run("helm uninstall tombolo --namespace kube-system")?;
@@ -66,7 +69,8 @@ pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
     phase.doing("waiting for the last pods to end");
     let look = || -> Result<(usize, Vec<String>)> {
         let all = kubectl(["get", &kinds.join(","), "-A", "-o", "name", "--ignore-not-found"])?;
-        let ours = |name: &&str| ["ovn", "tombolo"].iter().any(|word| name.contains(word));
+        let stays = |name: &str| central && CENTRAL.iter().any(|word| name.contains(word));
+        let ours = |name: &&str| !stays(name) && ["ovn", "tombolo"].iter().any(|word| name.contains(word));
         Ok((all.lines().count(), all.lines().filter(ours).map(str::to_owned).collect::<Vec<_>>()))
     };
     // Pods end some seconds after what they belong to. The check shows what stays.
@@ -80,5 +84,12 @@ pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
         left.is_empty() && count > 20,
         "none",
         left.join("\n"),
-    )
+    )?;
+    if central {
+        let members = kubectl(["-n", "kube-system", "get", "pods", "-l", "app=ovn-central", "-o", "name"])?;
+        stage.same("OVN's databases stay", members.lines().count(), hosts::all().len())?;
+        let routers = ovn::nbctl(["--bare", "--columns=name", "list", "Logical_Router"])?;
+        stage.check("with Neutron's router", routers.contains("neutron-"), "neutron-…", &routers)?;
+    }
+    Ok(())
 }

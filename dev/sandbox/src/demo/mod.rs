@@ -25,7 +25,8 @@ use std::time::Instant;
 use anyhow::{Result, anyhow};
 
 use crate::hosts;
-use crate::images::{Image, OurPrograms};
+use crate::images::{OurPrograms, OvnRelease};
+use crate::programs::Images;
 use crate::progress::{self, Phase, seconds, show};
 use crate::{Parts, dump, exec, measure, paths, programs};
 use console::Console;
@@ -37,6 +38,8 @@ pub struct Options {
     pub full: bool,
     /// Also [`measure::run`].
     pub measure: bool,
+    /// OVN runs as pods, which the chart installs (the document's way); else it runs on the hosts, as in a site of OpenStack.
+    pub central: bool,
 }
 
 /// Where a copy of what the demo prints is kept; it survives the sandbox.
@@ -88,7 +91,7 @@ pub fn play(options: Options) -> Result<()> {
 
 fn stages(options: Options) -> Result<usize> {
     let since = now()?;
-    let (programs, image) = up()?;
+    let (programs, images) = up(options.central)?;
     let logs = paths::logs();
     Phase::run("remove what an earlier run made", logs.join("demo-clean.log"), clean::all)?;
     let stage = Console::new(paths::state().join("demo"), logs.join("demo.log"))?;
@@ -109,32 +112,39 @@ fn stages(options: Options) -> Result<usize> {
         measure::run(measure::PODS)?.show();
     }
     if options.full {
-        stage.step("9. all of it goes", |phase| leave::play(&stage, phase))?;
+        stage.step("9. all of it goes", |phase| leave::play(&stage, phase, options.central))?;
         // Who looks around afterwards finds it as it was.
         Phase::run("deploy again", logs.join("deploy.log"), |phase| {
-            programs::deploy(phase, &programs, &image)
+            programs::deploy(phase, &programs, &images)
         })?;
     }
     Ok(stage.checks())
 }
 
 /// Sandbox and our programs. Compiling them needs nothing of the sandbox, so it happens beside.
-fn up() -> Result<(OurPrograms, Image)> {
+fn up(central: bool) -> Result<(OurPrograms, Images)> {
     crate::install::ensure(crate::install::Set::Everything)?;
     let logs = &paths::logs();
-    let (programs, image) = thread::scope(|scope| {
+    let (programs, images) = thread::scope(|scope| {
         let ours = scope.spawn(|| {
             let programs = Phase::run("our programs", logs.join("our-programs.log"), crate::release::build)?;
-            let image =
-                Phase::run("our image", logs.join("our-image.log"), |p| programs::image(p, &programs))?;
-            Ok::<_, anyhow::Error>((programs, image))
+            let images = Phase::run("our image", logs.join("our-image.log"), |p| {
+                programs::images(p, &programs, central.then_some(OvnRelease::Machine))
+            })?;
+            Ok::<_, anyhow::Error>((programs, images))
         });
-        let up = crate::up(Parts { vm: None, kubernetes: true });
+        let up = match central {
+            true => crate::up_without_ovn(),
+            false => crate::up(Parts { vm: None, kubernetes: true }),
+        };
         let ours = ours.join().map_err(|_| anyhow!("the thread that builds our programs failed"))?;
         up.and(ours)
     })?;
-    Phase::run("deploy", logs.join("deploy.log"), |phase| programs::deploy(phase, &programs, &image))?;
-    Ok((programs, image))
+    Phase::run("deploy", logs.join("deploy.log"), |phase| programs::deploy(phase, &programs, &images))?;
+    if central {
+        crate::openstack_up()?;
+    }
+    Ok((programs, images))
 }
 
 /// The time in the notation of logs (RFC 3339, UTC).
