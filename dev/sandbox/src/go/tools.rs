@@ -12,6 +12,8 @@ use crate::progress::Phase;
 const HELM: &str = "v3.19.5";
 /// The oldest usable minor release of Helm 3 on PATH.
 const OLDEST_HELM: u32 = 19;
+/// The minor release of Kubernetes 1.x that Helm's release is made for: that of its k8s.io modules.
+const HELM_KUBERNETES: u32 = 34;
 
 /// Helm: PATH's, if it is a release of Helm 3 as new as ours, else built once into the cache.
 ///
@@ -25,7 +27,13 @@ pub fn helm(phase: &Phase) -> Result<PathBuf> {
 }
 
 fn helm_build() -> Build {
-    let ldflags = format!("-s -w -X helm.sh/helm/v3/internal/version.version={HELM}");
+    let helm = "helm.sh/helm/v3";
+    let mut ldflags = format!("-s -w -X {helm}/internal/version.version={HELM}");
+    // As Helm's own Makefile does: `helm lint` and `helm template` would take the cluster for Kubernetes 1.20 otherwise.
+    for package in ["pkg/lint/rules", "pkg/chartutil"] {
+        ldflags.push_str(&format!(" -X {helm}/{package}.k8sVersionMajor=1"));
+        ldflags.push_str(&format!(" -X {helm}/{package}.k8sVersionMinor={HELM_KUBERNETES}"));
+    }
     Build {
         name: "helm",
         title: "Helm",
@@ -57,5 +65,11 @@ mod tests {
     #[test]
     fn the_pinned_modules_are_those_of_the_version() {
         pinned(&helm_build(), "helm.sh/helm/v3", HELM);
+    }
+
+    #[test]
+    fn helm_is_made_for_the_kubernetes_of_its_modules() {
+        let go_mod = helm_build().sources[0].1;
+        assert!(go_mod.contains(&format!("k8s.io/client-go v0.{HELM_KUBERNETES}.")));
     }
 }
