@@ -8,4 +8,4 @@ pub(crate) mod build;
 mod toolchain;
 mod tools;
 
-pub use tools::helm;
+pub use tools::{Prometheus, coredns, helm, prometheus};

@@ -1,4 +1,4 @@
-//! Helm: which release, how it is built, and where else it may come from.
+//! Helm, CoreDNS and Prometheus: which releases, how they are built, and where else they may come from.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,6 +14,20 @@ const HELM: &str = "v3.19.5";
 const OLDEST_HELM: u32 = 19;
 /// The minor release of Kubernetes 1.x that Helm's release is made for: that of its k8s.io modules.
 const HELM_KUBERNETES: u32 = 34;
+/// The newest that Go 1.24 compiles.
+const COREDNS: &str = "v1.14.1";
+/// Prometheus 3.8.1, the newest that any Go 1.24 compiles.
+const PROMETHEUS: &str = "v0.308.1";
+
+/// Prometheus' programs, each at an absolute path.
+#[derive(Clone, Debug)]
+pub struct Prometheus {
+    /// `prometheus`. It has the API and all of service discovery; its web pages aren't in it, since the module is without
+    /// them.
+    pub server: PathBuf,
+    /// `promtool`, which checks and tests rules.
+    pub promtool: PathBuf,
+}
 
 /// Helm: PATH's, if it is a release of Helm 3 as new as ours, else built once into the cache.
 ///
@@ -24,6 +38,23 @@ pub fn helm(phase: &Phase) -> Result<PathBuf> {
         Some(path) => Ok(path),
         None => Ok(helm_build().ensure(phase)?.bin.join("helm")),
     }
+}
+
+/// CoreDNS with the plugins that a cluster's DNS needs (`files/coredns/main.go` lists them), built once into the cache.
+///
+/// # Errors
+/// As [`helm`].
+pub fn coredns(phase: &Phase) -> Result<PathBuf> {
+    Ok(coredns_build().ensure(phase)?.bin.join("coredns"))
+}
+
+/// Prometheus and promtool, built once into the cache.
+///
+/// # Errors
+/// As [`helm`].
+pub fn prometheus(phase: &Phase) -> Result<Prometheus> {
+    let bin = prometheus_build().ensure(phase)?.bin;
+    Ok(Prometheus { server: bin.join("prometheus"), promtool: bin.join("promtool") })
 }
 
 fn helm_build() -> Build {
@@ -50,6 +81,49 @@ fn helm_build() -> Build {
     }
 }
 
+fn coredns_build() -> Build {
+    Build {
+        name: "coredns",
+        title: "CoreDNS",
+        version: COREDNS,
+        // Its version is a constant.
+        ldflags: "-s -w".into(),
+        sources: &[
+            ("main.go", include_str!("../../files/coredns/main.go")),
+            ("go.mod", include_str!("../../files/coredns/go.mod")),
+            ("go.sum", include_str!("../../files/coredns/go.sum")),
+        ],
+        packages: ".",
+        programs: &["coredns"],
+        aliases: &[],
+        download: "about 40 MiB",
+    }
+}
+
+fn prometheus_build() -> Build {
+    Build {
+        name: "prometheus",
+        title: "Prometheus",
+        version: PROMETHEUS,
+        ldflags: format!("-s -w -X github.com/prometheus/common/version.Version={}", release(PROMETHEUS)),
+        sources: &[
+            ("go.mod", include_str!("../../files/prometheus/go.mod")),
+            ("go.sum", include_str!("../../files/prometheus/go.sum")),
+        ],
+        packages: "tool",
+        programs: &["prometheus", "promtool"],
+        aliases: &[],
+        download: "about 180 MiB",
+    }
+}
+
+/// Prometheus' release of a version of its module: 3.8.1 is v0.308.1.
+fn release(module: &str) -> String {
+    let mut parts = module.split('.').skip(1).map(|part| part.parse().unwrap_or(0));
+    let (minor, patch): (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    format!("{}.{}.{patch}", minor / 100, minor % 100)
+}
+
 /// N of `v3.N.…`, if it runs.
 fn helm_minor(helm: &Path) -> Option<u32> {
     let out = Command::new(helm).args(["version", "--short"]).stderr(Stdio::null()).output().ok()?;
@@ -63,13 +137,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pinned_modules_are_those_of_the_version() {
+    fn the_pinned_modules_are_those_of_the_versions() {
         pinned(&helm_build(), "helm.sh/helm/v3", HELM);
+        pinned(&coredns_build(), "github.com/coredns/coredns", COREDNS);
+        pinned(&prometheus_build(), "github.com/prometheus/prometheus", PROMETHEUS);
     }
 
     #[test]
     fn helm_is_made_for_the_kubernetes_of_its_modules() {
         let go_mod = helm_build().sources[0].1;
         assert!(go_mod.contains(&format!("k8s.io/client-go v0.{HELM_KUBERNETES}.")));
+    }
+
+    #[test]
+    fn prometheus_reports_its_release() {
+        assert!(prometheus_build().ldflags.ends_with("version.Version=3.8.1"));
+        assert_eq!(release("v0.313.0"), "3.13.0");
     }
 }
