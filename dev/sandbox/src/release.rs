@@ -237,7 +237,7 @@ mod tests {
         let last = all.join(format!("build{}", KEPT + 1));
         assert!(last.exists() && all.join("build2").exists());
         assert!(kept(&last).is_none());
-        for name in [AGENT, PLUGIN, KUBECTL_KO] {
+        for name in [AGENT, PLUGIN, KUBECTL_KO, CENTRAL] {
             fs::write(last.join(name), "").unwrap();
         }
         assert_eq!(kept(&last).unwrap().agent, last.join(AGENT));
@@ -252,10 +252,19 @@ mod tests {
             (AGENT, "/out/kube-ovn-daemon"),
             (PLUGIN, "/out/kube-ovn"),
             (KUBECTL_KO, "/out/kubectl-ko"),
+            (CENTRAL, "/ovn/ovn-central"),
         ] {
             assert!(text.lines().any(|line| line.contains(program) && line.contains(path)), "{program}");
         }
-        for part in ["--release", "--profile plugin", "+crt-static", "nftables", "WORKDIR /kube-ovn"] {
+        for part in [
+            "--release",
+            "--profile plugin",
+            "+crt-static",
+            "nftables",
+            "WORKDIR /kube-ovn",
+            "AS ovn",
+            "debian:trixie-slim",
+        ] {
             assert!(text.contains(part), "{part}");
         }
     }
