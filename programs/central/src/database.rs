@@ -56,6 +56,15 @@ impl Database {
         endpoint(method, member, self.raft_port())
     }
 
+    /// Where a member listens for clients, in OVSDB's notation: the port comes first.
+    #[must_use]
+    pub fn listener(self, member: IpAddr) -> String {
+        match member {
+            IpAddr::V4(ip) => format!("ptcp:{}:{ip}", self.port()),
+            IpAddr::V6(ip) => format!("ptcp:{}:[{ip}]", self.port()),
+        }
+    }
+
     /// Its file in a directory, under the name that OVN's own scripts use.
     #[must_use]
     pub fn file(self, dir: &Path) -> PathBuf {

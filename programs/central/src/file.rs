@@ -15,7 +15,11 @@ use crate::decide::File;
 /// For one run of ovsdb-tool: a large file is read as a whole.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-async fn tool(args: &[&str]) -> Result<String> {
+/// Runs ovsdb-tool; its standard output.
+///
+/// # Errors
+/// Its standard error, or that it takes too long.
+pub async fn tool(args: &[&str]) -> Result<String> {
     let mut command = Command::new("ovsdb-tool");
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(DEADLINE, command.output()).await;
@@ -27,7 +31,11 @@ async fn tool(args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn text(path: &Path) -> Result<&str> {
+/// A path as an argument.
+///
+/// # Errors
+/// One that is no text.
+pub fn text(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is no UTF-8", path.display()))
 }
 
@@ -107,15 +115,23 @@ pub async fn join(
 /// The name of a file that isn't complete; one of a run that was interrupted goes.
 fn staged(path: &Path) -> Result<PathBuf> {
     let new = path.with_extension("new");
-    for path in [new.clone(), new.with_file_name(format!(".{}.~lock~", file_name(&new)))] {
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("removing {}", path.display()));
-            }
-            _ => {}
-        }
+    for path in [&new, &new.with_file_name(format!(".{}.~lock~", file_name(&new)))] {
+        remove(path)?;
     }
     Ok(new)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// The system's.
+pub fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn file_name(path: &Path) -> String {

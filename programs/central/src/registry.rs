@@ -41,16 +41,6 @@ impl Registry {
         Self { api: Api::namespaced(client, namespace) }
     }
 
-    /// What is known of a database.
-    ///
-    /// # Errors
-    /// The API server's.
-    pub async fn known(&self, database: Database, members: &[IpAddr]) -> Result<Known> {
-        let map = within("reading", self.api.get_opt(CENTRAL)).await?;
-        let data = map.and_then(|map| map.data).unwrap_or_default();
-        known(&data, database, members)
-    }
-
     /// The ids that members have in their cluster, as they last said.
     ///
     /// # Errors
@@ -65,21 +55,28 @@ impl Registry {
         Ok(members.iter().filter_map(server).collect())
     }
 
-    /// Says whether a member has a file, and its id in the cluster. Writes only what isn't there yet.
+    /// Says whether a member has a file, and its id in the cluster; what is known of the database then. Writes only what isn't
+    /// there yet.
     ///
     /// # Errors
     /// The API server's.
-    pub async fn report(&self, database: Database, member: IpAddr, file: &File) -> Result<()> {
-        let entry = [(key(database, member), word(file))];
-        match within("reading", self.api.get_opt(CENTRAL)).await? {
-            None => self.create(Data::from(entry.clone())).await?,
-            Some(map) if map.data.as_ref().and_then(|data| data.get(&entry[0].0)) == Some(&entry[0].1) => {
-                return Ok(());
-            }
-            Some(_) => {}
+    pub async fn report(
+        &self,
+        database: Database,
+        member: IpAddr,
+        file: &File,
+        members: &[IpAddr],
+    ) -> Result<Known> {
+        let (key, word) = (key(database, member), word(file));
+        let mut map = within("reading", self.api.get_opt(CENTRAL)).await?;
+        if map.is_none() {
+            self.create(Data::new()).await?;
         }
-        let patch = Patch::Merge(json!({ "data": Data::from(entry) }));
-        within("writing", self.api.patch(CENTRAL, &PatchParams::default(), &patch)).await.map(drop)
+        if map.as_ref().and_then(|map| map.data.as_ref()?.get(&key)) != Some(&word) {
+            let patch = Patch::Merge(json!({ "data": { key: word } }));
+            map = Some(within("writing", self.api.patch(CENTRAL, &PatchParams::default(), &patch)).await?);
+        }
+        known(&map.and_then(|map| map.data).unwrap_or_default(), database, members)
     }
 
     /// Writes down a cluster, unless there is one already; the one that is there then.

@@ -174,8 +174,7 @@ impl Shared {
     }
 
     async fn learn(&self, database: Database, file: &File) -> Result<Known> {
-        self.registry.report(database, self.options.address, file).await?;
-        let mut known = self.registry.known(database, &self.members).await?;
+        let mut known = self.registry.report(database, self.options.address, file, &self.members).await?;
         // Only a file that doesn't fit makes it matter: the others needn't run for a member to start.
         if let (Some(cluster), File::Clustered { .. } | File::Unreadable(_)) = (known.cluster, file) {
             for other in self.members.iter().filter(|ip| **ip != self.options.address) {

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::database::{Database, endpoint};
+use crate::file;
 use crate::options::Options;
 
 /// First and longest pause before a program that ended is started again. One that ran longer begins anew.
@@ -22,7 +23,7 @@ const END: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Daemon {
     /// Its name, in the log.
-    pub name: &'static str,
+    pub name: String,
     /// The program.
     pub program: &'static str,
     /// Its arguments.
@@ -41,7 +42,7 @@ pub async fn keep(daemon: Daemon, stop: CancellationToken) {
                 info!(pid = child.id(), "{} runs", daemon.name);
                 tokio::select! {
                     status = child.wait() => warn!("{} ended: {status:?}", daemon.name),
-                    () = stop.cancelled() => return end(daemon.name, child).await,
+                    () = stop.cancelled() => return end(&daemon.name, child).await,
                 }
             }
             Err(error) => warn!("{error:#}"),
@@ -58,12 +59,7 @@ pub async fn keep(daemon: Daemon, stop: CancellationToken) {
 
 fn start(daemon: &Daemon) -> Result<Child> {
     for path in &daemon.leftovers {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("removing {}", path.display()));
-            }
-            _ => {}
-        }
+        file::remove(path)?;
     }
     let mut command = Command::new(daemon.program);
     command.args(&daemon.args).stdin(Stdio::null()).kill_on_drop(true);
@@ -93,12 +89,8 @@ pub async fn database(options: &Options, database: Database) -> Result<Daemon> {
     let settings = options.run_dir.join(format!("ovn{}_local_config.db", database.short()));
     local_config(options, database, &settings).await?;
     let path = |kind: &str| database.socket(&options.run_dir, kind);
-    let name = match database {
-        Database::Nb => "ovsdb-server of the northbound database",
-        Database::Sb => "ovsdb-server of the southbound database",
-    };
     Ok(Daemon {
-        name,
+        name: format!("ovsdb-server of the {database}"),
         program: "ovsdb-server",
         args: vec![
             "-vconsole:info".to_owned(),
@@ -114,39 +106,17 @@ pub async fn database(options: &Options, database: Database) -> Result<Daemon> {
 }
 
 async fn local_config(options: &Options, database: Database, path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("removing {}", path.display()));
-        }
-        _ => {}
-    }
-    let target = match endpoint("ptcp", options.address, database.port()).strip_prefix("ptcp:") {
-        // A listener is written the other way round: port, then address.
-        Some(rest) => rest.rsplit_once(':').map(|(ip, port)| format!("ptcp:{port}:{ip}")),
-        None => None,
-    };
-    let target = target.context("invariant: an endpoint has an address and a port")?;
+    file::remove(path)?;
     let transaction = json!(["Local_Config",
         { "op": "insert", "table": "Connection", "uuid-name": "c",
-          "row": { "target": target, "inactivity_probe": options.probe_interval } },
+          "row": { "target": database.listener(options.address), "inactivity_probe": options.probe_interval } },
         { "op": "insert", "table": "Config", "row": { "connections": ["named-uuid", "c"] } },
     ]);
-    for args in [
-        vec![
-            "create".to_owned(),
-            path.display().to_string(),
-            options.local_config_schema.display().to_string(),
-        ],
-        vec!["transact".to_owned(), path.display().to_string(), transaction.to_string()],
-    ] {
-        let output = Command::new("ovsdb-tool").args(&args).stdin(Stdio::null()).output().await;
-        let output = output.context("starting ovsdb-tool (Debian package openvswitch-common)")?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        if !output.status.success() || said.contains("\"error\"") {
-            bail!("writing the settings of the {database}'s server: ovsdb-tool {}: {}", args[0], said.trim());
-        }
-    }
+    let doing = || format!("writing the settings of the {database}'s server");
+    let (path, schema) = (file::text(path)?, file::text(&options.local_config_schema)?);
+    file::tool(&["create", path, schema]).await.with_context(doing)?;
+    let said = file::tool(&["transact", path, &transaction.to_string()]).await.with_context(doing)?;
+    ensure!(!said.contains("\"error\""), "{}: ovsdb-tool transact: {said}", doing());
     Ok(())
 }
 
@@ -159,7 +129,7 @@ pub fn northd(options: &Options, members: &[std::net::IpAddr]) -> Daemon {
     };
     let control = options.run_dir.join("ovn-northd.ctl");
     Daemon {
-        name: "ovn-northd",
+        name: "ovn-northd".to_owned(),
         program: "ovn-northd",
         args: vec![
             "-vconsole:info".to_owned(),
