@@ -4,7 +4,7 @@
 //! Which columns and keys those are says one list that is reviewed when OVN grows ([`crate::exceptions`]).
 //! Everything else counts, in every table that the server has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
@@ -12,6 +12,16 @@ use serde_json::{Map, Value, json};
 use crate::exceptions::about;
 use crate::ovn::Database;
 use crate::{exec, hosts};
+
+/// What Neutron adds once, some seconds after its start, to every row of a table, others' too (`maintenance.py`:
+/// `check_for_igmp_snoop_support`, `check_for_mcast_flood_reports`, `check_router_mac_binding_options`).
+const NEUTRON_ADDS: &[(&str, &str, &str)] = &[
+    ("Logical_Switch", "other_config", "mcast_snoop"),
+    ("Logical_Switch", "other_config", "mcast_flood_unregistered"),
+    ("Logical_Switch_Port", "options", "mcast_flood_reports"),
+    ("Logical_Router", "options", "always_learn_from_arp_request"),
+    ("Logical_Router", "options", "dynamic_neigh_routers"),
+];
 
 /// What the list says of a column: (key or all of it, who writes it). What we ourselves may write counts here.
 fn exceptions<'a>(
@@ -55,10 +65,29 @@ impl Dump {
         Self { lines: rows.map(edit).collect() }
     }
 
-    /// What `later` has less (`-`) and more (`+`) than this; empty when both are the same.
+    /// What `later` has less (`-`) and more (`+`) than this; empty when both are the same. A key that Neutron adds to
+    /// every row at its start ([`NEUTRON_ADDS`]) doesn't count as more; that it goes, or changes, counts.
     pub fn difference(&self, later: &Self) -> Vec<String> {
+        let later = later.without_additions(self);
         let gone = self.lines.difference(&later.lines).map(|line| format!("- {line}"));
         gone.chain(later.lines.difference(&self.lines).map(|line| format!("+ {line}"))).collect()
+    }
+
+    /// The rows without the keys of [`NEUTRON_ADDS`] that `earlier` has the row, and not the key, of.
+    fn without_additions(&self, earlier: &Self) -> Self {
+        let rows = earlier.lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let before: BTreeMap<String, Value> = rows.map(|row| (row["_uuid"].to_string(), row)).collect();
+        self.edited(|row| {
+            let Some(before) = before.get(&row["_uuid"].to_string()) else { return };
+            for (table, column, key) in NEUTRON_ADDS {
+                if row["_table"] == *table
+                    && before[*column].get(*key).is_none()
+                    && let Some(map) = row[*column].as_object_mut()
+                {
+                    map.remove(*key);
+                }
+            }
+        })
     }
 }
 
@@ -149,6 +178,22 @@ mod tests {
         assert_eq!(one, two);
         let expected = r#"{"_table":"Logical_Switch","_uuid":"a","external_ids":{"a":"1","b":"2"},"name":"s","ports":["x","y"]}"#;
         assert_eq!(one.lines().collect::<Vec<_>>(), [expected]);
+    }
+
+    /// Neutron's start falls into a comparison when our network was there first.
+    #[test]
+    fn neutrons_start_does_not_count_and_the_loss_of_what_it_wrote_does() {
+        let switch = |config: Value| json!({"_uuid": ["uuid", "s"], "name": "ovn-default", "other_config": ["map", config]});
+        let before = dump(&[("Logical_Switch", switch(json!([["mine", "1"]])))]);
+        let started = dump(&[("Logical_Switch", switch(json!([["mcast_snoop", "false"], ["mine", "1"]])))]);
+        let other = dump(&[("Logical_Switch", switch(json!([["mcast_snoop", "true"], ["mine", "2"]])))]);
+        let none: Vec<String> = Vec::new();
+        assert_eq!(before.difference(&started), none);
+        assert_eq!(started.difference(&before).len(), 2, "the key is lost");
+        assert_eq!(started.difference(&other).len(), 2, "the key changed");
+        assert_eq!(before.difference(&other).len(), 2, "another key changed beside it");
+        let created = dump(&[("Logical_Switch", switch(json!([["mcast_snoop", "false"]])))]);
+        assert_eq!(dump(&[]).difference(&created), [format!("+ {}", created.lines().next().unwrap())]);
     }
 
     #[test]
