@@ -8,6 +8,7 @@ pub mod flags;
 mod logs;
 mod pauses;
 mod post;
+mod request;
 pub mod start;
 mod watch;
 
@@ -21,6 +22,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 pub use away::{ApiServer, Away, GRACE, chain};
 pub use logs::LogFormat;
 pub use post::{Posted, post};
+pub use request::{is_conflict, is_missing, within};
 pub use watch::{Obstacle, follow, obstacle, watch};
 
 /// How long a connection may take.

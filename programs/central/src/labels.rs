@@ -1,15 +1,11 @@
 //! Labels on this pod that say what it leads, under Kube-OVN's names: its Services and `kubectl ko` find leaders by them.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
-
-/// For one request.
-const DEADLINE: Duration = Duration::from_secs(10);
+use tombolo_client::within;
 
 /// What a member leads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,9 +47,8 @@ impl Labels {
         });
         let patch = Patch::Merge(json!({ "metadata": { "labels": labels } }));
         let params = PatchParams::default();
-        let answer = tokio::time::timeout(DEADLINE, self.api.patch(&self.name, &params, &patch)).await;
-        let answer = answer.context("labeling this pod with what it leads: no answer in time")?;
-        answer.with_context(|| format!("labeling the pod {} with what it leads", self.name))?;
+        let doing = format!("labeling the pod {} with what it leads", self.name);
+        within(&doing, self.api.patch(&self.name, &params, &patch)).await?;
         self.written = Some(leads);
         Ok(())
     }

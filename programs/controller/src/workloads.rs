@@ -3,21 +3,20 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tombolo_client::{is_missing, within};
 use tombolo_names::workloads::{AGENT, CONTROLLER, LEASE, UNINSTALL_HOSTS};
 use tracing::info;
 
 use crate::cluster;
 use crate::flags::Flags;
 
-/// For one request.
-const DEADLINE: Duration = Duration::from_secs(15);
 /// How long no host may become clean: a pod that refuses is started again with pauses of up to a minute or two.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How often the DaemonSet is read.
@@ -31,22 +30,19 @@ pub async fn stop(client: Client, namespace: String) -> Result<()> {
     let controllers: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
     let none = Patch::Merge(json!({ "spec": { "replicas": 0 } }));
     let params = PatchParams::default();
-    let scaled = tokio::time::timeout(DEADLINE, controllers.patch_scale(CONTROLLER, &params, &none)).await;
-    unless_missing(scaled).with_context(|| format!("scaling the Deployment {CONTROLLER} to 0"))?;
+    let doing = format!("scaling the Deployment {CONTROLLER} to 0");
+    unless_missing(within(&doing, controllers.patch_scale(CONTROLLER, &params, &none)).await)?;
     let agents: Api<DaemonSet> = Api::namespaced(client, &namespace);
-    let deleted = tokio::time::timeout(DEADLINE, agents.delete(AGENT, &DeleteParams::default())).await;
-    unless_missing(deleted).with_context(|| format!("deleting the DaemonSet {AGENT}"))?;
+    let doing = format!("deleting the DaemonSet {AGENT}");
+    unless_missing(within(&doing, agents.delete(AGENT, &DeleteParams::default())).await)?;
     info!("the Deployment {CONTROLLER} and the DaemonSet {AGENT} are stopping");
     Ok(())
 }
 
-type Answer<T> = Result<Result<T, kube::Error>, tokio::time::error::Elapsed>;
-
-fn unless_missing<T>(answer: Answer<T>) -> Result<()> {
-    match answer.context("no answer in time")? {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error.into()),
+fn unless_missing<T>(answer: Result<T>) -> Result<()> {
+    match answer {
+        Err(error) if !is_missing(&error) => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -60,9 +56,8 @@ pub async fn hosts(flags: &Flags, stop: CancellationToken) -> Result<()> {
     let cleaners: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
     let (mut clean, mut since) = (0, Instant::now());
     loop {
-        let read = tokio::time::timeout(DEADLINE, cleaners.get(UNINSTALL_HOSTS)).await;
-        let read = read.context("no answer in time").and_then(|answer| answer.map_err(Into::into));
-        let now = read.with_context(|| format!("reading the DaemonSet {UNINSTALL_HOSTS}"))?;
+        let doing = format!("reading the DaemonSet {UNINSTALL_HOSTS}");
+        let now = within(&doing, cleaners.get(UNINSTALL_HOSTS)).await?;
         let status = now.status.unwrap_or_default();
         let seen =
             status.observed_generation.is_some() && status.observed_generation == now.metadata.generation;
@@ -85,6 +80,6 @@ pub async fn hosts(flags: &Flags, stop: CancellationToken) -> Result<()> {
         }
     }
     let leases: Api<Lease> = Api::namespaced(client, namespace);
-    let deleted = tokio::time::timeout(DEADLINE, leases.delete(LEASE, &DeleteParams::default())).await;
-    unless_missing(deleted).with_context(|| format!("deleting the Lease {LEASE}"))
+    let doing = format!("deleting the Lease {LEASE}");
+    unless_missing(within(&doing, leases.delete(LEASE, &DeleteParams::default())).await)
 }
