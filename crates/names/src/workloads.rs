@@ -24,3 +24,11 @@ pub const AGENT_SIGNATURE: &str = "tombolo-agent";
 pub const NETWORK_DEGRADED: &str = "tombolo.io/NetworkDegraded";
 /// Members of OVN's databases: Deployment, `app` label, container, and the ConfigMap in which they find each other.
 pub const CENTRAL: &str = "ovn-central";
+/// The Secret with the authority of OVN's certificates, and its key.
+pub const AUTHORITY_SECRET: &str = "ovn-ca";
+/// The Secret with the certificate of the members of OVN's databases.
+pub const CENTRAL_TLS_SECRET: &str = "ovn-central-tls";
+/// The Secret with Neutron's certificate for OVN's databases.
+pub const NEUTRON_TLS_SECRET: &str = "ovn-client-neutron";
+/// The Secret with the hypervisors' certificate for OVN's databases.
+pub const CHASSIS_TLS_SECRET: &str = "ovn-client-chassis";

@@ -1,7 +1,7 @@
 //! The two databases: their names, ports and files.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// One of OVN's central databases.
@@ -50,6 +50,12 @@ impl Database {
         self.port() + 2
     }
 
+    /// A member's place in the cluster, without the method.
+    #[must_use]
+    pub fn place(self, member: IpAddr) -> String {
+        SocketAddr::new(member, self.raft_port()).to_string()
+    }
+
     /// A member's address in the cluster.
     #[must_use]
     pub fn raft(self, method: &str, member: IpAddr) -> String {
@@ -58,10 +64,10 @@ impl Database {
 
     /// Where a member listens for clients, in OVSDB's notation: the port comes first.
     #[must_use]
-    pub fn listener(self, member: IpAddr) -> String {
+    pub fn listener(self, method: &str, member: IpAddr) -> String {
         match member {
-            IpAddr::V4(ip) => format!("ptcp:{}:{ip}", self.port()),
-            IpAddr::V6(ip) => format!("ptcp:{}:[{ip}]", self.port()),
+            IpAddr::V4(ip) => format!("p{method}:{}:{ip}", self.port()),
+            IpAddr::V6(ip) => format!("p{method}:{}:[{ip}]", self.port()),
         }
     }
 

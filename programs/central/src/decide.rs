@@ -23,7 +23,7 @@ pub enum File {
         cluster: Option<Uuid>,
         /// The member's id in it.
         server: Uuid,
-        /// Its address in it, `tcp:IP:PORT`: it never changes.
+        /// Its address in it, `tcp:IP:PORT` or `ssl:IP:PORT`: it never changes.
         address: String,
     },
     /// Of no cluster: a backup that was put in place, or the database of a single server.
@@ -48,6 +48,8 @@ pub struct Known {
     pub cluster: Option<Uuid>,
     /// Whether another member answers that it has joined that cluster.
     pub answers: bool,
+    /// Whether that cluster's members speak TLS with each other.
+    pub tls: bool,
     /// What members have said.
     pub reports: BTreeMap<IpAddr, Report>,
 }
@@ -57,8 +59,8 @@ pub struct Known {
 pub struct Me {
     /// Its address.
     pub address: IpAddr,
-    /// Its address in the cluster, `tcp:IP:PORT`.
-    pub raft: String,
+    /// Its place in the cluster, `IP:PORT`. The method before it is the one by which the cluster was founded.
+    pub place: String,
     /// All members, ascending, this one among them.
     pub members: Vec<IpAddr>,
 }
@@ -91,6 +93,12 @@ pub enum Next {
     Refuse(String),
 }
 
+/// A member's address without its method.
+#[must_use]
+pub fn place(address: &str) -> &str {
+    address.strip_prefix("tcp:").or_else(|| address.strip_prefix("ssl:")).unwrap_or(address)
+}
+
 /// Decides.
 #[must_use]
 pub fn next(me: &Me, file: &File, known: &Known) -> Next {
@@ -117,14 +125,14 @@ pub fn next(me: &Me, file: &File, known: &Known) -> Next {
                 "the file is of cluster {cluster}, but the ConfigMap names {named}; which one is right only you can know: move \
                  the file away to join {named}, or delete the ConfigMap to go on with the files, if those of all members agree"
             )),
-            _ if *address == me.raft => Next::Start { claim: None },
+            _ if place(address) == me.place => Next::Start { claim: None },
             _ if others.is_empty() => moved(me, address),
             _ => {
-                let why = format!("it is that of the member {address}, and this one is {}", me.raft);
+                let why = format!("it is that of the member {address}, and this one is {}", me.place);
                 if known.answers { Next::Archive(why) } else { only_copy(&why, named) }
             }
         },
-        (File::Clustered { address, .. }, None) if *address != me.raft => moved(me, address),
+        (File::Clustered { address, .. }, None) if place(address) != me.place => moved(me, address),
         (File::Clustered { cluster, .. }, None) => Next::Start { claim: *cluster },
     }
 }
@@ -141,7 +149,7 @@ fn moved(me: &Me, address: &str) -> Next {
     Next::Refuse(format!(
         "the file is that of the member {address}, and this one is {}: a member keeps its address. Give the host its address \
          back, or make a standalone database of the file (ovsdb-tool cluster-to-standalone) and put it in its place",
-        me.raft
+        me.place
     ))
 }
 

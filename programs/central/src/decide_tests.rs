@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use tombolo_ovsdb::Uuid;
 
-use crate::decide::{File, Known, Me, Next, Report, check_members, next};
+use crate::decide::{File, Known, Me, Next, Report, check_members, next, place};
 
 fn ip(n: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, n])
@@ -15,13 +15,14 @@ fn raft(n: u8) -> String {
 }
 
 fn me(n: u8, count: u8) -> Me {
-    Me { address: ip(n), raft: raft(n), members: (1..=count).map(ip).collect() }
+    Me { address: ip(n), place: place(&raft(n)).to_owned(), members: (1..=count).map(ip).collect() }
 }
 
 fn known(cluster: Option<u128>, reports: &[(u8, Report)]) -> Known {
     Known {
         cluster: cluster.map(Uuid::from_u128),
         answers: false,
+        tls: false,
         reports: reports.iter().map(|(n, report)| (ip(*n), *report)).collect(),
     }
 }
@@ -65,6 +66,10 @@ fn the_first_one_founds_when_all_are_empty_and_the_others_wait_for_it() {
 fn a_file_that_fits_is_started_and_one_that_may_be_the_only_copy_stays() {
     let alone = known(None, &[]);
     assert_eq!(next(&me(1, 3), &clustered(7, 1), &known(Some(7), &[])), Next::Start { claim: None });
+    // TLS is switched on or off for the clients: the members keep the method by which the cluster was founded.
+    let File::Clustered { cluster, server, address } = clustered(7, 1) else { panic!() };
+    let other = File::Clustered { cluster, server, address: address.replace("tcp:", "ssl:") };
+    assert_eq!(next(&me(1, 3), &other, &known(Some(7), &[])), Next::Start { claim: None });
     // The registry was lost: a member that has the cluster writes it down again.
     assert_eq!(next(&me(1, 3), &clustered(7, 1), &alone), Next::Start { claim: Some(Uuid::from_u128(7)) });
     for (file, known, word) in [

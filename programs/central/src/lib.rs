@@ -13,6 +13,7 @@ pub mod registry;
 pub mod run;
 pub mod server;
 pub mod status;
+pub mod tls;
 
 use std::process::ExitCode;
 

@@ -39,6 +39,13 @@ pub struct Options {
     /// Milliseconds of silence after which a database probes its client; 0 for never
     #[arg(long, env = "PROBE_INTERVAL", default_value_t = 180_000)]
     pub probe_interval: u32,
+    /// Clients of the databases speak TLS; so do members with each other, in clusters that are founded with it
+    #[arg(long, env = "ENABLE_SSL", default_value_t = false, action = clap::ArgAction::Set)]
+    pub ssl: bool,
+    /// Seconds from a new authority of certificates to the first one that it issues: whoever has a copy of the former one's
+    /// certificate renews it in that time
+    #[arg(long, default_value_t = 30 * 24 * 3600, value_name = "SECONDS")]
+    pub tls_overlap: u64,
     /// Threads of northd
     #[arg(long, env = "OVN_NORTHD_N_THREADS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub northd_threads: u32,
@@ -84,9 +91,21 @@ impl Options {
         Ok(all)
     }
 
+    /// By which method clients connect.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        method(self.ssl)
+    }
+
     /// Where health and metrics are served; none without a port.
     #[must_use]
     pub fn observed_at(&self) -> Option<SocketAddr> {
         (self.metrics_port != 0).then(|| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), self.metrics_port))
     }
+}
+
+/// A connection's method, ovsdb(7).
+#[must_use]
+pub fn method(tls: bool) -> &'static str {
+    if tls { "ssl" } else { "tcp" }
 }

@@ -4,21 +4,20 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
+use tombolo_client::{is_conflict, within};
 use tombolo_names::workloads::CENTRAL;
 use tombolo_ovsdb::Uuid;
 
 use crate::database::Database;
 use crate::decide::{File, Known, Report};
+use crate::options::method;
 
-/// For one request.
-const DEADLINE: Duration = Duration::from_secs(10);
 /// Attempts to write a cluster down while others write, too.
 const ATTEMPTS: usize = 10;
 
@@ -46,7 +45,7 @@ impl Registry {
     /// # Errors
     /// The API server's.
     pub async fn servers(&self, database: Database, members: &[IpAddr]) -> Result<BTreeMap<IpAddr, Uuid>> {
-        let map = within("reading", self.api.get_opt(CENTRAL)).await?;
+        let map = within(&doing("reading"), self.api.get_opt(CENTRAL)).await?;
         let data = map.and_then(|map| map.data).unwrap_or_default();
         let server = |member: &IpAddr| {
             let id = data.get(&key(database, *member))?.strip_prefix(HAS)?.trim().parse().ok()?;
@@ -68,24 +67,26 @@ impl Registry {
         members: &[IpAddr],
     ) -> Result<Known> {
         let (key, word) = (key(database, member), word(file));
-        let mut map = within("reading", self.api.get_opt(CENTRAL)).await?;
+        let mut map = within(&doing("reading"), self.api.get_opt(CENTRAL)).await?;
         if map.is_none() {
             self.create(Data::new()).await?;
         }
         if map.as_ref().and_then(|map| map.data.as_ref()?.get(&key)) != Some(&word) {
             let patch = Patch::Merge(json!({ "data": { key: word } }));
-            map = Some(within("writing", self.api.patch(CENTRAL, &PatchParams::default(), &patch)).await?);
+            map = Some(
+                within(&doing("writing"), self.api.patch(CENTRAL, &PatchParams::default(), &patch)).await?,
+            );
         }
         known(&map.and_then(|map| map.data).unwrap_or_default(), database, members)
     }
 
-    /// Writes down a cluster, unless there is one already; the one that is there then.
+    /// Writes down a cluster, and whether its members speak TLS with each other, unless there is one already; the one that is there then.
     ///
     /// # Errors
     /// The API server's.
-    pub async fn claim(&self, database: Database, cluster: Uuid) -> Result<Uuid> {
+    pub async fn claim(&self, database: Database, cluster: Uuid, tls: bool) -> Result<Uuid> {
         for _ in 0..ATTEMPTS {
-            let Some(mut map) = within("reading", self.api.get_opt(CENTRAL)).await? else {
+            let Some(mut map) = within(&doing("reading"), self.api.get_opt(CENTRAL)).await? else {
                 self.create(Data::new()).await?;
                 continue;
             };
@@ -94,8 +95,9 @@ impl Registry {
                 return parse(database, there);
             }
             data.insert(database.short().to_owned(), cluster.to_string());
+            data.insert(method_key(database), method(tls).to_owned());
             // It bears the version that was read: between that and now, no other member has written.
-            match within("writing", self.api.replace(CENTRAL, &PostParams::default(), &map)).await {
+            match within(&doing("writing"), self.api.replace(CENTRAL, &PostParams::default(), &map)).await {
                 Ok(_) => return Ok(cluster),
                 Err(error) if is_conflict(&error) => {}
                 Err(error) => return Err(error),
@@ -107,27 +109,25 @@ impl Registry {
     async fn create(&self, data: Data) -> Result<()> {
         let metadata = ObjectMeta { name: Some(CENTRAL.to_owned()), ..ObjectMeta::default() };
         let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
-        match within("creating", self.api.create(&PostParams::default(), &map)).await {
+        match within(&doing("creating"), self.api.create(&PostParams::default(), &map)).await {
             Err(error) if !is_conflict(&error) => Err(error),
             _ => Ok(()),
         }
     }
 }
 
-async fn within<T>(doing: &str, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T> {
-    let doing = || format!("{doing} the ConfigMap {CENTRAL}");
-    let answer = tokio::time::timeout(DEADLINE, request).await.with_context(doing)?;
-    answer.with_context(doing)
-}
-
-/// Another one was faster.
-fn is_conflict(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == 409)
+fn doing(what: &str) -> String {
+    format!("{what} the ConfigMap {CENTRAL}")
 }
 
 /// A key may have no colon.
 fn key(database: Database, member: IpAddr) -> String {
     format!("{}.{}", database.short(), member.to_string().replace(':', "-"))
+}
+
+/// The key of the method by which members reach each other. Of a cluster that was founded before it was written, `tcp`.
+fn method_key(database: Database) -> String {
+    format!("{}.method", database.short())
 }
 
 fn word(file: &File) -> String {
@@ -151,7 +151,8 @@ fn known(data: &Data, database: Database, members: &[IpAddr]) -> Result<Known> {
         // A word of a later version's says more than that it is empty.
         _ => Some((*member, Report::Has)),
     };
-    Ok(Known { cluster, answers: false, reports: members.iter().filter_map(report).collect() })
+    let tls = data.get(&method_key(database)).is_some_and(|word| word == method(true));
+    Ok(Known { cluster, answers: false, tls, reports: members.iter().filter_map(report).collect() })
 }
 
 #[cfg(test)]
@@ -167,10 +168,7 @@ mod tests {
         data.insert("nb.10.0.0.9".to_owned(), "empty".to_owned());
         assert!(data.keys().all(|key| !key.contains(':')));
         let reports = [(members[0], Report::Empty), (members[1], Report::Has)].into();
-        assert_eq!(
-            known(&data, Database::Nb, &members).unwrap(),
-            Known { cluster: None, answers: false, reports }
-        );
+        assert_eq!(known(&data, Database::Nb, &members).unwrap(), Known { reports, ..Known::default() });
         assert_eq!(known(&data, Database::Sb, &members).unwrap(), Known::default());
         data.insert("nb".to_owned(), "no id".to_owned());
         assert!(known(&data, Database::Nb, &members).unwrap_err().to_string().contains("correct or delete"));

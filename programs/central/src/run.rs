@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kube::Client;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tombolo_names::workloads::CENTRAL;
@@ -18,9 +19,9 @@ use tracing::{info, warn};
 use crate::database::{self, Database};
 use crate::decide::{self, File, Known, Me, Next};
 use crate::labels::{Labels, Leads};
-use crate::options::Options;
+use crate::options::{Options, method};
 use crate::registry::Registry;
-use crate::{file, server, status};
+use crate::{file, server, status, tls};
 
 /// Between two decisions, while a member waits or refuses.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -49,6 +50,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
     }
     let config = tombolo_client::config(options.kubeconfig.as_deref()).await?;
     let client = Client::try_from(config).context("making a client for the API server")?;
+    let (certified, mut certificates) = watch::channel(!options.ssl);
     let shared = Arc::new(Shared {
         registry: Registry::new(client.clone(), &options.pod_namespace),
         observer,
@@ -57,10 +59,23 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
     });
     for database in database::ALL {
         shared.observer.health().fail(Probe::Ready, database.short(), "not started yet");
-        let (shared, stop) = (shared.clone(), stop.clone());
-        tasks.spawn(async move { shared.keep_member(database, stop).await });
     }
-    tasks.spawn(server::keep(server::northd(&shared.options, &shared.members), stop.clone()));
+    if shared.options.ssl {
+        let (shared, client, stop) = (shared.clone(), client.clone(), stop.clone());
+        tasks.spawn(async move {
+            let keep = tls::keep::run(client, &shared.options, &shared.members, &shared.observer, certified);
+            stop.run_until_cancelled(keep).await;
+        });
+    }
+    // OVN's programs don't start without the files.
+    let certified = certificates.wait_for(|certified| *certified);
+    if let Some(Ok(_)) = stop.run_until_cancelled(certified).await {
+        for database in database::ALL {
+            let (shared, stop) = (shared.clone(), stop.clone());
+            tasks.spawn(async move { shared.keep_member(database, stop).await });
+        }
+        tasks.spawn(server::keep(server::northd(&shared.options, &shared.members), stop.clone()));
+    }
     let labels = shared.options.pod_name.clone().filter(|name| !name.is_empty());
     let labels = labels.map(|name| Labels::new(client, &shared.options.pod_namespace, &name));
     tasks.spawn({
@@ -82,7 +97,7 @@ struct Shared {
 impl Shared {
     fn me(&self, database: Database) -> Me {
         let address = self.options.address;
-        Me { address, raft: database.raft("tcp", address), members: self.members.clone() }
+        Me { address, place: database.place(address), members: self.members.clone() }
     }
 
     async fn keep_member(&self, database: Database, stop: CancellationToken) {
@@ -131,7 +146,8 @@ impl Shared {
             Ok(known) => known,
             Err(error) => {
                 *failures += 1;
-                let fits = matches!(&file, File::Clustered { address, .. } if *address == me.raft);
+                let fits =
+                    matches!(&file, File::Clustered { address, .. } if decide::place(address) == me.place);
                 if fits && *failures >= WITHOUT_REGISTRY {
                     warn!("the {database} starts without the registry: {error:#}");
                     return Ok(Step::Ready);
@@ -142,7 +158,9 @@ impl Shared {
         match decide::next(&me, &file, &known) {
             Next::Start { claim: None } => {}
             Next::Start { claim: Some(cluster) } => {
-                if self.registry.claim(database, cluster).await? != cluster {
+                let tls =
+                    matches!(&file, File::Clustered { address, .. } if address.starts_with(method(true)));
+                if self.registry.claim(database, cluster, tls).await? != cluster {
                     return Ok(Step::Again);
                 }
                 info!("cluster {cluster} of the {database} is written down");
@@ -150,8 +168,9 @@ impl Shared {
             Next::Create { from_standalone } => {
                 let schema = self.options.schemas.join(format!("ovn-{}.ovsschema", database.short()));
                 let contents = (!from_standalone).then_some(schema.as_path());
-                let cluster = file::create(&path, contents, &me.raft, self.options.election_timer).await?;
-                let there = self.registry.claim(database, cluster).await?;
+                let raft = database.raft(self.options.method(), me.address);
+                let cluster = file::create(&path, contents, &raft, self.options.election_timer).await?;
+                let there = self.registry.claim(database, cluster, self.options.ssl).await?;
                 if there != cluster {
                     file::archive(&path, &format!("cluster {there} was founded at the same time"))?;
                 }
@@ -159,9 +178,10 @@ impl Shared {
                 return Ok(Step::Again);
             }
             Next::Join { cluster, others } => {
-                let others: Vec<String> = others.iter().map(|ip| database.raft("tcp", *ip)).collect();
+                let raft = |ip: &IpAddr| database.raft(method(known.tls), *ip);
+                let others: Vec<String> = others.iter().map(raft).collect();
                 info!("joining cluster {cluster} of the {database} by {}", others.join(", "));
-                file::join(&path, database, cluster, &me.raft, &others).await?;
+                file::join(&path, database, cluster, &raft(&me.address), &others).await?;
                 return Ok(Step::Again);
             }
             Next::Archive(why) => {
@@ -178,7 +198,7 @@ impl Shared {
         // Only a file that doesn't fit makes it matter: the others needn't run for a member to start.
         if let (Some(cluster), File::Clustered { .. } | File::Unreadable(_)) = (known.cluster, file) {
             for other in self.members.iter().filter(|ip| **ip != self.options.address) {
-                known.answers |= status::has_joined(database, *other, cluster).await;
+                known.answers |= status::has_joined(&self.options, database, *other, cluster).await;
             }
         }
         Ok(known)
@@ -241,8 +261,10 @@ impl Shared {
     /// A member whose disk was replaced has joined by another id: its former self is taken out of the cluster, where it would
     /// count as one that fails.
     async fn forget_replaced(&self, database: Database, state: &status::Status, control: &Path) {
-        let address = |ip: &IpAddr| database.raft("tcp", *ip);
-        let twice = |ip: &&IpAddr| state.servers.iter().filter(|(_, at)| *at == address(ip)).count() > 1;
+        let address = |ip: &IpAddr| database.place(*ip);
+        let at =
+            |ip: &IpAddr| state.servers.iter().filter(|(_, at)| decide::place(at) == address(ip)).count();
+        let twice = |ip: &&IpAddr| at(ip) > 1;
         let doubled: Vec<IpAddr> = self.members.iter().filter(twice).copied().collect();
         if doubled.is_empty() {
             return;

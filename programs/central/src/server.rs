@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::database::{Database, endpoint};
 use crate::file;
 use crate::options::Options;
+use crate::tls::files::Paths;
 
 /// First and longest pause before a program that ended is started again. One that ran longer begins anew.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -89,18 +90,18 @@ pub async fn database(options: &Options, database: Database) -> Result<Daemon> {
     let settings = options.run_dir.join(format!("ovn{}_local_config.db", database.short()));
     local_config(options, database, &settings).await?;
     let path = |kind: &str| database.socket(&options.run_dir, kind);
+    let mut args = common(options);
+    args.extend([
+        format!("--unixctl={}", path("ctl").display()),
+        format!("--remote=punix:{}", path("sock").display()),
+        "--remote=db:Local_Config,Config,connections".to_owned(),
+        database.file(&options.dir).display().to_string(),
+        settings.display().to_string(),
+    ]);
     Ok(Daemon {
         name: format!("ovsdb-server of the {database}"),
         program: "ovsdb-server",
-        args: vec![
-            "-vconsole:info".to_owned(),
-            "-vsyslog:off".to_owned(),
-            format!("--unixctl={}", path("ctl").display()),
-            format!("--remote=punix:{}", path("sock").display()),
-            "--remote=db:Local_Config,Config,connections".to_owned(),
-            database.file(&options.dir).display().to_string(),
-            settings.display().to_string(),
-        ],
+        args,
         leftovers: vec![path("ctl"), path("sock")],
     })
 }
@@ -109,7 +110,7 @@ async fn local_config(options: &Options, database: Database, path: &Path) -> Res
     file::remove(path)?;
     let transaction = json!(["Local_Config",
         { "op": "insert", "table": "Connection", "uuid-name": "c",
-          "row": { "target": database.listener(options.address), "inactivity_probe": options.probe_interval } },
+          "row": { "target": database.listener(options.method(), options.address), "inactivity_probe": options.probe_interval } },
         { "op": "insert", "table": "Config", "row": { "connections": ["named-uuid", "c"] } },
     ]);
     let doing = || format!("writing the settings of the {database}'s server");
@@ -124,21 +125,25 @@ async fn local_config(options: &Options, database: Database, path: &Path) -> Res
 #[must_use]
 pub fn northd(options: &Options, members: &[std::net::IpAddr]) -> Daemon {
     let all = |database: Database| {
-        let each = members.iter().map(|ip| endpoint("tcp", *ip, database.port()));
+        let each = members.iter().map(|ip| endpoint(options.method(), *ip, database.port()));
         each.collect::<Vec<_>>().join(",")
     };
     let control = options.run_dir.join("ovn-northd.ctl");
-    Daemon {
-        name: "ovn-northd".to_owned(),
-        program: "ovn-northd",
-        args: vec![
-            "-vconsole:info".to_owned(),
-            "-vsyslog:off".to_owned(),
-            format!("--unixctl={}", control.display()),
-            format!("--ovnnb-db={}", all(Database::Nb)),
-            format!("--ovnsb-db={}", all(Database::Sb)),
-            format!("--n-threads={}", options.northd_threads),
-        ],
-        leftovers: vec![control],
+    let mut args = common(options);
+    args.extend([
+        format!("--unixctl={}", control.display()),
+        format!("--ovnnb-db={}", all(Database::Nb)),
+        format!("--ovnsb-db={}", all(Database::Sb)),
+        format!("--n-threads={}", options.northd_threads),
+    ]);
+    Daemon { name: "ovn-northd".to_owned(), program: "ovn-northd", args, leftovers: vec![control] }
+}
+
+/// What both have: the log, and certificates.
+fn common(options: &Options) -> Vec<String> {
+    let mut args = vec!["-vconsole:info".to_owned(), "-vsyslog:off".to_owned()];
+    if options.ssl {
+        args.extend(Paths::below(&options.dir).options());
     }
+    args
 }

@@ -12,6 +12,8 @@ use tombolo_ovsdb::Uuid;
 use tombolo_ovsdb::driver::unixctl;
 
 use crate::database::{Database, endpoint};
+use crate::options::Options;
+use crate::tls::files::Paths;
 
 /// For one answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -40,10 +42,10 @@ impl Status {
         self.status == "cluster member" && self.has_leader
     }
 
-    /// Members that are gone: at the address of another one. Where a disk was replaced, the new member has another id.
+    /// Members that are gone: at the place of another one. Where a disk was replaced, the new member has another id.
     #[must_use]
-    pub fn replaced(&self, newest: &str, address: &str) -> Vec<String> {
-        let same = self.servers.iter().filter(|(_, at)| at == address);
+    pub fn replaced(&self, newest: &str, place: &str) -> Vec<String> {
+        let same = self.servers.iter().filter(|(_, at)| crate::decide::place(at) == place);
         same.filter(|(id, _)| id != newest).map(|(id, _)| id.clone()).collect()
     }
 }
@@ -58,11 +60,15 @@ pub async fn ask(socket: &Path, database: Database) -> Result<Status> {
 }
 
 /// Whether a member answers that it has joined this cluster: the table Database of `_Server`, ovsdb-server(5).
-pub async fn has_joined(database: Database, member: IpAddr, cluster: Uuid) -> bool {
+pub async fn has_joined(options: &Options, database: Database, member: IpAddr, cluster: Uuid) -> bool {
     let select = json!(["_Server", { "op": "select", "table": "Database", "columns": ["cid", "connected"],
         "where": [["name", "==", database.name()]] }]);
     let mut client = Command::new("ovsdb-client");
-    client.args(["--timeout=3", "query", &endpoint("tcp", member, database.port()), &select.to_string()]);
+    if options.ssl {
+        client.args(Paths::below(&options.dir).options());
+    }
+    let server = endpoint(options.method(), member, database.port());
+    client.args(["--timeout=3", "query", &server, &select.to_string()]);
     let output = client.stdin(Stdio::null()).kill_on_drop(true).output();
     match tokio::time::timeout(DEADLINE, output).await {
         Ok(Ok(output)) => is_of(&String::from_utf8_lossy(&output.stdout), cluster),
@@ -131,7 +137,7 @@ mod tests {
         let status = parse(text);
         assert!(status.is_member() && status.leads && status.term == 4 && status.own == "e1a4");
         assert_eq!(status.servers.len(), 3);
-        assert_eq!(status.replaced("9a3f", "tcp:127.0.0.2:6643"), ["77aa"]);
+        assert_eq!(status.replaced("9a3f", "127.0.0.2:6643"), ["77aa"]);
         assert!(!parse("Status: joining cluster\nRole: follower\nLeader: unknown\n").is_member());
     }
 }
