@@ -109,9 +109,6 @@ Fails, with a sentence, where values contradict each other or ask for what isn't
     {{- fail (printf "\n\novn.mode is central, but %s names a database that runs elsewhere; leave it out, or set ovn.mode=existing" $name) -}}
   {{- end -}}
 {{- end -}}
-{{- if $v.ssl -}}
-  {{- fail "\n\nnetworking.enableSsl: OVN as pods (ovn.mode=central) doesn't speak TLS in this version; leave it out" -}}
-{{- end -}}
 {{- if and $v.masterNodes $v.masterNodesText -}}
   {{- fail "\n\nmasterNodes and MASTER_NODES are two spellings of one value; set one of them" -}}
 {{- end -}}

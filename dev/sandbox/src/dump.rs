@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::exceptions::about;
 use crate::ovn::Database;
-use crate::{exec, hosts};
+use crate::{exec, hosts, keys};
 
 /// What Neutron adds once, some seconds after its start, to every row of a table, others' too (`maintenance.py`:
 /// `check_for_igmp_snoop_support`, `check_for_mcast_flood_reports`, `check_router_mac_binding_options`).
@@ -114,7 +114,7 @@ pub fn nb() -> Result<Dump> {
 
 fn ovsdb(words: &[&str]) -> Result<Value> {
     let mut command = hosts::host(1).command("ovsdb-client");
-    command.arg("--timeout=30").args(words);
+    command.arg("--timeout=30").args(keys::options()).args(words);
     let text = exec::check(&mut command, exec::SHORT, None).context("reading the northbound database")?;
     serde_json::from_str(&text).context("reading ovsdb-client's output")
 }

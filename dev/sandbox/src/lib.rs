@@ -15,6 +15,7 @@ pub mod hosts;
 pub mod images;
 pub mod initramfs;
 pub mod install;
+pub mod keys;
 pub mod kubernetes;
 pub mod logs;
 pub mod measure;

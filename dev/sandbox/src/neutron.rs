@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::hosts::{self, Host};
 use crate::ovn::Database;
 use crate::progress::{Phase, say};
-use crate::{exec, ovn, paths};
+use crate::{exec, keys, ovn, paths};
 
 /// Port of Neutron's API, on host1's management address and its loopback.
 pub const API_PORT: u16 = 9696;
@@ -150,6 +150,7 @@ fn configure() -> Result<()> {
             .replace("@SOCKET@", &socket().display().to_string())
             .replace("@NB@", &Database::Nb.remotes())
             .replace("@SB@", &Database::Sb.remotes())
+            .replace("@KEYS@\n", &keys::for_neutron())
     };
     for (name, template) in [
         ("api-paste.ini", include_str!("../files/neutron/api-paste.ini")),
@@ -210,7 +211,7 @@ fn create_drop_group(phase: &Phase) -> Result<()> {
     fs::write(&script, include_str!("../files/neutron/drop-group.py")).context("writing drop-group.py")?;
     let leader = ovn::leader(Database::Nb)?;
     let mut command = host().command("/usr/bin/python3");
-    command.arg(script).arg(format!("tcp:{}:{}", leader.mgmt, ovn::NB_PORT)).args(CONFIG);
+    command.arg(script).arg(Database::Nb.remote(&leader)).args(CONFIG);
     exec::check(&mut command, exec::SHORT, Some(phase.log()))?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::authority::Authority;
 use crate::hosts::{self, Host, UNDERLAY_MTU};
 use crate::progress::Phase;
-use crate::{exec, paths};
+use crate::{exec, keys, paths};
 
 /// Port of the northbound database on each host's management address.
 pub const NB_PORT: u16 = 6641;
@@ -90,9 +90,18 @@ impl Database {
         host.dir().join(format!("fs{}", self.path()))
     }
 
-    /// All members as a client takes them: `tcp:172.30.0.1:6641,tcp:…`.
+    /// All members as a client takes them: `tcp:172.30.0.1:6641,tcp:…`, or `ssl:` where they are pods that speak TLS.
     pub fn remotes(self) -> String {
-        self.members("tcp", self.port())
+        self.members(Self::method(), self.port())
+    }
+
+    /// The member on a host as a client takes it.
+    pub fn remote(self, host: &Host) -> String {
+        format!("{}:{}:{}", Self::method(), host.mgmt, self.port())
+    }
+
+    fn method() -> &'static str {
+        if keys::are_used() { "ssl" } else { "tcp" }
     }
 
     /// The port for TLS on each host's management address.
@@ -318,6 +327,10 @@ fn phy_mac(index: u8) -> String {
 }
 
 fn controller(host: &Host) -> Result<()> {
+    if keys::are_used() {
+        let file = |name: &str| keys::file(keys::Of::Chassis, name).display().to_string();
+        vsctl(host, ["set-ssl", &file("key"), &file("cert"), &file("cacert")])?;
+    }
     // The document's three lines, then what a host without the kernel datapath needs besides. The document writes the
     // list of addresses as tcp:[IP1,IP2,...]:6642, which is shorthand: OVSDB takes one tcp:IP:PORT per member.
     host.script(&format!(
@@ -381,7 +394,11 @@ fn ctl<S: AsRef<str>>(
     let words: Vec<String> = words.into_iter().map(|w| w.as_ref().to_owned()).collect();
     exec::wait_until(&format!("a leader of {}", database.name()), Duration::from_secs(30), || {
         let mut command = hosts::host(1).command(program);
-        command.arg(format!("--db={}", database.remotes())).arg("--timeout=50").args(&words);
+        command
+            .arg(format!("--db={}", database.remotes()))
+            .arg("--timeout=50")
+            .args(keys::options())
+            .args(&words);
         let output = exec::run(&mut command, exec::SHORT, None)?;
         if output.status.success() {
             return Ok(Some(output.stdout));
@@ -519,9 +536,10 @@ fn wrappers() -> Result<()> {
         [("ovn-nbctl", "OVN_NB_DB", Database::Nb), ("ovn-sbctl", "OVN_SB_DB", Database::Sb)]
     {
         let text = format!(
-            "#!/bin/sh\n# {program} as on host1, against the whole cluster\nexec env {variable}={} {} host1 {program} \"$@\"\n",
+            "#!/bin/sh\n# {program} as on host1, against the whole cluster\nexec env {variable}={} {} host1 {program} {} \"$@\"\n",
             database.remotes(),
-            paths::enter().display()
+            paths::enter().display(),
+            keys::options().join(" ")
         );
         hosts::install_script(&paths::bin().join(program), &text)?;
     }

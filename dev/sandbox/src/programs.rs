@@ -17,7 +17,7 @@ use crate::kubernetes::util::symlink;
 use crate::kubernetes::{self, control_plane, kubectl, node};
 use crate::ovn::{self, Database};
 use crate::progress::Phase;
-use crate::{exec, go, paths, release};
+use crate::{exec, go, keys, paths, release};
 
 /// The Helm release.
 pub const RELEASE: &str = "tombolo";
@@ -44,6 +44,8 @@ pub struct Images {
     pub ours: Image,
     /// OVN; none where it runs on the hosts already.
     pub ovn: Option<Image>,
+    /// Whether the clients of OVN's databases speak TLS, where these run as pods.
+    pub tls: bool,
 }
 
 /// The phases that lead to our network in the running cluster: programs, image, deployment.
@@ -63,7 +65,7 @@ pub fn phases() -> Result<()> {
 /// When a program or a library can't be read, or a tool fails.
 pub fn images(phase: &Phase, programs: &OurPrograms, ovn: Option<OvnRelease>) -> Result<Images> {
     let ovn = ovn.map(|release| images::ovn(&images_dir(), &programs.central, release, phase)).transpose()?;
-    Ok(Images { ours: images::ours(&images_dir(), programs, phase)?, ovn })
+    Ok(Images { ours: images::ours(&images_dir(), programs, phase)?, ovn, tls: false })
 }
 
 /// Where image archives lie.
@@ -102,7 +104,7 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
                 let words = ["label", "node", "--all", "--overwrite", "kube-ovn/role=master"];
                 kubectl(words)?;
             }
-            install(phase, &ours, ovn.as_deref(), Access::Plain)
+            install(phase, &ours, ovn.as_deref(), if images.tls { Access::Tls } else { Access::Plain })
         });
         for import in imports {
             import.join().map_err(|_| anyhow!("a thread that imports an image failed"))??;
@@ -111,6 +113,9 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
     })?;
     if images.ovn.is_some() {
         wait_workload(phase, CENTRAL).inspect_err(|_| describe(phase))?;
+        if images.tls {
+            keys::fetch()?;
+        }
         ovn::hypervisors(phase)?;
     }
     wait(phase)

@@ -15,15 +15,16 @@ mod walk;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use tombolo_sandbox::demo::Ovn;
 use tombolo_sandbox::progress;
 
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  demo [--full] [--measure] [--ovn=central|existing]
-                             runs the whole scenario on this machine; --full also uninstalls; --ovn=central: OVN runs as pods,
-                             else on the hosts
+  demo [--full] [--measure] [--ovn=central|existing] [--tls]
+                             runs the whole scenario on this machine; --full also uninstalls; OVN runs as pods (central, the
+                             document's way, over TLS with --tls), or on the hosts (existing)
   measure                    measures times and memory of our programs in the running sandbox: a table and JSON
   bench provision [--pods N,…] [--nodes N,…]
                              measures pod provisioning on a real API server and NB, beside a bare client: JSON
@@ -96,16 +97,27 @@ fn root() -> Result<&'static Path> {
 
 fn demo(words: &[&str]) -> Result<()> {
     let mut options = tombolo_sandbox::demo::Options::default();
+    let mut tls = false;
     for word in words {
         match *word {
             "--full" => options.full = true,
             "--measure" => options.measure = true,
-            "--ovn=central" => options.central = true,
-            "--ovn=existing" => options.central = false,
+            "--ovn=central" => options.ovn = Ovn::Central,
+            "--ovn=existing" => options.ovn = Ovn::Existing,
+            "--tls" => tls = true,
             other => {
-                bail!("unknown option {other:?}; usage: demo [--full] [--measure] [--ovn=central|existing]")
+                bail!(
+                    "unknown option {other:?}; usage: demo [--full] [--measure] [--ovn=central|existing] [--tls]"
+                )
             }
         }
+    }
+    if tls {
+        ensure!(
+            options.ovn == Ovn::Central,
+            "--tls is for --ovn=central: the hosts' OVN keeps the document's tcp:"
+        );
+        options.ovn = Ovn::CentralTls;
     }
     tombolo_sandbox::demo::run(options)
 }
@@ -116,11 +128,6 @@ fn measure() -> Result<()> {
     progress::on_interrupt(|| Ok(()))?;
     tombolo_sandbox::measure::run(tombolo_sandbox::measure::PODS)?.show();
     Ok(())
-}
-
-/// The scenario as a step of the tests: with OVN on the hosts, or as pods.
-fn demo_for_test(ovn: &str) -> Result<()> {
-    demo(&["--full", ovn])
 }
 
 /// Takes the sandbox down as a step of the tests.

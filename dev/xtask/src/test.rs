@@ -66,12 +66,14 @@ pub fn run(tier: Tier) -> bool {
         cargo_test(&[&["test", "--workspace"][..], &kinds].concat(), tier, &[])
     });
     if tier == Tier::Full && prepared {
-        steps.run("the scenario with OVN as pods", || {
-            Ok(Count::one(report(crate::demo_for_test("--ovn=central"))))
-        });
+        steps.run("the scenario with OVN as pods", || Ok(Count::one(report(crate::demo(&["--full"])))));
         steps.run("that sandbox leaves nothing behind", || Ok(Count::one(report(crate::sandbox_down()))));
+        steps.run("the scenario with OVN as pods that speak TLS", || {
+            Ok(Count::one(report(crate::demo(&["--tls"]))))
+        });
+        steps.run("nor does that one", || Ok(Count::one(report(crate::sandbox_down()))));
         steps.run("the scenario in the sandbox", || {
-            Ok(Count::one(report(crate::demo_for_test("--ovn=existing"))))
+            Ok(Count::one(report(crate::demo(&["--full", "--ovn=existing"]))))
         });
         // The document's addresses are tcp:. All that follows goes over TLS.
         steps.run("TLS to OVN's databases", || Ok(Count::one(report(tombolo_sandbox::over_tls()))));

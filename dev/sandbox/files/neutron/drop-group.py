@@ -14,6 +14,7 @@ from ovsdbapp.backend.ovs_idl import connection
 ovn_conf.register_opts()
 cfg.CONF(sys.argv[2:], project="neutron")
 helper = impl_idl_ovn.OvsdbNbOvnIdl.schema_helper
+ovsdb_monitor._check_and_set_ssl_files("OVN_Northbound")
 idl = ovsdb_monitor.BaseOvnIdl.from_server(sys.argv[1], helper)
 api = impl_idl_ovn.OvsdbNbOvnIdl(connection.Connection(idl, timeout=30))
 mech_driver.create_default_drop_port_group(api)

@@ -22,7 +22,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::hosts;
 use crate::images::{OurPrograms, OvnRelease};
@@ -31,6 +31,32 @@ use crate::progress::{self, Phase, seconds, show};
 use crate::{Parts, dump, exec, measure, paths, programs};
 use console::Console;
 
+/// Where OVN runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ovn {
+    /// As pods, which the chart installs: the document's way.
+    #[default]
+    Central,
+    /// The same, and all clients speak TLS.
+    CentralTls,
+    /// On the hosts, as in a site of OpenStack.
+    Existing,
+}
+
+impl Ovn {
+    fn is_pods(self) -> bool {
+        self != Self::Existing
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Central => "--ovn=central",
+            Self::CentralTls => "--ovn=central --tls",
+            Self::Existing => "--ovn=existing",
+        }
+    }
+}
+
 /// What is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
@@ -38,8 +64,8 @@ pub struct Options {
     pub full: bool,
     /// Also [`measure::run`].
     pub measure: bool,
-    /// OVN runs as pods, which the chart installs (the document's way); else it runs on the hosts, as in a site of OpenStack.
-    pub central: bool,
+    /// Where OVN runs.
+    pub ovn: Ovn,
 }
 
 /// Where a copy of what the demo prints is kept; it survives the sandbox.
@@ -91,7 +117,7 @@ pub fn play(options: Options) -> Result<()> {
 
 fn stages(options: Options) -> Result<usize> {
     let since = now()?;
-    let (programs, images) = up(options.central)?;
+    let (programs, images) = up(options.ovn)?;
     let logs = paths::logs();
     Phase::run("remove what an earlier run made", logs.join("demo-clean.log"), clean::all)?;
     let stage = Console::new(paths::state().join("demo"), logs.join("demo.log"))?;
@@ -112,7 +138,7 @@ fn stages(options: Options) -> Result<usize> {
         measure::run(measure::PODS)?.show();
     }
     if options.full {
-        stage.step("9. all of it goes", |phase| leave::play(&stage, phase, options.central))?;
+        stage.step("9. all of it goes", |phase| leave::play(&stage, phase, options.ovn.is_pods()))?;
         // Who looks around afterwards finds it as it was.
         Phase::run("deploy again", logs.join("deploy.log"), |phase| {
             programs::deploy(phase, &programs, &images)
@@ -121,27 +147,47 @@ fn stages(options: Options) -> Result<usize> {
     Ok(stage.checks())
 }
 
+/// Refuses a sandbox that is up with OVN elsewhere: moving it is no part of the scenario.
+fn refuse_another(ovn: Ovn) -> Result<()> {
+    let name = ovn.name();
+    let up = hosts::all().iter().any(|host| host.init_pid().is_some());
+    let other = std::fs::read_to_string(marker()).unwrap_or_else(|_| Ovn::Existing.name().to_owned());
+    ensure!(
+        !up || other == name,
+        "the sandbox that is up was made for {other}, and this is {name}: play that one (cargo xtask demo {other}), or take the \
+         sandbox down first (cargo xtask sandbox down)"
+    );
+    Ok(())
+}
+
+fn marker() -> PathBuf {
+    paths::state().join("made-for")
+}
+
 /// Sandbox and our programs. Compiling them needs nothing of the sandbox, so it happens beside.
-fn up(central: bool) -> Result<(OurPrograms, Images)> {
+fn up(ovn: Ovn) -> Result<(OurPrograms, Images)> {
+    refuse_another(ovn)?;
     crate::install::ensure(crate::install::Set::Everything)?;
     let logs = &paths::logs();
     let (programs, images) = thread::scope(|scope| {
         let ours = scope.spawn(|| {
             let programs = Phase::run("our programs", logs.join("our-programs.log"), crate::release::build)?;
             let images = Phase::run("our image", logs.join("our-image.log"), |p| {
-                programs::images(p, &programs, central.then_some(OvnRelease::Machine))
+                programs::images(p, &programs, ovn.is_pods().then_some(OvnRelease::Machine))
             })?;
+            let images = Images { tls: ovn == Ovn::CentralTls, ..images };
             Ok::<_, anyhow::Error>((programs, images))
         });
-        let up = match central {
+        let up = match ovn.is_pods() {
             true => crate::up_without_ovn(),
             false => crate::up(Parts { vm: None, kubernetes: true }),
         };
+        std::fs::write(marker(), ovn.name()).context("noting what the sandbox was made for")?;
         let ours = ours.join().map_err(|_| anyhow!("the thread that builds our programs failed"))?;
         up.and(ours)
     })?;
     Phase::run("deploy", logs.join("deploy.log"), |phase| programs::deploy(phase, &programs, &images))?;
-    if central {
+    if ovn.is_pods() {
         crate::openstack_up()?;
     }
     Ok((programs, images))
