@@ -59,6 +59,10 @@ needs kube-proxy. */}}
 {{- include "tombolo.resourcesOr" (append . (dict "cpu" "300m" "memory" "200Mi")) -}}
 {{- end -}}
 
+{{- define "tombolo.ovsResources" -}}
+{{- include "tombolo.resourcesOr" (append . (dict "cpu" "200m" "memory" "200Mi")) -}}
+{{- end -}}
+
 {{- define "tombolo.resourcesOr" -}}
 {{- $all := index . 0 | default dict -}}
 {{- $requests := index . 1 | default $all.requests | default (index . 3) -}}

@@ -24,6 +24,8 @@ pub const AGENT_SIGNATURE: &str = "tombolo-agent";
 pub const NETWORK_DEGRADED: &str = "tombolo.io/NetworkDegraded";
 /// Members of OVN's databases: Deployment, `app` label, container, and the ConfigMap in which they find each other.
 pub const CENTRAL: &str = "ovn-central";
+/// Open vSwitch and ovn-controller on a node: DaemonSet, `app` label, container.
+pub const HYPERVISOR: &str = "ovs-ovn";
 /// The Secret with the authority of OVN's certificates, and its key.
 pub const AUTHORITY_SECRET: &str = "ovn-ca";
 /// The Secret with the certificate of the members of OVN's databases.

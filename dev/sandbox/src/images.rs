@@ -60,6 +60,8 @@ pub struct OurPrograms {
     pub kubectl_ko: PathBuf,
     /// `tombolo-central`
     pub central: PathBuf,
+    /// `tombolo-hypervisor`
+    pub hypervisor: PathBuf,
 }
 
 /// The pause image and the scenario's stand-in, in `dir` (made if missing).
@@ -122,7 +124,7 @@ pub fn ours(dir: &Path, programs: &OurPrograms, phase: &Phase) -> Result<Image> 
 }
 
 /// OVN's and Open vSwitch's programs that the image of OVN has.
-const OVN_PROGRAMS: [&str; 13] = [
+const OVN_PROGRAMS: [&str; 14] = [
     "usr/sbin/ovsdb-server",
     "usr/bin/ovsdb-tool",
     "usr/bin/ovsdb-client",
@@ -136,6 +138,7 @@ const OVN_PROGRAMS: [&str; 13] = [
     "usr/bin/ovn-appctl",
     "usr/bin/ovn-trace",
     "usr/bin/ovn-controller",
+    "usr/sbin/ovs-vswitchd",
 ];
 /// The schemas of its databases.
 const OVN_SCHEMAS: [&str; 4] = [
@@ -155,16 +158,19 @@ pub enum OvnRelease {
     Machine,
 }
 
-/// The image of OVN, with the program `ovn-central`.
-pub fn ovn(dir: &Path, central: &Path, release: OvnRelease, phase: &Phase) -> Result<Image> {
+/// The image of OVN, with the programs `ovn-central` and `ovs-ovn`.
+pub fn ovn(dir: &Path, programs: &OurPrograms, release: OvnRelease, phase: &Phase) -> Result<Image> {
     let (name, repository) = match release {
         OvnRelease::Debian13 => ("tombolo-ovn", OVN.to_owned()),
         OvnRelease::Machine => ("tombolo-ovn-machine", format!("{OVN}-machine")),
     };
     let mut root = Root::new(dir, name)?;
-    root.stripped(central, "kube-ovn/ovn-central")?;
+    let ours = [(&programs.central, "kube-ovn/ovn-central"), (&programs.hypervisor, "kube-ovn/ovs-ovn")];
+    for (program, to) in ours {
+        root.stripped(program, to)?;
+    }
     match release {
-        OvnRelease::Debian13 => debian_13(&mut root, central, phase)?,
+        OvnRelease::Debian13 => debian_13(&mut root, &ours.map(|(program, _)| program.as_path()), phase)?,
         OvnRelease::Machine => {
             for program in OVN_PROGRAMS {
                 root.program(&Path::new("/").join(program), program)?;
@@ -179,14 +185,18 @@ pub fn ovn(dir: &Path, central: &Path, release: OvnRelease, phase: &Phase) -> Re
     root.finish(config, &[&format!("{repository}:dev")], phase, |_| Ok(()))
 }
 
-fn debian_13(root: &mut Root, central: &Path, phase: &Phase) -> Result<()> {
+fn debian_13(root: &mut Root, ours: &[&Path], phase: &Phase) -> Result<()> {
     let debian = debian::unpacked("trixie", &["ovn-central", "ovn-host", "openvswitch-switch"], phase)?;
-    // Ours is linked to the machine's, older libraries, which Debian 13's stand in for.
+    // Ours are linked to the machine's, older libraries, which Debian 13's stand in for.
     root.libraries.clear();
-    let mut libraries: BTreeSet<PathBuf> = debian::libraries(&debian, central)?.into_iter().collect();
+    let mut libraries: BTreeSet<PathBuf> = BTreeSet::new();
+    for program in ours {
+        libraries.extend(debian::libraries(&debian, program)?);
+    }
     for program in OVN_PROGRAMS {
-        let path =
-            fs::canonicalize(debian.join(program)).with_context(|| format!("looking for {program}"))?;
+        // Debian has several builds of it, to one of which a link leads once the package is installed.
+        let from = program.replace("usr/sbin/ovs-vswitchd", "usr/lib/openvswitch-switch/ovs-vswitchd");
+        let path = fs::canonicalize(debian.join(from)).with_context(|| format!("looking for {program}"))?;
         root.file(&path, program, false)?;
         libraries.extend(debian::libraries(&debian, &path)?);
     }

@@ -164,20 +164,31 @@ pub fn up(phase: &Phase) -> Result<()> {
     for host in hosts::all() {
         northd(&host)?;
     }
-    hypervisors(phase)?;
+    hypervisors(phase, &[])?;
     settled(phase)
 }
 
-/// Brings Open vSwitch and ovn-controller up on all hosts; they find the databases when these are there.
+/// The hosts that have Open vSwitch as a pod where OVN's databases are pods; the others keep their own, of another release.
+pub const BY_POD: [u8; 2] = [1, 2];
+
+/// Brings Open vSwitch and ovn-controller up on all hosts but those that have them as a pod, which only get their settings; they
+/// find the databases when these are there.
 ///
 /// # Errors
 /// When a daemon doesn't start.
-pub fn hypervisors(phase: &Phase) -> Result<()> {
+pub fn hypervisors(phase: &Phase, by_pod: &[u8]) -> Result<()> {
     phase.doing("starting Open vSwitch and ovn-controller");
     wrappers()?;
     for host in hosts::all() {
-        vswitch(&host)?;
-        controller(&host)?;
+        let own = !by_pod.contains(&host.index);
+        if own {
+            vswitch(&host)?;
+        }
+        tunnels(&host)?;
+        configure(&host)?;
+        if own {
+            controller(&host)?;
+        }
     }
     Ok(())
 }
@@ -295,12 +306,15 @@ fn vswitch(host: &Host) -> Result<()> {
         ],
         &[],
     )?;
-    tunnels(host)
+    Ok(())
 }
 
 /// Gives the tunnels' end its bridge, address and neighbours. The userspace datapath needs the encapsulation address
 /// on a port of its own; that port is a tap that dies with ovs-vswitchd, so this is needed after each start of it.
-fn tunnels(host: &Host) -> Result<()> {
+///
+/// # Errors
+/// When Open vSwitch doesn't answer.
+pub fn tunnels(host: &Host) -> Result<()> {
     let (i, encap) = (host.index, host.encap);
     let mut script = format!(
         "ovs-vsctl --timeout=30 --may-exist add-br br-phy \
@@ -326,7 +340,7 @@ fn phy_mac(index: u8) -> String {
     format!("02:00:00:31:00:{index:02x}")
 }
 
-fn controller(host: &Host) -> Result<()> {
+fn configure(host: &Host) -> Result<()> {
     if keys::are_used() {
         let file = |name: &str| keys::file(keys::Of::Chassis, name).display().to_string();
         vsctl(host, ["set-ssl", &file("key"), &file("cert"), &file("cacert")])?;
@@ -345,6 +359,10 @@ fn controller(host: &Host) -> Result<()> {
         host.encap,
         PROBE * 1000,
     ))?;
+    Ok(())
+}
+
+fn controller(host: &Host) -> Result<()> {
     host.daemon(
         "ovn-controller",
         "ovn-controller",

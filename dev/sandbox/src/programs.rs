@@ -31,6 +31,8 @@ pub const CONTROLLER: &str = "deployment/kube-ovn-controller";
 pub const AGENT: &str = "daemonset/kube-ovn-cni";
 /// The Deployment of OVN's databases, where they run as pods.
 pub const CENTRAL: &str = "deployment/ovn-central";
+/// The DaemonSet of Open vSwitch on hosts that have none of their own.
+pub const HYPERVISOR: &str = "daemonset/ovs-ovn";
 /// The Lease that the leading controller holds.
 pub use tombolo_names::workloads::LEASE;
 
@@ -44,6 +46,8 @@ pub struct Images {
     pub ours: Image,
     /// OVN; none where it runs on the hosts already.
     pub ovn: Option<Image>,
+    /// Open vSwitch for the hosts that have it as a pod ([`ovn::BY_POD`]), which are newer than the others.
+    pub ovs: Option<Image>,
     /// Whether the clients of OVN's databases speak TLS, where these run as pods.
     pub tls: bool,
 }
@@ -64,8 +68,13 @@ pub fn phases() -> Result<()> {
 /// # Errors
 /// When a program or a library can't be read, or a tool fails.
 pub fn images(phase: &Phase, programs: &OurPrograms, ovn: Option<OvnRelease>) -> Result<Images> {
-    let ovn = ovn.map(|release| images::ovn(&images_dir(), &programs.central, release, phase)).transpose()?;
-    Ok(Images { ours: images::ours(&images_dir(), programs, phase)?, ovn, tls: false })
+    let image = |release| images::ovn(&images_dir(), programs, release, phase);
+    Ok(Images {
+        ours: images::ours(&images_dir(), programs, phase)?,
+        ovn: ovn.map(image).transpose()?,
+        ovs: ovn.map(|_| image(OvnRelease::Debian13)).transpose()?,
+        tls: false,
+    })
 }
 
 /// Where image archives lie.
@@ -82,7 +91,7 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
     phase.hint(format_args!("{}/kubectl -n {NAMESPACE} describe pods", paths::bin().display()));
     symlink(&programs.kubectl_ko, &kubernetes::plugins().join("kubectl-ko"))?;
     kubernetes::install_helm(&go::helm(phase)?)?;
-    let all = [Some(&images.ours), images.ovn.as_ref()];
+    let all = [Some(&images.ours), images.ovn.as_ref(), images.ovs.as_ref()];
     let import = |host: &Host| {
         all.into_iter().flatten().try_for_each(|image| node::import(phase, host, image).map(drop))
     };
@@ -97,14 +106,14 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
             })
             .collect();
         let name = |image: &Image| image.tags.first().cloned().context("our image has no name");
-        let names =
-            name(&images.ours).and_then(|ours| Ok((ours, images.ovn.as_ref().map(name).transpose()?)));
-        let applied = names.and_then(|(ours, ovn)| {
-            if ovn.is_some() {
-                let words = ["label", "node", "--all", "--overwrite", "kube-ovn/role=master"];
-                kubectl(words)?;
+        let pods = |(ovn, ovs): (&Image, &Image)| anyhow::Ok(Pods { ovn: name(ovn)?, ovs: name(ovs)? });
+        let pods = images.ovn.as_ref().zip(images.ovs.as_ref()).map(pods).transpose();
+        let names = name(&images.ours).and_then(|ours| Ok((ours, pods?)));
+        let applied = names.and_then(|(ours, pods)| {
+            if pods.is_some() {
+                label()?;
             }
-            install(phase, &ours, ovn.as_deref(), if images.tls { Access::Tls } else { Access::Plain })
+            install(phase, &ours, pods.as_ref(), if images.tls { Access::Tls } else { Access::Plain })
         });
         for import in imports {
             import.join().map_err(|_| anyhow!("a thread that imports an image failed"))??;
@@ -116,15 +125,33 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
         if images.tls {
             keys::fetch()?;
         }
-        ovn::hypervisors(phase)?;
+        wait_workload(phase, HYPERVISOR).inspect_err(|_| describe(phase))?;
+        ovn::hypervisors(phase, &ovn::BY_POD)?;
     }
     wait(phase)
 }
 
+/// The images of OVN's pods, by their names.
+struct Pods {
+    ovn: String,
+    ovs: String,
+}
+
+/// Says which hosts run a member of OVN's databases, and which have Open vSwitch as a pod.
+fn label() -> Result<()> {
+    kubectl(["label", "node", "--all", "--overwrite", "kube-ovn/role=master"])?;
+    let hosts: Vec<Host> = ovn::BY_POD.map(hosts::host).into();
+    let nodes = hosts.iter().map(|host| host.name.as_str());
+    kubectl(["label", "node", "--overwrite"].into_iter().chain(nodes).chain([OVS_LABEL])).map(drop)
+}
+
+/// The label of hosts that have Open vSwitch as a pod.
+const OVS_LABEL: &str = "openvswitch=pod";
+
 /// Installs or upgrades the release. Values that didn't change, and the image that runs already, change nothing.
-fn install(phase: &Phase, image: &str, ovn: Option<&str>, access: Access) -> Result<()> {
+fn install(phase: &Phase, image: &str, pods: Option<&Pods>, access: Access) -> Result<()> {
     let values = paths::state().join("values.json");
-    fs::write(&values, values_for(image, ovn, access)?.to_string())
+    fs::write(&values, values_for(image, pods, access)?.to_string())
         .with_context(|| format!("writing {}", values.display()))?;
     phase.doing("helm upgrade --install");
     let chart = tombolo_chart::chart().canonicalize().context("looking for the chart")?;
@@ -133,7 +160,7 @@ fn install(phase: &Phase, image: &str, ovn: Option<&str>, access: Access) -> Res
 }
 
 /// The values for the sandbox: no kube-proxy is needed, and what is tested has all halves of admission.
-fn values_for(image: &str, ovn: Option<&str>, access: Access) -> Result<Value> {
+fn values_for(image: &str, pods: Option<&Pods>, access: Access) -> Result<Value> {
     let (api, port) = control_plane::server();
     let parts = |image: &str| {
         let (name, tag) = image.rsplit_once(':')?;
@@ -159,12 +186,19 @@ fn values_for(image: &str, ovn: Option<&str>, access: Access) -> Result<Value> {
         "networking": { "enableSsl": access == Access::Tls },
         "controller": { "extraArgs": ["--admission-port=10663"] },
     });
-    if let Some(ovn) = ovn {
-        let (_, repository, tag) = parts(ovn)?;
-        values["global"]["images"]["ovn"] = json!({ "repository": repository, "tag": tag });
+    if let Some(pods) = pods {
+        for (of, image) in [("ovn", &pods.ovn), ("ovs", &pods.ovs)] {
+            let (_, repository, tag) = parts(image)?;
+            values["global"]["images"][of] = json!({ "repository": repository, "tag": tag });
+        }
         values["ovn"] = json!({ "mode": "central" });
-        // The hosts here share all directories but a few.
-        values["ovsOvn"] = json!({ "ovnDirectory": "/var/lib/ovn" });
+        let (label, value) = OVS_LABEL.split_once('=').context("invariant: a label has a value")?;
+        values["ovsOvn"] = json!({
+            // The hosts here share all directories but a few.
+            "ovnDirectory": "/var/lib/ovn",
+            "ovsDirectory": "/etc/openvswitch",
+            "nodeSelector": { label: value },
+        });
         let nodes = hosts::all().into_iter().map(|host| host.mgmt.to_string());
         values["masterNodes"] = nodes.collect();
     }
@@ -272,6 +306,7 @@ fn describe(phase: &Phase) {
             "app=kube-ovn-controller",
         ],
         vec!["-n", NAMESPACE, "logs", "--prefix", "--tail=40", "-l", "app=ovn-central"],
+        vec!["-n", NAMESPACE, "logs", "--prefix", "--tail=40", "-l", "app=ovs-ovn"],
     ] {
         // The failure that led here is what counts.
         let _ = exec::run(kubernetes::kubectl_command().args(args), exec::SHORT, Some(phase.log()));

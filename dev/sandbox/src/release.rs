@@ -24,6 +24,7 @@ const AGENT: &str = "tombolo-agent";
 const PLUGIN: &str = "tombolo-cni";
 const KUBECTL_KO: &str = "kubectl-ko";
 const CENTRAL: &str = "tombolo-central";
+const HYPERVISOR: &str = "tombolo-hypervisor";
 
 /// What decides about the programs, from the checkout's root; the tests of a crate don't.
 const INPUTS: [&str; 6] = ["Cargo.toml", "Cargo.lock", ".cargo", "crates", "programs", "schemas"];
@@ -64,6 +65,7 @@ pub fn build(phase: &Phase) -> Result<OurPrograms> {
         (&built.plugin, PLUGIN),
         (&built.kubectl_ko, KUBECTL_KO),
         (&built.central, CENTRAL),
+        (&built.hypervisor, HYPERVISOR),
     ] {
         fs::copy(from, staged.join(to)).with_context(|| format!("keeping {}", from.display()))?;
     }
@@ -77,7 +79,8 @@ fn compile(phase: &Phase, root: &Path) -> Result<OurPrograms> {
     let target = root.join("target");
     phase.doing("compiling our programs for release");
     let mut programs = cargo(root);
-    programs.args(["--release", "-p", CONTROLLER, "-p", AGENT, "-p", "tombolo-kubectl-ko", "-p", CENTRAL]);
+    programs.args(["--release", "-p", CONTROLLER, "-p", AGENT, "-p", "tombolo-kubectl-ko"]);
+    programs.args(["-p", CENTRAL, "-p", HYPERVISOR]);
     exec::check(programs.arg("--target-dir").arg(&target), BUILD, Some(phase.log()))
         .context("compiling the controller, the agent and kubectl-ko")?;
 
@@ -98,6 +101,7 @@ fn compile(phase: &Phase, root: &Path) -> Result<OurPrograms> {
         plugin: static_target.join(triple).join("plugin").join(PLUGIN),
         kubectl_ko: release.join(KUBECTL_KO),
         central: release.join(CENTRAL),
+        hypervisor: release.join(HYPERVISOR),
     })
 }
 
@@ -150,6 +154,7 @@ fn kept(dir: &Path) -> Option<OurPrograms> {
         plugin: program(PLUGIN)?,
         kubectl_ko: program(KUBECTL_KO)?,
         central: program(CENTRAL)?,
+        hypervisor: program(HYPERVISOR)?,
     })
 }
 
@@ -237,7 +242,7 @@ mod tests {
         let last = all.join(format!("build{}", KEPT + 1));
         assert!(last.exists() && all.join("build2").exists());
         assert!(kept(&last).is_none());
-        for name in [AGENT, PLUGIN, KUBECTL_KO, CENTRAL] {
+        for name in [AGENT, PLUGIN, KUBECTL_KO, CENTRAL, HYPERVISOR] {
             fs::write(last.join(name), "").unwrap();
         }
         assert_eq!(kept(&last).unwrap().agent, last.join(AGENT));
@@ -253,6 +258,7 @@ mod tests {
             (PLUGIN, "/out/kube-ovn"),
             (KUBECTL_KO, "/out/kubectl-ko"),
             (CENTRAL, "/ovn/ovn-central"),
+            (HYPERVISOR, "/ovn/ovs-ovn"),
         ] {
             assert!(text.lines().any(|line| line.contains(program) && line.contains(path)), "{program}");
         }

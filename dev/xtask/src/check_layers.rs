@@ -17,13 +17,13 @@ use crate::walk;
 
 /// Our crates from the bottom up: each may depend on crates of lower rows only.
 const LAYERS: &[&[&str]] = &[
-    &["names", "net", "ovsdb", "observe", "client"],
+    &["names", "net", "ovsdb", "observe", "client", "daemons"],
     &["api", "ovn", "cni", "linux"],
     &["neutron"],
     &["plan"],
     &["diff"],
     &["engine"],
-    &["central", "controller", "agent", "cni-plugin", "kubectl-ko", "pinger", "monitor"],
+    &["central", "hypervisor", "controller", "agent", "cni-plugin", "kubectl-ko", "pinger", "monitor"],
     &["needs", "chart"],
     &["sandbox"],
     &["ovsdb-servers", "testbed"],

@@ -1,42 +1,22 @@
 //! A member's file of a database: what it is, how it is made, how it is put aside. By ovsdb-tool(1); nothing is ever deleted.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
-use tokio::process::Command;
+use anyhow::{Context, Result};
+use tombolo_daemons::file::{aside, file_name, remove, text};
+use tombolo_daemons::tool;
 use tombolo_ovsdb::Uuid;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::database::Database;
 use crate::decide::File;
-
-/// For one run of ovsdb-tool: a large file is read as a whole.
-const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Runs ovsdb-tool; its standard output.
 ///
 /// # Errors
 /// Its standard error, or that it takes too long.
-pub async fn tool(args: &[&str]) -> Result<String> {
-    let mut command = Command::new("ovsdb-tool");
-    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(DEADLINE, command.output()).await;
-    let output = output.with_context(|| format!("ovsdb-tool {} takes longer than {DEADLINE:?}", args[0]))?;
-    let output = output.context("starting ovsdb-tool (Debian package openvswitch-common)")?;
-    if !output.status.success() {
-        bail!("ovsdb-tool {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// A path as an argument.
-///
-/// # Errors
-/// One that is no text.
-pub fn text(path: &Path) -> Result<&str> {
-    path.to_str().with_context(|| format!("{} is no UTF-8", path.display()))
+pub async fn ovsdb_tool(args: &[&str]) -> Result<String> {
+    tool("ovsdb-tool", args).await
 }
 
 /// Reads what a file is.
@@ -51,22 +31,22 @@ pub async fn look(path: &Path, database: Database) -> Result<File> {
     }
     let file = text(path)?;
     // Before anything is concluded from a failure: the program itself works.
-    tool(&["--version"]).await?;
-    let name = match tool(&["db-name", file]).await {
+    ovsdb_tool(&["--version"]).await?;
+    let name = match ovsdb_tool(&["db-name", file]).await {
         Ok(name) => name,
         Err(why) => return Ok(File::Unreadable(format!("{why:#}"))),
     };
     if name != database.name() {
         return Ok(File::Unreadable(format!("{} is a database {name}", path.display())));
     }
-    if tool(&["db-is-standalone", file]).await.is_ok() {
+    if ovsdb_tool(&["db-is-standalone", file]).await.is_ok() {
         return Ok(File::Standalone);
     }
-    let server = tool(&["db-sid", file]).await.and_then(|id| id.parse::<Uuid>().map_err(Into::into));
-    match (server, tool(&["db-local-address", file]).await) {
+    let server = ovsdb_tool(&["db-sid", file]).await.and_then(|id| id.parse::<Uuid>().map_err(Into::into));
+    match (server, ovsdb_tool(&["db-local-address", file]).await) {
         (Ok(server), Ok(address)) => {
             // One that hasn't joined, and was given no id, has none.
-            let cluster = tool(&["db-cid", file]).await.ok().and_then(|id| id.parse().ok());
+            let cluster = ovsdb_tool(&["db-cid", file]).await.ok().and_then(|id| id.parse().ok());
             Ok(File::Clustered { cluster, server, address })
         }
         (Err(why), _) | (_, Err(why)) => Ok(File::Unreadable(format!("{why:#}"))),
@@ -81,8 +61,9 @@ pub async fn look(path: &Path, database: Database) -> Result<File> {
 pub async fn create(path: &Path, contents: Option<&Path>, raft: &str, election_timer: u32) -> Result<Uuid> {
     let new = staged(path)?;
     let timer = format!("--election-timer={election_timer}");
-    tool(&[&timer, "create-cluster", text(&new)?, text(contents.unwrap_or(path))?, raft]).await?;
-    let cluster = tool(&["db-cid", text(&new)?]).await?.parse().context("reading the new cluster's id")?;
+    ovsdb_tool(&[&timer, "create-cluster", text(&new)?, text(contents.unwrap_or(path))?, raft]).await?;
+    let cluster =
+        ovsdb_tool(&["db-cid", text(&new)?]).await?.parse().context("reading the new cluster's id")?;
     if contents.is_none() {
         // A second name first: at no moment is there no file, which would be an empty member.
         let aside = aside(path)?;
@@ -108,7 +89,7 @@ pub async fn join(
     let id = format!("--cid={cluster}");
     let mut args = vec![id.as_str(), "join-cluster", text(&new)?, database.name(), raft];
     args.extend(others.iter().map(String::as_str));
-    tool(&args).await?;
+    ovsdb_tool(&args).await?;
     std::fs::rename(&new, path).with_context(|| format!("moving {} into place", new.display()))
 }
 
@@ -119,41 +100,4 @@ fn staged(path: &Path) -> Result<PathBuf> {
         remove(path)?;
     }
     Ok(new)
-}
-
-/// Removes a file, if it is there.
-///
-/// # Errors
-/// The system's.
-pub fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// Puts a file aside, beside its place; where it is then.
-///
-/// # Errors
-/// The system's.
-pub fn archive(path: &Path, why: &str) -> Result<PathBuf> {
-    let aside = aside(path)?;
-    std::fs::rename(path, &aside).with_context(|| format!("putting {} aside", path.display()))?;
-    warn!("{} is put aside as {}: {why}", path.display(), aside.display());
-    Ok(aside)
-}
-
-/// A name that is free.
-fn aside(path: &Path) -> Result<PathBuf> {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    (0_u32..)
-        .map(|number| path.with_file_name(format!("{}.archived-{seconds}-{number}", file_name(path))))
-        .find(|aside| !aside.exists())
-        .context("invariant: some number is free")
 }

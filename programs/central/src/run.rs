@@ -74,7 +74,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
             let (shared, stop) = (shared.clone(), stop.clone());
             tasks.spawn(async move { shared.keep_member(database, stop).await });
         }
-        tasks.spawn(server::keep(server::northd(&shared.options, &shared.members), stop.clone()));
+        tasks.spawn(tombolo_daemons::keep(server::northd(&shared.options, &shared.members), stop.clone()));
     }
     let labels = shared.options.pod_name.clone().filter(|name| !name.is_empty());
     let labels = labels.map(|name| Labels::new(client, &shared.options.pod_namespace, &name));
@@ -107,7 +107,7 @@ impl Shared {
         }
         loop {
             match server::database(&self.options, database).await {
-                Ok(daemon) => return server::keep(daemon, stop).await,
+                Ok(daemon) => return tombolo_daemons::keep(daemon, stop).await,
                 Err(error) => warn!("{error:#}"),
             }
             tokio::select! {
@@ -172,7 +172,10 @@ impl Shared {
                 let cluster = file::create(&path, contents, &raft, self.options.election_timer).await?;
                 let there = self.registry.claim(database, cluster, self.options.ssl).await?;
                 if there != cluster {
-                    file::archive(&path, &format!("cluster {there} was founded at the same time"))?;
+                    tombolo_daemons::file::archive(
+                        &path,
+                        &format!("cluster {there} was founded at the same time"),
+                    )?;
                 }
                 info!("cluster {cluster} of the {database} is founded");
                 return Ok(Step::Again);
@@ -185,7 +188,7 @@ impl Shared {
                 return Ok(Step::Again);
             }
             Next::Archive(why) => {
-                file::archive(&path, &why)?;
+                tombolo_daemons::file::archive(&path, &why)?;
                 return Ok(Step::Again);
             }
             Next::Wait(why) | Next::Refuse(why) => return Ok(Step::Waits(why)),

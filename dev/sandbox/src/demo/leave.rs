@@ -22,7 +22,8 @@ const TABLES: [&str; 7] = [
 ];
 
 /// What stays where OVN runs as pods: it carries Neutron's network, too.
-const CENTRAL: [&str; 5] = ["ovn-central", "ovn-nb", "ovn-sb", "ovn-northd", "tombolo-central-own-pod"];
+const CENTRAL: [&str; 6] =
+    ["ovs-ovn", "ovn-central", "ovn-nb", "ovn-sb", "ovn-northd", "tombolo-central-own-pod"];
 
 /// Plays the step. `central`: OVN runs as pods, and is to stay.
 ///

@@ -65,7 +65,7 @@ impl Paths {
             file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(doing)?;
         }
         let new = self.dir.join("new");
-        crate::file::remove(&new)?;
+        tombolo_daemons::file::remove(&new)?;
         symlink(&name, &new).and_then(|()| fs::rename(&new, self.dir.join(CURRENT))).with_context(doing)?;
         if let Some(former) = former {
             // What nobody points to is of no use; that it stays does no harm.
