@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::hosts::{self, Host};
@@ -189,12 +189,22 @@ pub fn up(phase: &Phase) -> Result<()> {
         }
     }
     ready()?;
+    sees_all(phase)
+}
+
+/// Waits until Neutron sees all chassis alive. After an election its search for the databases' new leaders takes up to half a
+/// minute, in which it answers with errors.
+///
+/// # Errors
+/// After three minutes.
+pub fn sees_all(phase: &Phase) -> Result<()> {
     phase.doing("waiting until Neutron sees all chassis alive");
-    exec::wait_until("Neutron to see all chassis alive", START, || {
+    exec::wait_ok("Neutron to see all chassis alive", START, || {
         let agents = api("GET", "agents?binary=ovn-controller", None)?;
         let alive =
             agents["agents"].as_array().map_or(0, |a| a.iter().filter(|a| a["alive"] == true).count());
-        Ok((alive >= usize::from(hosts::COUNT)).then_some(()))
+        ensure!(alive >= usize::from(hosts::COUNT), "{alive} of {} are alive", hosts::COUNT);
+        Ok(())
     })
 }
 

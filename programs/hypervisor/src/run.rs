@@ -19,6 +19,8 @@ use crate::{file, restore};
 
 /// Between two looks at a node's own Open vSwitch.
 const LOOK: Duration = Duration::from_secs(30);
+/// Between two looks for our own.
+const SERVED: Duration = Duration::from_millis(20);
 /// Debian's file for a system-id that outlives the database.
 const SYSTEM_ID: &str = "system-id.conf";
 
@@ -34,6 +36,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
     let Some(Some(place)) = stop.run_until_cancelled(wait_for_place(&options)).await.transpose()? else {
         return Ok(());
     };
+    // Not ready again, so that a rollout waits for this node's flows before it goes to the next one.
+    remove(&options.ready_file)?;
     let mut running = Vec::new();
     let result = start(&options, &mut running).await;
     match &result {
@@ -106,7 +110,10 @@ async fn start(options: &Options, running: &mut Vec<Running>) -> Result<()> {
     let database = options.dir.join("conf.db");
     let was_there = file::prepare(&database, &options.schema).await?;
     running.push(Running::start(ovsdb_server(options, &database)));
-    // It answers once the server does.
+    // ovs-vsctl would pause for a second, in which no packet passes.
+    while !place::is_served(&options.run_dir).await {
+        tokio::time::sleep(SERVED).await;
+    }
     vsctl(&["--retry", "--no-wait", "init"]).await.context("starting ovsdb-server")?;
     write_settings(options).await.context("writing Open vSwitch's settings")?;
     let holds = was_there && restore::hold().await?;

@@ -141,6 +141,8 @@ fn what_is_set_stays_and_one_pod_follows_another() -> Result<()> {
     let pid = fs::read_to_string(node.path("run/ovsdb-server.pid"))?;
     node.end();
     node.says(1, "ovn-controller runs")?;
+    ensure!(!node.path("ready1").exists(), "a rollout would go on to the next node");
+    node.is_ready(1)?;
     ensure!(fs::read_to_string(node.path("run/ovsdb-server.pid"))? != pid);
     until("the new list of members", || {
         node.get("ovn-remote").is_ok_and(|value| value == "tcp:127.0.0.2:16642")

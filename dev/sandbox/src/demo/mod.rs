@@ -15,6 +15,7 @@ mod ping;
 pub mod shape;
 mod topology;
 mod uninstall;
+mod upgrade;
 pub mod watch;
 
 use std::path::PathBuf;
@@ -136,6 +137,10 @@ fn stages(options: Options) -> Result<usize> {
     stage.step("the controller's log at the end", |_| topology::controller_log(&stage, &since))?;
     if options.measure {
         measure::run(measure::PODS)?.show();
+    }
+    // After the last look at the log: the controller says there that it has lost a server.
+    if options.full && options.ovn.is_pods() {
+        stage.step("OVN's pods are replaced", |phase| upgrade::play(&stage, phase))?;
     }
     if options.full {
         stage.step("9. all of it goes", |phase| leave::play(&stage, phase, options.ovn.is_pods()))?;

@@ -1,0 +1,122 @@
+//! Before the end: OVN's pods are replaced one after the other, as an upgrade does it, while a pod talks to one on another host.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::console::Console;
+use crate::hosts::{self, Host};
+use crate::kubernetes::kubectl;
+use crate::progress::Phase;
+use crate::{exec, neutron, ovn};
+
+/// For all hosts.
+const ROLLOUT: Duration = Duration::from_secs(150);
+/// The pods: both hosts have Open vSwitch as a pod, or one of each kind.
+const FROM: &str = "demo-host1";
+const TO: &str = "demo-host3";
+
+/// Plays the step.
+///
+/// # Errors
+/// With the check that didn't hold.
+pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
+    let address = kubectl(["get", "pod", TO, "-o", "jsonpath={.status.podIP}"])?;
+    stage.remark("A rollout of OVN's databases: one member after the other, and no packet is lost.");
+    let ping = Ping::start(&address)?;
+    stage.run("kubectl -n kube-system rollout restart deployment/ovn-central")?;
+    stage.run("kubectl -n kube-system rollout status deployment/ovn-central --timeout=150s")?;
+    let (sent, lost) = ping.end()?;
+    stage.check(format_args!("none of {sent} pings was lost"), sent > 20 && lost == 0, "0", lost)?;
+    ovn::settled(phase)?;
+
+    stage.remark("A rollout of Open vSwitch and ovn-controller: chassis, names and flows stay.");
+    let before = (chassis()?, ports()?);
+    let pids = vswitchds()?;
+    let ping = Ping::start(&address)?;
+    stage.run("kubectl -n kube-system rollout restart daemonset/ovs-ovn")?;
+    phase
+        .doing("giving the tunnels' end its address again, as a host without the kernel's datapath needs it");
+    let mut old = pids;
+    exec::wait_until("Open vSwitch to be replaced on each host", ROLLOUT, || {
+        for (index, now) in vswitchds()? {
+            if !now.is_empty()
+                && old.get(&index).is_some_and(|then| *then != now)
+                && ovn::tunnels(&hosts::host(index)).is_ok()
+            {
+                old.remove(&index);
+            }
+        }
+        Ok(old.is_empty().then_some(()))
+    })?;
+    stage.run("kubectl -n kube-system rollout status daemonset/ovs-ovn --timeout=150s")?;
+    let answers = stage.run(&format!("kubectl exec {FROM} -- ping -c3 -W3 {address}"))?;
+    stage.check(
+        "the pods reach each other once the last one is ready",
+        answers.contains(" 0% packet loss"),
+        "0% packet loss",
+        &answers,
+    )?;
+    let (sent, lost) = ping.end()?;
+    stage.remark(format!(
+        "{lost} of {sent} pings, five a second, were lost: the userspace datapath of this machine ends with its program, the kernel's\n\
+         doesn't."
+    ));
+    stage.check(
+        "most of the time they did",
+        sent > 20 && lost * 2 < sent,
+        "less than half lost",
+        format!("{lost} of {sent}"),
+    )?;
+    stage.same("the same chassis, and the same ports on them", (chassis()?, ports()?), before)?;
+    neutron::sees_all(phase)
+}
+
+/// Pings that run while something else happens.
+struct Ping(String);
+
+impl Ping {
+    fn start(address: &str) -> Result<Self> {
+        let script = format!("ping -i 0.2 {address} >/tmp/pings 2>&1 & echo $!");
+        let pid = kubectl(["exec", FROM, "--", "sh", "-c", &script])?;
+        Ok(Self(pid.trim().to_owned()))
+    }
+
+    /// How many were sent, and how many of these were lost.
+    fn end(self) -> Result<(u64, u64)> {
+        let script = format!("kill -INT {}; sleep 1; cat /tmp/pings", self.0);
+        let text = kubectl(["exec", FROM, "--", "sh", "-c", &script])?;
+        let line = text.lines().find(|line| line.contains("packets transmitted"));
+        let Some(line) = line else { bail!("ping ended without a summary:\n{text}") };
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let (sent, received) =
+            numbers.first().zip(numbers.get(1)).with_context(|| format!("reading {line:?}"))?;
+        // Duplicates are received, too.
+        Ok((*sent, sent.saturating_sub(*received)))
+    }
+}
+
+fn chassis() -> Result<String> {
+    ovn::sbctl(["--bare", "--columns=_uuid,name,hostname", "list", "Chassis"]).map(|text| sorted(&text))
+}
+
+fn ports() -> Result<String> {
+    ovn::sbctl(["--bare", "--columns=logical_port,chassis", "find", "Port_Binding", "chassis!=[]"])
+        .map(|text| sorted(&text))
+}
+
+fn sorted(text: &str) -> String {
+    let mut rows: Vec<String> = text.split("\n\n").map(|row| row.trim().replace('\n', " ")).collect();
+    rows.sort();
+    rows.join("\n")
+}
+
+/// The number of each host's ovs-vswitchd, where it is a pod; nothing while there is none.
+fn vswitchds() -> Result<BTreeMap<u8, String>> {
+    let pid = |host: Host| -> Result<(u8, String)> {
+        let read = host.try_exec(["cat", "/run/openvswitch/ovs-vswitchd.pid"])?;
+        Ok((host.index, read.stdout.trim().to_owned()))
+    };
+    ovn::BY_POD.map(hosts::host).into_iter().map(pid).collect()
+}
