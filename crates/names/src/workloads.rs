@@ -34,3 +34,7 @@ pub const CENTRAL_TLS_SECRET: &str = "ovn-central-tls";
 pub const NEUTRON_TLS_SECRET: &str = "ovn-client-neutron";
 /// The Secret with the hypervisors' certificate for OVN's databases.
 pub const CHASSIS_TLS_SECRET: &str = "ovn-client-chassis";
+/// Metrics of OVN's databases: Deployment, `app` label, Service, ServiceAccount.
+pub const MONITOR: &str = "kube-ovn-monitor";
+/// Measures the network from a pod on each node: DaemonSet, `app` label, Service, ServiceAccount.
+pub const PINGER: &str = "kube-ovn-pinger";
