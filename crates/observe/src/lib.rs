@@ -8,10 +8,12 @@ mod beat;
 mod health;
 pub mod listen;
 mod process;
+mod series;
 mod server;
 
 pub use beat::Beat;
 pub use health::{Health, Probe};
 pub use process::ProcessCollector;
 pub use prometheus_client;
+pub use series::{Family, Series, Source};
 pub use server::{Observer, ServeError};

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use crate::health::{Health, Probe};
 use crate::listen::{self, Limits};
 use crate::process::ProcessCollector;
+use crate::series::{FromSource, Source};
 
 /// Why the server doesn't serve.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,11 @@ impl Observer {
     pub fn add<M: Metric + Clone>(&self, name: &str, help: &str, metric: M) -> M {
         self.register(|r| r.register(name, help, metric.clone()));
         metric
+    }
+
+    /// Shows what a source says, at each request.
+    pub fn source<S: Source>(&self, source: &Arc<S>) {
+        self.register(|registry| registry.register_collector(Box::new(FromSource(source.clone()))));
     }
 
     /// All metrics in OpenMetrics' text format.
@@ -153,6 +159,28 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         (text[9..12].parse().unwrap(), text)
+    }
+
+    #[derive(Debug)]
+    struct Two;
+
+    impl Source for Two {
+        fn families(&self) -> Vec<crate::Family> {
+            let labels = vec![("of", "\"x\"".to_owned())];
+            vec![
+                crate::Family::counter("moves", "Moves", vec![(labels, 2.0)]),
+                crate::Family::gauge("depth", "Depth", Vec::new()),
+            ]
+        }
+    }
+
+    #[test]
+    fn a_source_is_asked_at_each_request_and_shows_names_without_series() {
+        let observer = Observer::new("test", "1.2.3");
+        observer.source(&Arc::new(Two));
+        let text = observer.metrics();
+        assert!(text.contains("moves_total{of=\"\\\"x\\\"\"} 2.0\n"), "{text}");
+        assert!(text.contains("# TYPE depth gauge\n"), "{text}");
     }
 
     #[tokio::test]

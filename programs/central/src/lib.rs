@@ -8,6 +8,7 @@ pub mod decide;
 mod decide_tests;
 pub mod file;
 pub mod labels;
+pub mod metrics;
 pub mod options;
 pub mod registry;
 pub mod run;

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use crate::database::{self, Database};
 use crate::decide::{self, File, Known, Me, Next};
 use crate::labels::{Labels, Leads};
+use crate::metrics::Metrics;
 use crate::options::{Options, method};
 use crate::registry::Registry;
 use crate::{file, server, status, tls};
@@ -51,7 +52,10 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
     let config = tombolo_client::config(options.kubeconfig.as_deref()).await?;
     let client = Client::try_from(config).context("making a client for the API server")?;
     let (certified, mut certificates) = watch::channel(!options.ssl);
+    let metrics = Arc::new(Metrics::new(&options));
+    observer.source(&metrics);
     let shared = Arc::new(Shared {
+        metrics,
         registry: Registry::new(client.clone(), &options.pod_namespace),
         observer,
         members,
@@ -92,6 +96,7 @@ struct Shared {
     members: Vec<IpAddr>,
     registry: Registry,
     observer: Observer,
+    metrics: Arc<Metrics>,
 }
 
 impl Shared {
@@ -219,6 +224,7 @@ impl Shared {
                 sb: self.look(Database::Sb).await,
                 northd: northd_is_active(&self.options.run_dir).await,
             };
+            self.metrics.northd(leads.northd);
             let Some(labels) = &mut labels else { continue };
             match labels.write(leads).await {
                 Ok(()) => said.clear(),
@@ -241,7 +247,9 @@ impl Shared {
         if !control.exists() {
             return false;
         }
-        match status::ask(&control, database).await {
+        let answer = status::ask(&control, database).await;
+        self.metrics.set(database, answer.as_ref().ok().cloned());
+        match answer {
             Ok(state) if state.is_member() => {
                 health.ok(Probe::Ready, database.short());
                 if state.leads {

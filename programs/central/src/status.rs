@@ -33,6 +33,31 @@ pub struct Status {
     pub servers: Vec<(String, String)>,
     /// This one's short id.
     pub own: String,
+    /// The ids of the server and of its cluster, whole.
+    pub ids: (String, String),
+    /// Whether it voted for itself.
+    pub votes_self: bool,
+    /// Milliseconds without a leader until it wants to be one.
+    pub election_timer: u64,
+    /// The first entry of its log, and the one after the last.
+    pub log: (u64, u64),
+    /// Entries that it hasn't committed yet, and not applied.
+    pub waiting: (u64, u64),
+    /// Connections to others and from others; those in parentheses are being made.
+    pub connections: Vec<Connection>,
+    /// What the leader knows of each one's log: short id, next and match index.
+    pub logs: Vec<(String, u64, u64)>,
+}
+
+/// A connection between members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The other one's short id.
+    pub peer: String,
+    /// This one made it.
+    pub outbound: bool,
+    /// It stands.
+    pub stands: bool,
 }
 
 impl Status {
@@ -88,26 +113,62 @@ fn parse(text: &str) -> Status {
     let mut in_servers = false;
     for line in text.lines() {
         if in_servers {
-            // `    1a2b (1a2b at tcp:10.0.0.1:6643) (self)`
-            let words: Vec<&str> = line.split_whitespace().collect();
-            if let [id, _, "at", address, ..] = words[..] {
-                status.servers.push((id.to_owned(), address.trim_end_matches(')').to_owned()));
-            }
-            continue;
-        }
-        match line.split_once(':').map(|(key, value)| (key, value.trim())) {
-            Some(("Status", value)) => value.clone_into(&mut status.status),
-            Some(("Role", value)) => status.leads = value == "leader",
-            Some(("Leader", value)) => status.has_leader = value != "unknown",
-            Some(("Term", value)) => status.term = value.parse().unwrap_or_default(),
-            Some(("Server ID", value)) => {
-                value.split_whitespace().next().unwrap_or_default().clone_into(&mut status.own);
-            }
-            Some(("Servers", _)) => in_servers = true,
-            _ => {}
+            parse_server(line, &mut status);
+        } else if let Some((key, value)) = line.split_once(':') {
+            in_servers = key == "Servers";
+            parse_line(key, value.trim(), &mut status);
         }
     }
     status
+}
+
+/// `    1a2b (1a2b at tcp:10.0.0.1:6643) (self) next_index=2 match_index=8`
+fn parse_server(line: &str, status: &mut Status) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [id, _, "at", address, ..] = words[..] else { return };
+    status.servers.push((id.to_owned(), address.trim_end_matches(')').to_owned()));
+    let index = |key: &str| words.iter().find_map(|word| word.strip_prefix(key)?.parse().ok());
+    if let (Some(next), Some(matched)) = (index("next_index="), index("match_index=")) {
+        status.logs.push((id.to_owned(), next, matched));
+    }
+}
+
+fn parse_line(key: &str, value: &str, status: &mut Status) {
+    let number = || value.parse().unwrap_or_default();
+    // `1a2b (1a2bc3d4-…)`: short, and whole.
+    let first = || value.split_whitespace().next().unwrap_or_default().to_owned();
+    let whole =
+        || value.split_once('(').map(|(_, id)| id.trim_end_matches(')').to_owned()).unwrap_or_default();
+    match key {
+        "Status" => value.clone_into(&mut status.status),
+        "Role" => status.leads = value == "leader",
+        "Leader" => status.has_leader = value != "unknown",
+        "Vote" => status.votes_self = value == "self",
+        "Term" => status.term = number(),
+        "Server ID" => {
+            status.own = first();
+            status.ids.0 = whole();
+        }
+        "Cluster ID" => status.ids.1 = whole(),
+        "Election timer" => status.election_timer = number(),
+        "Log" => {
+            let both = value.trim_matches(['[', ']']).split_once(", ");
+            status.log =
+                both.map(|(a, b)| (a.parse().unwrap_or(0), b.parse().unwrap_or(0))).unwrap_or_default();
+        }
+        "Entries not yet committed" => status.waiting.0 = number(),
+        "Entries not yet applied" => status.waiting.1 = number(),
+        "Connections" => status.connections = value.split_whitespace().filter_map(connection).collect(),
+        _ => {}
+    }
+}
+
+/// `->1a2b`, `<-1a2b`, `(->1a2b)`.
+fn connection(word: &str) -> Option<Connection> {
+    let inner = word.trim_start_matches('(').trim_end_matches(')');
+    let outbound = inner.strip_prefix("->");
+    let peer = outbound.or_else(|| inner.strip_prefix("<-"))?.to_owned();
+    Some(Connection { peer, outbound: outbound.is_some(), stands: inner.len() == word.len() })
 }
 
 #[cfg(test)]
@@ -130,12 +191,17 @@ mod tests {
         let text = "e1a4\nName: OVN_Northbound\nCluster ID: 75cd (75cd76b4-fbd6-4d5d-a5a1-b1ab4a7eb4a3)\n\
                     Server ID: e1a4 (e1a4a4d2-6d0f-4c3b-9f2f-1b4f1d1f9f3c)\nAddress: tcp:127.0.0.1:6643\nStatus: cluster member\n\
                     Role: leader\nTerm: 4\nLeader: self\nVote: self\n\nElection timer: 1000\nLog: [2, 9]\n\
-                    Entries not yet committed: 0\nConnections: ->0000 <-9a3f\nDisconnections: 0\nServers:\n    \
+                    Entries not yet committed: 0\nConnections: ->0000 <-9a3f (->77aa)\nDisconnections: 0\nServers:\n    \
                     e1a4 (e1a4 at tcp:127.0.0.1:6643) (self) next_index=2 match_index=8\n    \
                     9a3f (9a3f at tcp:127.0.0.2:6643) next_index=9 match_index=8 last msg 2 ms ago\n    \
                     77aa (77aa at tcp:127.0.0.2:6643) next_index=9 match_index=0\n";
         let status = parse(text);
         assert!(status.is_member() && status.leads && status.term == 4 && status.own == "e1a4");
+        assert_eq!(status.ids.0, "e1a4a4d2-6d0f-4c3b-9f2f-1b4f1d1f9f3c");
+        assert_eq!((status.election_timer, status.log, status.waiting), (1000, (2, 9), (0, 0)));
+        assert!(status.votes_self && status.connections.iter().all(|c| c.stands == (c.peer != "77aa")));
+        assert_eq!(status.connections.iter().filter(|c| c.outbound).count(), 2);
+        assert_eq!(status.logs[1], ("9a3f".to_owned(), 9, 8));
         assert_eq!(status.servers.len(), 3);
         assert_eq!(status.replaced("9a3f", "127.0.0.2:6643"), ["77aa"]);
         assert!(!parse("Status: joining cluster\nRole: follower\nLeader: unknown\n").is_member());

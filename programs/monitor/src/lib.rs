@@ -4,7 +4,6 @@
 //! (terms, logs, peers) ovn-central shows. It writes nothing, and asks for nothing twice: servers tell it what changes, and a
 //! request for metrics reads the replicas. [`flaps`], [`lag`], [`members`] and [`series`] are pure.
 
-pub mod collector;
 pub mod flaps;
 pub mod lag;
 pub mod members;

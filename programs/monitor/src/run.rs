@@ -8,18 +8,17 @@ use anyhow::{Context, Result};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tombolo_observe::{Observer, listen};
+use tombolo_observe::{Family, Observer, Source, listen};
 use tombolo_ovn::{nb, sb};
 use tombolo_ovsdb::session::Backoff;
 use tombolo_ovsdb::{Client, ClientConfig, Datum, Endpoints, Replica, Snapshot, Update, Uuid, Wanted};
 use tracing::info;
 
-use crate::collector::{Series, Source};
 use crate::flaps::Flaps;
 use crate::lag::Lag;
 use crate::members::{self, Member};
 use crate::options::Options;
-use crate::series::{self, Family};
+use crate::series;
 
 /// A server that is away is dialed this rarely: nothing waits for it but a metric.
 const BACKOFF: Backoff = Backoff {
@@ -38,7 +37,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
     let observer = Observer::new(tombolo_names::workloads::MONITOR, env!("CARGO_PKG_VERSION"));
     let tasks = TaskTracker::new();
     let watcher = Arc::new(Watcher::start(&options)?);
-    observer.register(|registry| registry.register_collector(Box::new(Series(watcher.clone()))));
+    observer.source(&watcher);
     for address in &options.addresses {
         let address = SocketAddr::new(*address, options.acting.metrics_port);
         let listener = listen::bind(address).await.with_context(|| {
@@ -212,17 +211,16 @@ impl Source for Watcher {
         families.extend(series::of_ports(&self.host, ports(nb), ports(sb)));
         let judged = self.judged();
         let lag = (nb.is_some() && sb.is_some()).then(|| judged.lag.since(self.origin.elapsed()));
-        families.push(series::gauge(
+        families.push(Family::gauge(
             "tombolo_northd_lag_seconds",
             "How long the oldest change of the NB that northd has yet to take to the SB has waited",
             lag.map(|lag| (Vec::new(), lag.as_secs_f64())).into_iter().collect(),
         ));
-        families.push(Family {
-            name: "tombolo_port_binding_moves",
-            help: "How often a port returned to a chassis that had lost it shortly before: several claim it in turns",
-            counter: true,
-            series: judged.flaps.returns().map(|(port, n)| (vec![("port", port.to_owned())], n as f64)).collect(),
-        });
+        families.push(Family::counter(
+            "tombolo_port_binding_moves",
+            "How often a port returned to a chassis that had lost it shortly before: several claim it in turns",
+            judged.flaps.returns().map(|(port, n)| (vec![("port", port.to_owned())], n as f64)).collect(),
+        ));
         families
     }
 }

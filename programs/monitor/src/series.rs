@@ -2,32 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tombolo_observe::{Family, Series};
 use tombolo_ovn::{Ref, nb, sb};
 use tombolo_ovsdb::{Replica, Uuid, Wanted};
 
 use crate::members::{Member, leaders};
-
-/// Labels and a value.
-pub type Series = (Vec<(&'static str, String)>, f64);
-
-/// All series of one name.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Family {
-    /// The name, without a counter's `_total`.
-    pub name: &'static str,
-    /// What it means.
-    pub help: &'static str,
-    /// Whether it only grows.
-    pub counter: bool,
-    /// Its series.
-    pub series: Vec<Series>,
-}
-
-/// A gauge's family.
-#[must_use]
-pub fn gauge(name: &'static str, help: &'static str, series: Vec<Series>) -> Family {
-    Family { name, help, counter: false, series }
-}
 
 /// What is read of the NB. With `ports`, each port as well.
 #[must_use]
@@ -104,7 +83,7 @@ pub fn of_members(all: &[(&'static str, Vec<Member>)]) -> Vec<Family> {
     let endpoint =
         |db: &str, member: &Member| vec![("db_name", text(db)), ("endpoint", member.endpoint.clone())];
     vec![
-        gauge(
+        Family::gauge(
             "kube_ovn_ovn_status",
             "State of a server: 1 leader, 2 follower, 0 of no use",
             each()
@@ -113,24 +92,24 @@ pub fn of_members(all: &[(&'static str, Vec<Member>)]) -> Vec<Family> {
                 })
                 .collect(),
         ),
-        gauge(
+        Family::gauge(
             "kube_ovn_db_status",
             "Whether a server serves its database: it answers, and is in contact with its cluster",
             each().map(|(db, m)| (place(db, m), flag(m.serves()))).collect(),
         ),
-        gauge(
+        Family::gauge(
             "kube_ovn_cluster_enabled",
             "Whether a server is a member of a cluster",
             each()
                 .filter_map(|(db, m)| m.says.as_ref().map(|says| (place(db, m), flag(says.clustered))))
                 .collect(),
         ),
-        gauge(
+        Family::gauge(
             "kube_ovn_cluster_role",
             "Always 1; the label says whether a member leads",
             in_cluster(&|m| Some(("server_role", text(m.role()))), &|_| 1.0),
         ),
-        gauge(
+        Family::gauge(
             "kube_ovn_cluster_status",
             "Always 1; the label says whether a member is in contact with its cluster",
             in_cluster(
@@ -140,22 +119,22 @@ pub fn of_members(all: &[(&'static str, Vec<Member>)]) -> Vec<Family> {
                 &|_| 1.0,
             ),
         ),
-        gauge(
+        Family::gauge(
             "kube_ovn_cluster_leader_self",
             "Whether a member takes itself for the leader",
             in_cluster(&|_| None, &|m| flag(m.leads())),
         ),
-        gauge(
+        Family::gauge(
             "tombolo_ovn_leaders",
             "How many servers lead: 1 as it should be, 0 where nothing can be written, 2 after a split",
             all.iter().map(|(db, members)| (vec![("db_name", text(db))], number(leaders(members)))).collect(),
         ),
-        gauge(
+        Family::gauge(
             "tombolo_ovn_member_connected",
             "Whether a configured endpoint answers and serves its database",
             each().map(|(db, m)| (endpoint(db, m), flag(m.serves()))).collect(),
         ),
-        gauge(
+        Family::gauge(
             "tombolo_ovn_member_log_index",
             "Where a member's log ends; one that stays behind the others doesn't follow",
             each().filter_map(|(db, m)| Some((endpoint(db, m), m.says.as_ref()?.index? as f64))).collect(),
@@ -196,7 +175,7 @@ pub fn without_datapath(nb: &Replica, sb: &Replica) -> BTreeSet<Uuid> {
 pub fn of_rows(host: &str, nb: Option<&Replica>, sb: Option<&Replica>) -> Vec<Family> {
     let mut all = of_switches(host, nb, sb);
     all.extend(of_chassis(sb));
-    all.push(gauge(
+    all.push(Family::gauge(
         "tombolo_northd_nb_cfg_distance",
         "How many requests for a sign of northd it hasn't answered: NB_Global's nb_cfg less its sb_cfg",
         nb.and_then(cfg).map(|(nb, sb)| (Vec::new(), (nb - sb) as f64)).into_iter().collect(),
@@ -218,22 +197,22 @@ fn of_switches(host: &str, nb: Option<&Replica>, sb: Option<&Replica>) -> Vec<Fa
         })
     });
     vec![
-        gauge(
+        Family::gauge(
             "kube_ovn_logical_switch_info",
             "Always 1; the labels name a logical switch",
             switches.iter().map(|switch| (of(switch, "name"), 1.0)).collect(),
         ),
-        gauge(
+        Family::gauge(
             "kube_ovn_logical_switch_external_id",
             "Always 1; the labels are an entry of a logical switch's external_ids",
             ids.collect(),
         ),
-        gauge(
+        Family::gauge(
             "kube_ovn_logical_switch_ports_num",
             "Ports of a logical switch",
             switches.iter().map(|s| (of(s, "logical_switch_name"), number(s.ports.len()))).collect(),
         ),
-        gauge(
+        Family::gauge(
             "kube_ovn_logical_switch_tunnel_key",
             "The key of a logical switch in tunnels",
             switches
@@ -268,12 +247,12 @@ fn of_chassis(sb: Option<&Replica>) -> Vec<Family> {
         Some((labels, (asked? - own.nb_cfg) as f64))
     });
     vec![
-        gauge(
+        Family::gauge(
             "kube_ovn_chassis_info",
             "Always 1; the labels are a chassis: a host with ovn-controller",
             info.collect(),
         ),
-        gauge(
+        Family::gauge(
             "tombolo_chassis_nb_cfg_distance",
             "How many requests for a sign of ovn-controller a chassis hasn't answered: SB_Global's nb_cfg less its own",
             distance.collect(),
@@ -325,17 +304,17 @@ pub fn of_ports(host: &str, nb: Option<&Replica>, sb: Option<&Replica>) -> Vec<F
         }
     }
     vec![
-        gauge(
+        Family::gauge(
             "kube_ovn_logical_switch_port_info",
             "Always 1; the labels are a port of a logical switch",
             info,
         ),
-        gauge(
+        Family::gauge(
             "kube_ovn_logical_switch_port_binding",
             "Always 1; the labels are a port and its logical switch",
             on,
         ),
-        gauge("kube_ovn_logical_switch_port_tunnel_key", "The key of a port in tunnels", keys),
+        Family::gauge("kube_ovn_logical_switch_port_tunnel_key", "The key of a port in tunnels", keys),
     ]
 }
 

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio_util::sync::CancellationToken;
-use tombolo_monitor::collector::Source;
 use tombolo_monitor::options::Options;
 use tombolo_monitor::run::Watcher;
-use tombolo_monitor::series::Family;
 use tombolo_needs::needs;
+use tombolo_observe::{Family, Source};
 use tombolo_ovn::{TypedRow, nb, sb};
 use tombolo_ovsdb::{Client, ClientConfig, Condition, Datum, Op, Row, Schema, Txn, Uuid, Wanted};
 use tombolo_ovsdb_servers::{LIMIT, Servers};
