@@ -8,6 +8,7 @@ pub mod brake;
 mod columns;
 mod edges;
 mod entries;
+pub mod foreign;
 mod refusal;
 
 use std::collections::BTreeSet;

@@ -70,6 +70,7 @@ pub struct Metrics {
     nb_connects: Gauge,
     nb_resumes: Gauge,
     nb_inconsistencies: Gauge,
+    foreign: Counter,
     poll_seconds: Histogram,
     batch: Histogram,
     engine: Arc<Mutex<(Stats, Health)>>,
@@ -214,6 +215,10 @@ impl Metrics {
                 "tombolo_nb_inconsistencies",
                 "How often the replica contradicted the server and was built anew",
             ),
+            foreign: observer.metric(
+                "tombolo_foreign_rows_changed",
+                "Writes to rows of others, but for the edges that are allowed: always 0",
+            ),
             poll_seconds: observer.add(
                 "tombolo_engine_poll_seconds",
                 "Time one turn of the engine took",
@@ -270,6 +275,11 @@ impl Metrics {
         let code = result.as_ref().map_or_else(|error| error.kind.as_str(), |_| "0");
         let labels = OvsLabels { db: tombolo_ovn::nb::DATABASE, method: "transact", code };
         self.ovs.get_or_create(&labels).observe(took.as_secs_f64() * 1000.0);
+    }
+
+    /// A write to a row of others.
+    pub fn foreign_touched(&self) {
+        self.foreign.inc();
     }
 
     /// The connection to the NB.

@@ -11,12 +11,14 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tombolo_diff::foreign;
 use tombolo_engine::{Event, NbEvent};
 use tombolo_ovn::nb;
 use tombolo_ovsdb::driver::{Changes, Client, ClientConfig, Endpoints, Status, TlsConfig, Update};
 use tombolo_ovsdb::session::Backoff;
 use tombolo_ovsdb::{IndexSpec, Txn, TxnError, TxnReply, Wanted};
-use tracing::info;
+use tombolo_plan::owner::ClusterId;
+use tracing::{error, info};
 
 use crate::flags::Flags;
 use crate::metrics::Metrics;
@@ -65,6 +67,7 @@ type Answer = (u64, Result<TxnReply, TxnError>);
 /// `deadline`, with an unknown outcome if it was sent.
 pub async fn run(
     client: Client,
+    cluster: ClusterId,
     deadline: Duration,
     metrics: Metrics,
     mut commits: mpsc::Receiver<Commit>,
@@ -113,6 +116,7 @@ pub async fn run(
             }
             commit = commits.recv(), if under_way.is_none() => {
                 let Some(Commit { id, txn }) = commit else { return };
+                look_after(&cluster, &client, &metrics, &txn);
                 let (client, metrics) = (client.clone(), metrics.clone());
                 under_way = Some(Box::pin(async move {
                     let started = Instant::now();
@@ -134,6 +138,14 @@ pub async fn run(
                 nb.speak_at = Some(Instant::now() + REMIND);
             }
         }
+    }
+}
+
+/// Counts what must not be (invariant 1), by a look of its own at what is sent.
+fn look_after(cluster: &ClusterId, client: &Client, metrics: &Metrics, txn: &Txn) {
+    for touched in foreign::touched(cluster, &client.snapshot().replica, &txn.ops) {
+        error!(comment = txn.comment, "a transaction touches what isn't ours: {touched}");
+        metrics.foreign_touched();
     }
 }
 

@@ -124,6 +124,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
     }
     tasks.spawn(nb::run(
         nb_client,
+        config.cluster.clone(),
         flags.ovn_timeout(),
         metrics.clone(),
         commit_requests,

@@ -1,0 +1,128 @@
+//! What a transaction does to rows of others: a second look at it, just before it is sent, by other means than those that made it.
+
+use std::collections::BTreeSet;
+
+use tombolo_ovn::nb::LogicalRouter;
+use tombolo_ovsdb::{Condition, Name, Op, Replica, Uuid};
+use tombolo_plan::nb::{self, Ownership, table};
+use tombolo_plan::owner::ClusterId;
+
+/// The edges that we hang on a router of others (invariant 1); beside them what the user grants, [`nb::GRANTED`].
+const EDGES: &[(Name, Name)] =
+    &[(table::ROUTER, LogicalRouter::PORTS), (table::ROUTER, LogicalRouter::POLICIES)];
+
+/// The writes that touch a row of others otherwise than by the edges that are allowed, in words; always none. Of what the replica
+/// shows: of others' rows, it has those that we refer to.
+#[must_use]
+pub fn touched(cluster: &ClusterId, replica: &Replica, ops: &[Op]) -> Vec<String> {
+    let inserted: BTreeSet<Uuid> = ops.iter().filter_map(inserted).collect();
+    let ours = |table: Name, conditions: &[Condition]| match selected(conditions) {
+        Some(row) if inserted.contains(&row) => true,
+        // One that is gone is nobody's: the write has no effect, and the transaction fails for it.
+        Some(row) => {
+            replica.row(table, &row).is_none_or(|row| nb::ownership(cluster, row) != Ownership::Foreign)
+        }
+        None => false,
+    };
+    let judge = |op: &Op| match op {
+        Op::Insert { table, row, .. } if nb::ownership(cluster, row) == Ownership::Foreign => {
+            Some(format!("an insert into {table} without our mark"))
+        }
+        Op::Update { table, conditions, .. } if !ours(table, conditions) => {
+            Some(format!("an update of {table} where {conditions:?}"))
+        }
+        Op::Delete { table, conditions } if !ours(table, conditions) => {
+            Some(format!("a deletion from {table} where {conditions:?}"))
+        }
+        Op::Mutate { table, conditions, mutations } if !ours(table, conditions) => {
+            let allowed =
+                |column| EDGES.contains(&(*table, column)) || nb::GRANTED.contains(&(*table, column));
+            let other = mutations.iter().find(|mutation| !allowed(mutation.column))?;
+            Some(format!("a change of {table}.{} where {conditions:?}", other.column))
+        }
+        _ => None,
+    };
+    ops.iter().filter_map(judge).collect()
+}
+
+fn inserted(op: &Op) -> Option<Uuid> {
+    match op {
+        Op::Insert { uuid, .. } => *uuid,
+        _ => None,
+    }
+}
+
+/// The one row that conditions select by its uuid.
+fn selected(conditions: &[Condition]) -> Option<Uuid> {
+    conditions
+        .iter()
+        .find(|c| **c == Condition { value: c.value.clone(), ..Condition::uuid(Uuid::nil()) })?
+        .value
+        .as_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use tombolo_ovn::nb::{LogicalSwitch, LogicalSwitchPort};
+    use tombolo_ovsdb::{Datum, Row, Schema, Wanted};
+
+    use tombolo_plan::owner::{CLUSTER_KEY, OWNER_KEY};
+
+    use super::*;
+
+    const THEIRS: Uuid = Uuid::from_u128(1);
+    const OURS: Uuid = Uuid::from_u128(2);
+    const ROUTER: Uuid = Uuid::from_u128(3);
+
+    fn mark(owner: &str) -> Row {
+        let ids = Datum::map_of_strings([(CLUSTER_KEY, "c1"), (OWNER_KEY, owner)]);
+        Row::from_cells([(LogicalSwitch::EXTERNAL_IDS, ids)])
+    }
+
+    fn judged(ops: &[Op]) -> usize {
+        let schema = Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
+        let mut replica = Replica::new(&Wanted::everything(&schema).intersect(&schema), &[]);
+        let theirs = Row::from_cells([(LogicalSwitch::NAME, Datum::string("neutron-x"))]);
+        replica.put(table::SWITCH, THEIRS, Some(theirs.clone()));
+        replica.put(table::SWITCH, OURS, Some(mark("subnet/net2")));
+        replica.put(table::ROUTER, ROUTER, Some(theirs));
+        touched(&ClusterId::new("c1").unwrap(), &replica, ops).len()
+    }
+
+    fn update(uuid: Uuid) -> Op {
+        let row = Row::from_cells([(LogicalSwitch::NAME, Datum::string("y"))]);
+        Op::Update { table: table::SWITCH, conditions: vec![Condition::uuid(uuid)], row }
+    }
+
+    fn delete(uuid: Uuid) -> Op {
+        Op::Delete { table: table::SWITCH, conditions: vec![Condition::uuid(uuid)] }
+    }
+
+    #[test]
+    fn writes_to_our_own_rows_and_edges_on_routers_are_none() {
+        let insert = |row| Op::Insert {
+            table: table::SWITCH_PORT,
+            uuid: Some(Uuid::from_u128(9)),
+            uuid_name: None,
+            row,
+        };
+        let edge = Op::add_edge(table::ROUTER, ROUTER, LogicalRouter::PORTS, Uuid::from_u128(9));
+        let fine = [update(OURS), delete(OURS), insert(mark("pod/a/p")), edge, delete(Uuid::from_u128(77))];
+        assert_eq!(judged(&fine), 0);
+        assert_eq!(judged(&[insert(Row::from_cells([(LogicalSwitchPort::NAME, Datum::string("p"))]))]), 1);
+    }
+
+    #[test]
+    fn anything_else_on_a_row_of_others_is_one() {
+        assert_eq!(judged(&[update(THEIRS)]), 1);
+        assert_eq!(judged(&[delete(THEIRS), update(OURS)]), 1);
+        let edge = |column| Op::add_edge(table::SWITCH, THEIRS, column, Uuid::from_u128(9));
+        assert_eq!(judged(&[edge(LogicalSwitch::PORTS)]), 1);
+        assert_eq!(judged(&[edge(LogicalSwitch::DNS_RECORDS)]), 0, "the user may grant it");
+        let route = Op::add_edge(table::ROUTER, ROUTER, LogicalRouter::STATIC_ROUTES, Uuid::from_u128(9));
+        assert_eq!(judged(&[route]), 1);
+        // Rows that are named by anything but their uuid could be anybody's.
+        let all = Op::Delete { table: table::SWITCH, conditions: Vec::new() };
+        assert_eq!(judged(&[all]), 1);
+    }
+}
