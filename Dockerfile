@@ -6,7 +6,7 @@ WORKDIR /src
 COPY . .
 # The plugin is static, since it is copied onto hosts of any distribution. Its flags need a target directory of its own.
 RUN cargo build --locked --release -p tombolo-controller -p tombolo-agent -p tombolo-kubectl-ko \
-        -p tombolo-central -p tombolo-hypervisor && \
+        -p tombolo-central -p tombolo-hypervisor -p tombolo-monitor -p tombolo-pinger && \
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile plugin -p tombolo-cni-plugin \
         --target "$(uname -m)-unknown-linux-gnu" --target-dir target/plugin-static && \
     mkdir /out /ovn && \
@@ -14,6 +14,8 @@ RUN cargo build --locked --release -p tombolo-controller -p tombolo-agent -p tom
     install -m 755 target/release/tombolo-hypervisor /ovn/ovs-ovn && \
     install -m 755 target/release/tombolo-controller /out/kube-ovn-controller && \
     install -m 755 target/release/tombolo-agent /out/kube-ovn-daemon && \
+    install -m 755 target/release/tombolo-monitor /out/kube-ovn-monitor && \
+    install -m 755 target/release/tombolo-pinger /out/kube-ovn-pinger && \
     install -m 755 target/release/kubectl-ko /out/kubectl-ko && \
     install -m 755 target/plugin-static/*/plugin/tombolo-cni /out/kube-ovn
 

@@ -62,6 +62,10 @@ pub struct OurPrograms {
     pub central: PathBuf,
     /// `tombolo-hypervisor`
     pub hypervisor: PathBuf,
+    /// `tombolo-monitor`
+    pub monitor: PathBuf,
+    /// `tombolo-pinger`
+    pub pinger: PathBuf,
 }
 
 /// The pause image and the scenario's stand-in, in `dir` (made if missing).
@@ -114,6 +118,8 @@ pub fn ours(dir: &Path, programs: &OurPrograms, phase: &Phase) -> Result<Image> 
     root.stripped(&programs.controller, "kube-ovn/kube-ovn-controller")?;
     root.stripped(&programs.agent, "kube-ovn/kube-ovn-daemon")?;
     root.stripped(&programs.kubectl_ko, "kube-ovn/kubectl-ko")?;
+    root.stripped(&programs.monitor, "kube-ovn/kube-ovn-monitor")?;
+    root.stripped(&programs.pinger, "kube-ovn/kube-ovn-pinger")?;
     root.program(&programs.plugin, "kube-ovn/kube-ovn")?;
     // The agent masquerades for Subnets with natOutgoing.
     root.program(&which("nft").ok_or_else(|| anyhow!("nft is missing (package nftables)"))?, "usr/sbin/nft")?;

@@ -25,6 +25,8 @@ const PLUGIN: &str = "tombolo-cni";
 const KUBECTL_KO: &str = "kubectl-ko";
 const CENTRAL: &str = "tombolo-central";
 const HYPERVISOR: &str = "tombolo-hypervisor";
+const MONITOR: &str = "tombolo-monitor";
+const PINGER: &str = "tombolo-pinger";
 
 /// What decides about the programs, from the checkout's root; the tests of a crate don't.
 const INPUTS: [&str; 6] = ["Cargo.toml", "Cargo.lock", ".cargo", "crates", "programs", "schemas"];
@@ -66,6 +68,8 @@ pub fn build(phase: &Phase) -> Result<OurPrograms> {
         (&built.kubectl_ko, KUBECTL_KO),
         (&built.central, CENTRAL),
         (&built.hypervisor, HYPERVISOR),
+        (&built.monitor, MONITOR),
+        (&built.pinger, PINGER),
     ] {
         fs::copy(from, staged.join(to)).with_context(|| format!("keeping {}", from.display()))?;
     }
@@ -79,10 +83,10 @@ fn compile(phase: &Phase, root: &Path) -> Result<OurPrograms> {
     let target = root.join("target");
     phase.doing("compiling our programs for release");
     let mut programs = cargo(root);
-    programs.args(["--release", "-p", CONTROLLER, "-p", AGENT, "-p", "tombolo-kubectl-ko"]);
-    programs.args(["-p", CENTRAL, "-p", HYPERVISOR]);
+    let packages = [CONTROLLER, AGENT, "tombolo-kubectl-ko", CENTRAL, HYPERVISOR, MONITOR, PINGER];
+    programs.arg("--release").args(packages.iter().flat_map(|package| ["-p", package]));
     exec::check(programs.arg("--target-dir").arg(&target), BUILD, Some(phase.log()))
-        .context("compiling the controller, the agent and kubectl-ko")?;
+        .context("compiling all but the CNI plugin")?;
 
     phase.doing("compiling the CNI plugin");
     // Static, since hosts of any distribution start it. A target directory of its own: other flags in the same
@@ -102,6 +106,8 @@ fn compile(phase: &Phase, root: &Path) -> Result<OurPrograms> {
         kubectl_ko: release.join(KUBECTL_KO),
         central: release.join(CENTRAL),
         hypervisor: release.join(HYPERVISOR),
+        monitor: release.join(MONITOR),
+        pinger: release.join(PINGER),
     })
 }
 
@@ -155,6 +161,8 @@ fn kept(dir: &Path) -> Option<OurPrograms> {
         kubectl_ko: program(KUBECTL_KO)?,
         central: program(CENTRAL)?,
         hypervisor: program(HYPERVISOR)?,
+        monitor: program(MONITOR)?,
+        pinger: program(PINGER)?,
     })
 }
 
@@ -242,7 +250,7 @@ mod tests {
         let last = all.join(format!("build{}", KEPT + 1));
         assert!(last.exists() && all.join("build2").exists());
         assert!(kept(&last).is_none());
-        for name in [AGENT, PLUGIN, KUBECTL_KO, CENTRAL, HYPERVISOR] {
+        for name in [AGENT, PLUGIN, KUBECTL_KO, CENTRAL, HYPERVISOR, MONITOR, PINGER] {
             fs::write(last.join(name), "").unwrap();
         }
         assert_eq!(kept(&last).unwrap().agent, last.join(AGENT));
@@ -259,6 +267,8 @@ mod tests {
             (KUBECTL_KO, "/out/kubectl-ko"),
             (CENTRAL, "/ovn/ovn-central"),
             (HYPERVISOR, "/ovn/ovs-ovn"),
+            (MONITOR, "/out/kube-ovn-monitor"),
+            (PINGER, "/out/kube-ovn-pinger"),
         ] {
             assert!(text.lines().any(|line| line.contains(program) && line.contains(path)), "{program}");
         }
