@@ -2,7 +2,8 @@
 //!
 //! It reads by OVSDB alone, so that an OVN that runs elsewhere is seen as well; what only a server's own control socket says
 //! (terms, logs, peers) ovn-central shows. It writes nothing, and asks for nothing twice: servers tell it what changes, and a
-//! request for metrics reads the replicas. [`flaps`], [`lag`], [`members`] and [`series`] are pure.
+//! request for metrics reads the replicas. [`flaps`], [`lag`], [`members`],
+//! [`series`] and [`servers`] are pure.
 
 pub mod flaps;
 pub mod lag;
@@ -10,6 +11,7 @@ pub mod members;
 pub mod options;
 pub mod run;
 pub mod series;
+pub mod servers;
 
 use std::process::ExitCode;
 

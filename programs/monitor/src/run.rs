@@ -18,7 +18,7 @@ use crate::flaps::Flaps;
 use crate::lag::Lag;
 use crate::members::{self, Member};
 use crate::options::Options;
-use crate::series;
+use crate::{series, servers};
 
 /// A server that is away is dialed this rarely: nothing waits for it but a metric.
 const BACKOFF: Backoff = Backoff {
@@ -26,6 +26,8 @@ const BACKOFF: Backoff = Backoff {
     cap: Duration::from_secs(30),
     stable_after: Duration::from_secs(5),
 };
+/// The tables in which northd's lag shows.
+const LAG_TABLES: [&str; 3] = [nb::NbGlobal::TABLE, nb::LogicalSwitch::TABLE, sb::DatapathBinding::TABLE];
 /// Between two looks for ports that can be forgotten.
 const FORGET: Duration = Duration::from_secs(60);
 
@@ -142,18 +144,16 @@ impl Watcher {
         let mut forget = tokio::time::interval(FORGET);
         loop {
             tokio::select! {
-                update = nb.recv() => if update.is_none() { return },
-                update = sb.recv() => match update {
-                    Some(update) => self.judge_moves(&update),
-                    None => return,
-                },
+                Some(update) = nb.recv() => self.judge_lag(&update),
+                Some(update) = sb.recv() => {
+                    self.judge_moves(&update);
+                    self.judge_lag(&update);
+                }
                 _ = forget.tick() => {
                     self.judged().flaps.forget(self.origin.elapsed());
-                    continue;
                 }
                 () = stop.cancelled() => return,
             }
-            self.judge_lag();
         }
     }
 
@@ -184,7 +184,12 @@ impl Watcher {
         }
     }
 
-    fn judge_lag(&self) {
+    fn judge_lag(&self, update: &Update) {
+        // Ports change all the time, and say nothing of it. Without a change it is fresh again.
+        let changes = &update.changes;
+        if !changes.is_empty() && !LAG_TABLES.iter().any(|table| changes.touches(table)) {
+            return;
+        }
         // Without one of them there is nothing to compare.
         let (nb, sb) = (self.nb.snapshot(), self.sb.snapshot());
         if !nb.fresh || !sb.fresh {
@@ -205,7 +210,7 @@ impl Source for Watcher {
         let (nb, sb) = (self.nb.snapshot(), self.sb.snapshot());
         let (nb, sb) = (readable(&nb), readable(&sb));
         let members: Vec<_> = self.servers.iter().map(|all| (all.database, all.members())).collect();
-        let mut families = series::of_members(&members);
+        let mut families = servers::series(&members);
         families.extend(series::of_rows(&self.host, nb, sb));
         let ports = |replica| if self.ports { replica } else { None };
         families.extend(series::of_ports(&self.host, ports(nb), ports(sb)));

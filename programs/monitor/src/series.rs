@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tombolo_observe::{Family, Series};
+use tombolo_observe::Family;
 use tombolo_ovn::{Ref, nb, sb};
 use tombolo_ovsdb::{Replica, Uuid, Wanted};
-
-use crate::members::{Member, leaders};
 
 /// What is read of the NB. With `ports`, each port as well.
 #[must_use]
@@ -52,94 +50,6 @@ fn id(of: Option<Uuid>) -> String {
 
 fn number(of: usize) -> f64 {
     of as f64
-}
-
-/// What the servers of one or both databases say of themselves; each list with the database's name.
-#[must_use]
-pub fn of_members(all: &[(&'static str, Vec<Member>)]) -> Vec<Family> {
-    let each = || all.iter().flat_map(|(db, members)| members.iter().map(move |member| (*db, member)));
-    let place = |db: &str, member: &Member| vec![("hostname", text(member.host())), ("db_name", text(db))];
-    let clustered =
-        || each().filter_map(|(db, m)| m.says.as_ref().filter(|s| s.clustered).map(|s| (db, m, s)));
-    let in_cluster = |more: &dyn Fn(&Member) -> Option<(&'static str, String)>,
-                      value: &dyn Fn(&Member) -> f64| {
-        let series = clustered().map(|(db, member, says)| {
-            let mut labels = place(db, member);
-            labels.push(("server_id", id(says.server)));
-            labels.push(("cluster_id", id(says.cluster)));
-            labels.extend(more(member));
-            (labels, value(member))
-        });
-        series.collect::<Vec<Series>>()
-    };
-    let flag = |on: bool| f64::from(u8::from(on));
-    let component =
-        |db: &str| if db == nb::DATABASE { "ovsdb-server-northbound" } else { "ovsdb-server-southbound" };
-    let status = |member: &Member| match (member.serves(), member.leads()) {
-        (false, _) => 0.0,
-        (true, true) => 1.0,
-        (true, false) => 2.0,
-    };
-    let endpoint =
-        |db: &str, member: &Member| vec![("db_name", text(db)), ("endpoint", member.endpoint.clone())];
-    vec![
-        Family::gauge(
-            "kube_ovn_ovn_status",
-            "State of a server: 1 leader, 2 follower, 0 of no use",
-            each()
-                .map(|(db, m)| {
-                    (vec![("hostname", text(m.host())), ("component", text(component(db)))], status(m))
-                })
-                .collect(),
-        ),
-        Family::gauge(
-            "kube_ovn_db_status",
-            "Whether a server serves its database: it answers, and is in contact with its cluster",
-            each().map(|(db, m)| (place(db, m), flag(m.serves()))).collect(),
-        ),
-        Family::gauge(
-            "kube_ovn_cluster_enabled",
-            "Whether a server is a member of a cluster",
-            each()
-                .filter_map(|(db, m)| m.says.as_ref().map(|says| (place(db, m), flag(says.clustered))))
-                .collect(),
-        ),
-        Family::gauge(
-            "kube_ovn_cluster_role",
-            "Always 1; the label says whether a member leads",
-            in_cluster(&|m| Some(("server_role", text(m.role()))), &|_| 1.0),
-        ),
-        Family::gauge(
-            "kube_ovn_cluster_status",
-            "Always 1; the label says whether a member is in contact with its cluster",
-            in_cluster(
-                &|m| {
-                    Some(("server_status", text(if m.serves() { "cluster member" } else { "disconnected" })))
-                },
-                &|_| 1.0,
-            ),
-        ),
-        Family::gauge(
-            "kube_ovn_cluster_leader_self",
-            "Whether a member takes itself for the leader",
-            in_cluster(&|_| None, &|m| flag(m.leads())),
-        ),
-        Family::gauge(
-            "tombolo_ovn_leaders",
-            "How many servers lead: 1 as it should be, 0 where nothing can be written, 2 after a split",
-            all.iter().map(|(db, members)| (vec![("db_name", text(db))], number(leaders(members)))).collect(),
-        ),
-        Family::gauge(
-            "tombolo_ovn_member_connected",
-            "Whether a configured endpoint answers and serves its database",
-            each().map(|(db, m)| (endpoint(db, m), flag(m.serves()))).collect(),
-        ),
-        Family::gauge(
-            "tombolo_ovn_member_log_index",
-            "Where a member's log ends; one that stays behind the others doesn't follow",
-            each().filter_map(|(db, m)| Some((endpoint(db, m), m.says.as_ref()?.index? as f64))).collect(),
-        ),
-    ]
 }
 
 fn rows<T: tombolo_ovn::TypedRow>(replica: Option<&Replica>) -> Vec<T> {
