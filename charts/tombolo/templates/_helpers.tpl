@@ -55,6 +55,10 @@ needs kube-proxy. */}}
 {{- include "tombolo.resourcesOr" (append . (dict "cpu" "50m" "memory" "32Mi")) -}}
 {{- end -}}
 
+{{- define "tombolo.pingerResources" -}}
+{{- include "tombolo.resourcesOr" (append . (dict "cpu" "20m" "memory" "16Mi")) -}}
+{{- end -}}
+
 {{- define "tombolo.centralResources" -}}
 {{- include "tombolo.resourcesOr" (append . (dict "cpu" "300m" "memory" "200Mi")) -}}
 {{- end -}}

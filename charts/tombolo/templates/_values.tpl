@@ -53,11 +53,11 @@ Fails, with a sentence, where values contradict each other or ask for what isn't
 {{- if $set -}}{{- dict "set" true "value" $node | toYaml -}}{{- else -}}{{- dict "set" false | toYaml -}}{{- end -}}
 {{- end -}}
 
-{{/* Adds podCidr, podGateway, serviceCidr and joinCidr: one network, or "v4,v6". */}}
+{{/* Adds podCidr, podGateway, serviceCidr and joinCidr: one network, or "v4,v6"; and in the same way the pinger's targets. */}}
 {{- define "tombolo.families" -}}
 {{- $v := . -}}
 {{- $stack := index (dict "IPv4" "4" "ipv4" "4" "IPv6" "6" "ipv6" "6" "Dual" "dual" "dual_stack" "dual") $v.stack -}}
-{{- range $name := list "podCidr" "podGateway" "serviceCidr" "joinCidr" -}}
+{{- range $name := list "podCidr" "podGateway" "serviceCidr" "joinCidr" "pingerExternal" "pingerDomain" -}}
   {{- $four := index $v (printf "%s4" $name) -}}
   {{- $six := index $v (printf "%s6" $name) -}}
   {{- $both := index $v (printf "%sDual" $name) | default (compact (list $four $six) | join ",") -}}

@@ -1,5 +1,6 @@
 //! The HTTP side: `/livez`, `/healthz` (the same), `/readyz` and `/metrics`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
 use tokio::net::TcpListener;
@@ -38,6 +40,8 @@ pub enum ServeError {
 #[derive(Debug, Clone)]
 pub struct Observer {
     registry: Arc<Mutex<Registry>>,
+    // The registry doesn't show a family that has no series yet.
+    added: Arc<Mutex<BTreeSet<String>>>,
     health: Health,
 }
 
@@ -53,7 +57,7 @@ impl Observer {
                 [("program".into(), program.into()), ("version".into(), version.into())].into_iter(),
             )
             .register("tombolo_build_info", "Always 1; the labels say what runs", info);
-        Self { registry: Arc::new(Mutex::new(registry)), health: Health::new() }
+        Self { registry: Arc::new(Mutex::new(registry)), added: Arc::default(), health: Health::new() }
     }
 
     /// The conditions behind `/livez` and `/readyz`.
@@ -75,6 +79,12 @@ impl Observer {
 
     /// Registers a metric that isn't made by default, as a histogram with its buckets.
     pub fn add<M: Metric + Clone>(&self, name: &str, help: &str, metric: M) -> M {
+        let kind = match metric.metric_type() {
+            MetricType::Counter => COUNTER,
+            MetricType::Histogram => HISTOGRAM,
+            _ => GAUGE,
+        };
+        self.added.lock().unwrap_or_else(PoisonError::into_inner).extend(series(name, kind));
         self.register(|r| r.register(name, help, metric.clone()));
         metric
     }
@@ -94,6 +104,15 @@ impl Observer {
             let _ = writeln!(text, "# a collector failed\n# EOF");
         }
         text
+    }
+
+    /// The names of all series that [`Observer::metrics`] can have, as alerts and dashboards write them.
+    pub fn names(&self) -> BTreeSet<String> {
+        let text = self.metrics();
+        let shown = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let mut names: BTreeSet<String> = shown.flat_map(|(name, kind)| series(name, kind)).collect();
+        names.extend(self.added.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        names
     }
 
     /// The routes, for a program that adds its own.
@@ -124,6 +143,21 @@ impl Observer {
     }
 }
 
+/// Kinds of metrics, as the page of metrics has them.
+const COUNTER: &str = "counter";
+const HISTOGRAM: &str = "histogram";
+const GAUGE: &str = "gauge";
+
+/// What the series of a metric are called.
+fn series(name: &str, kind: &str) -> impl Iterator<Item = String> {
+    let ends: &[&str] = match kind {
+        COUNTER => &["_total"],
+        HISTOGRAM => &["_bucket", "_count", "_sum"],
+        _ => &[""],
+    };
+    ends.iter().map(move |end| format!("{name}{end}"))
+}
+
 fn answer(health: &Health, probe: Probe) -> Response {
     let (ok, text) = health.report(probe);
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -146,6 +180,7 @@ async fn metrics(State(observer): State<Observer>) -> Response {
 #[cfg(test)]
 mod tests {
     use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::family::Family;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::sync::oneshot;
@@ -178,9 +213,15 @@ mod tests {
     fn a_source_is_asked_at_each_request_and_shows_names_without_series() {
         let observer = Observer::new("test", "1.2.3");
         observer.source(&Arc::new(Two));
+        let _seldom: Family<Vec<(String, String)>, Counter> = observer.metric("seldom", "Seldom");
         let text = observer.metrics();
         assert!(text.contains("moves_total{of=\"\\\"x\\\"\"} 2.0\n"), "{text}");
         assert!(text.contains("# TYPE depth gauge\n"), "{text}");
+        let names = observer.names();
+        assert!(
+            names.contains("moves_total") && names.contains("depth") && !names.contains("moves"),
+            "{names:?}"
+        );
     }
 
     #[tokio::test]

@@ -92,7 +92,7 @@ fn leaf(value: &Served) -> Value {
         leaf["enum"] = json!(value.choices);
     }
     match value.kind.as_str() {
-        "array" => leaf["items"] = json!({ "type": "string" }),
+        "array" => leaf["items"] = json!({ "type": value.items }),
         "integer" => leaf["minimum"] = json!(0),
         _ => {}
     }

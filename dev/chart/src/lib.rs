@@ -1,10 +1,12 @@
 //! The Helm chart `charts/tombolo`: the list of its values and the files made of it ([`values`]), how it is rendered
-//! ([`render`]), and its cases ([`cases`]): values in, manifests or a refusal out.
+//! ([`render`]), its cases ([`cases`]): values in, manifests or a refusal out; and the metrics of its alerts and dashboards
+//! ([`metrics`]).
 //!
 //! Decides nothing about what is installed: the templates do.
 
 pub mod cases;
 pub mod generated;
+pub mod metrics;
 pub mod render;
 pub mod values;
 

@@ -25,6 +25,9 @@ pub struct Served {
     /// Its JSON type.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Of an array, the type of its elements.
+    #[serde(default = "string")]
+    pub items: String,
     /// The values that it may have; none means all of its type.
     #[serde(default, rename = "enum")]
     pub choices: Vec<String>,
@@ -32,6 +35,10 @@ pub struct Served {
     pub default: Value,
     /// Its meaning, in Markdown.
     pub about: String,
+}
+
+fn string() -> String {
+    "string".to_owned()
 }
 
 /// Values without an effect.

@@ -151,3 +151,15 @@ impl Metrics {
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_metrics_is_that_of_alerts_and_dashboards() {
+        let observer = Observer::new("test", "1");
+        Metrics::new(&observer, "node1");
+        tombolo_chart::metrics::agree(tombolo_names::workloads::AGENT, &observer.names()).unwrap();
+    }
+}

@@ -173,3 +173,56 @@ impl Source for Metrics {
         families
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tombolo_observe::Observer;
+
+    use super::*;
+
+    fn metrics() -> (Observer, Arc<Metrics>) {
+        let args = ["ovn-central", "--members=10.0.0.1", "--address=10.0.0.1", "--dir=/nonexistent"];
+        let metrics = Arc::new(Metrics::new(&Options::read(args).unwrap()));
+        let observer = Observer::new("test", "1");
+        observer.source(&metrics);
+        (observer, metrics)
+    }
+
+    #[test]
+    fn the_list_of_metrics_is_that_of_alerts_and_dashboards() {
+        let (observer, _) = metrics();
+        tombolo_chart::metrics::agree(tombolo_names::workloads::CENTRAL, &observer.names()).unwrap();
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_has_no_series() {
+        let (observer, metrics) = metrics();
+        let state = Status {
+            own: "1a2b".into(),
+            ids: ("s".into(), "c".into()),
+            term: 7,
+            servers: vec![
+                ("1a2b".into(), "tcp:10.0.0.1:6643".into()),
+                ("9a3f".into(), "tcp:10.0.0.2:6643".into()),
+            ],
+            logs: vec![("1a2b".into(), 3, 2), ("9a3f".into(), 9, 8)],
+            ..Status::default()
+        };
+        metrics.set(Database::Nb, Some(state));
+        let labels = "hostname=\"10.0.0.1\",db_name=\"OVN_Northbound\",server_id=\"s\",cluster_id=\"c\"";
+        let text = observer.metrics();
+        for line in [
+            format!("kube_ovn_cluster_term{{{labels}}} 7.0\n"),
+            format!("kube_ovn_cluster_peer_count{{{labels}}} 1.0\n"),
+            format!(
+                "kube_ovn_cluster_peer_match_index{{{labels},peer_id=\"9a3f\",peer_address=\"tcp:10.0.0.2:6643\"}} 8.0\n"
+            ),
+        ] {
+            assert!(text.contains(&line), "{line} is missing in {text}");
+        }
+        metrics.set(Database::Nb, None);
+        assert!(!observer.metrics().contains("kube_ovn_cluster_term{"));
+    }
+}

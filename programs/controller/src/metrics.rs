@@ -342,3 +342,15 @@ impl Metrics {
         self.used.remove(labels);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_metrics_is_that_of_alerts_and_dashboards() {
+        let observer = Observer::new("test", "1");
+        Metrics::new(&observer);
+        tombolo_chart::metrics::agree(tombolo_names::workloads::CONTROLLER, &observer.names()).unwrap();
+    }
+}

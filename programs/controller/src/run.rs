@@ -53,6 +53,9 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
     serve(&flags, &observer, &tasks, &end).await?;
 
     let client = cluster::client(flags.acting.kubeconfig.as_deref()).await?;
+    if flags.acting.uninstall_workloads {
+        workloads::stop_measuring(&client, &flags.acting.pod_namespace).await?;
+    }
     let api_server = ApiServer::default();
     let id = match &flags.acting.cluster_id {
         Some(id) => id.clone(),

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tombolo_client::{is_missing, within};
-use tombolo_names::workloads::{AGENT, CONTROLLER, LEASE, UNINSTALL_HOSTS};
+use tombolo_names::workloads::{AGENT, CONTROLLER, LEASE, MONITOR, PINGER, UNINSTALL_HOSTS};
 use tracing::info;
 
 use crate::cluster;
@@ -21,6 +22,41 @@ use crate::flags::Flags;
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How often the DaemonSet is read.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// Stops our own pods on the network, which measure it, and waits until they are gone: the network can't be taken away from
+/// under them, and they are no users of it. Before anything else is done, while the controllers and agents run that take them
+/// off the network.
+///
+/// # Errors
+/// The API server's, with what was to be stopped; pods that stay.
+pub async fn stop_measuring(client: &Client, namespace: &str) -> Result<()> {
+    let monitors: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let none = Patch::Merge(json!({ "spec": { "replicas": 0 } }));
+    let params = PatchParams::default();
+    let doing = format!("scaling the Deployment {MONITOR} to 0");
+    unless_missing(within(&doing, monitors.patch_scale(MONITOR, &params, &none)).await)?;
+    let pingers: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
+    let doing = format!("deleting the DaemonSet {PINGER}");
+    unless_missing(within(&doing, pingers.delete(PINGER, &DeleteParams::default())).await)?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let ours = ListParams::default().labels(&format!("app in ({MONITOR},{PINGER})"));
+    let began = Instant::now();
+    loop {
+        let doing = format!("listing the pods of {MONITOR} and {PINGER}");
+        let left = within(&doing, pods.list_metadata(&ours)).await?.items;
+        if left.is_empty() {
+            return Ok(());
+        }
+        ensure!(
+            began.elapsed() < PATIENCE,
+            "nothing was removed: {} pods of {MONITOR} and {PINGER} don't end, as {}; are the agents of their nodes running? \
+             `kubectl -n {namespace} describe pod` has the reason",
+            left.len(),
+            left[0].metadata.name.as_deref().unwrap_or_default()
+        );
+        tokio::time::sleep(PAUSE).await;
+    }
+}
 
 /// Stops the controllers and the agents. What is stopped already is no error.
 ///

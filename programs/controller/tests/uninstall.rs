@@ -200,9 +200,20 @@ fn the_charts_uninstallation_stops_what_runs_unless_pods_are_on_the_network() ->
         let ips = bed.api.kubectl(&["get", "ips.kubeovn.io", "-o", "name"])?;
         Ok((!ips.contains("net2") && !ips.contains("web")).then_some(()))
     })?;
+    // A pod of ours on the network, which measures it.
+    bed.api.apply(&workload("DaemonSet", "kube-ovn-pinger"))?;
+    bed.api.apply(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: pinger, namespace: kube-system, labels: {app: kube-ovn-pinger}}\n\
+         spec: {containers: [{name: c, image: i}]}\n",
+    )?;
     // What ends a Deployment's pods runs in no cluster without nodes: the test does, once it is asked to.
     std::thread::scope(|scope| -> Result<()> {
         let leaves = scope.spawn(|| uninstall_with(&bed, &chart));
+        eventually("the pinger is stopped", SOON, || {
+            Ok((!agents()?.contains("kube-ovn-pinger")).then_some(()))
+        })?;
+        assert_eq!(replicas()?.trim(), "1", "its pod is still to be taken off the network");
+        bed.api.kubectl(&["-n", "kube-system", "delete", "pod", "pinger", "--grace-period=0", "--force"])?;
         eventually("the controllers and agents are stopped", SOON, || {
             Ok((replicas()?.trim() == "0" && agents()?.trim().is_empty()).then_some(()))
         })?;

@@ -229,3 +229,18 @@ impl Source for Watcher {
         families
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_list_of_metrics_is_that_of_alerts_and_dashboards() {
+        // Nobody is there: names are shown all the same.
+        let args = ["kube-ovn-monitor", "--ovn-nb-addr=tcp:127.0.0.1:1", "--ovn-sb-addr=tcp:127.0.0.1:1"];
+        let options = Options::read(args, &|_| None).unwrap();
+        let observer = Observer::new("test", "1");
+        observer.source(&Arc::new(Watcher::start(&options).unwrap()));
+        tombolo_chart::metrics::agree(tombolo_names::workloads::MONITOR, &observer.names()).unwrap();
+    }
+}

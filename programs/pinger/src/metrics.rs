@@ -168,6 +168,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_list_of_metrics_is_that_of_alerts_and_dashboards() {
+        let observer = Observer::new("test", "1");
+        let _metrics = Metrics::new(&observer);
+        tombolo_chart::metrics::agree(tombolo_names::workloads::PINGER, &observer.names()).unwrap();
+    }
+
+    #[test]
     fn the_names_labels_and_buckets_are_kube_ovns_and_series_go_with_their_targets() {
         let observer = Observer::new("test", "1");
         let metrics = Metrics::new(&observer);
