@@ -24,6 +24,7 @@ pub mod ovn;
 pub mod paths;
 pub mod programs;
 pub mod progress;
+pub mod prometheus;
 pub mod reach;
 pub mod release;
 pub mod vm;

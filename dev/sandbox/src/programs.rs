@@ -24,11 +24,15 @@ pub const RELEASE: &str = "tombolo";
 /// The namespace of our workloads.
 pub const NAMESPACE: &str = "kube-system";
 /// The workloads as `kubectl` names them.
-pub const WORKLOADS: [&str; 2] = [CONTROLLER, AGENT];
+pub const WORKLOADS: [&str; 4] = [CONTROLLER, AGENT, MONITOR, PINGER];
 /// The controller's Deployment.
 pub const CONTROLLER: &str = "deployment/kube-ovn-controller";
 /// The agent's DaemonSet.
 pub const AGENT: &str = "daemonset/kube-ovn-cni";
+/// The Deployment of what measures OVN's databases.
+pub const MONITOR: &str = "deployment/kube-ovn-monitor";
+/// The DaemonSet of what measures the network.
+pub const PINGER: &str = "daemonset/kube-ovn-pinger";
 /// The Deployment of OVN's databases, where they run as pods.
 pub const CENTRAL: &str = "deployment/ovn-central";
 /// The DaemonSet of Open vSwitch on hosts that have none of their own.
@@ -82,7 +86,7 @@ pub fn images_dir() -> PathBuf {
     paths::cache().join("images")
 }
 
-/// Installs our programs into the running cluster: image on every host, release; waits until both
+/// Installs our programs into the running cluster: image on every host, release; waits until all
 /// workloads are rolled out and all nodes are Ready. Does nothing for what is there already.
 ///
 /// # Errors
@@ -185,6 +189,8 @@ fn values_for(image: &str, pods: Option<&Pods>, access: Access) -> Result<Value>
         "ovn": { "nb": members(Database::Nb), "sb": members(Database::Sb) },
         "networking": { "enableSsl": access == Access::Tls },
         "controller": { "extraArgs": ["--admission-port=10663"] },
+        // The sandbox's cluster has no DNS.
+        "pinger": { "extraArgs": ["--internal-dns="] },
     });
     if let Some(pods) = pods {
         for (of, image) in [("ovn", &pods.ovn), ("ovs", &pods.ovs)] {
@@ -245,7 +251,7 @@ fn deployed_image() -> Result<String> {
     Ok(kubectl(["-n", NAMESPACE, "get", CONTROLLER, "-o", image])?.trim().to_owned())
 }
 
-/// Waits until both workloads are rolled out and every node is Ready.
+/// Waits until all workloads are rolled out and every node is Ready.
 ///
 /// # Errors
 /// As [`deploy`].
