@@ -1,6 +1,7 @@
 //! The command line. Arguments after a passed-through program's name go to it unread, hyphens and all.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,7 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
-use crate::{ipam, node, vpc};
+use crate::{backup, ipam, node, restore, vpc};
 use tombolo_names::annotations::BRAKE_RELEASE;
 
 /// Operate Kube-OVN's network from the command line
@@ -25,12 +26,12 @@ pub enum Command {
     Nbctl(Passed),
     /// Run ovn-sbctl on the cluster's SB database: kubectl ko sbctl show
     Sbctl(Passed),
-    /// Inspect the NB database servers
+    /// The NB database's servers and contents
     Nb {
         #[command(subcommand)]
-        what: Servers,
+        what: Northbound,
     },
-    /// Inspect the SB database servers
+    /// The SB database's servers and contents
     Sb {
         #[command(subcommand)]
         what: Servers,
@@ -74,10 +75,41 @@ pub struct OnNode {
     pub arguments: Vec<OsString>,
 }
 
-#[derive(Subcommand, Debug, Clone, Copy)]
+/// What can be done to a database.
+#[derive(Subcommand, Debug, Clone)]
 pub enum Servers {
     /// List the servers, with their connections and the leader
     Status,
+    /// Show whether each server can use its database
+    Dbstatus,
+    /// Remove a server from the database's cluster
+    Kick {
+        /// The server's id, of which `status` prints the first digits
+        #[arg(value_name = "SID")]
+        server: String,
+    },
+    /// Write the database's contents into a file of this machine
+    Backup {
+        /// The file [default: ./ovn{nb,sb}_db.<mmddHHMMss>.backup]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+/// What can be done to the northbound.
+#[derive(Subcommand, Debug, Clone)]
+pub enum Northbound {
+    #[command(flatten)]
+    Both(Servers),
+    /// Bring a backup's contents back, Neutron's rows included; without --yes only say what would change
+    Restore {
+        /// A file of `backup`, or of `ovsdb-tool cluster-to-standalone`
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Subcommand, Debug, Clone)]
@@ -111,14 +143,24 @@ pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Nbctl(passed) => database::ctl(&kubectl, Database::Nb, &passed.arguments),
         Command::Sbctl(passed) => database::ctl(&kubectl, Database::Sb, &passed.arguments),
-        Command::Nb { what: Servers::Status } => database::status(&kubectl, Database::Nb),
-        Command::Sb { what: Servers::Status } => database::status(&kubectl, Database::Sb),
+        Command::Nb { what: Northbound::Both(what) } => servers(&kubectl, Database::Nb, what),
+        Command::Nb { what: Northbound::Restore { file, yes } } => restore::command(&kubectl, &file, yes),
+        Command::Sb { what } => servers(&kubectl, Database::Sb, what),
         Command::Vsctl(on) => node::exec(&kubectl, "ovs-vsctl", &on.node, &on.arguments),
         Command::Ofctl(on) => node::exec(&kubectl, "ovs-ofctl", &on.node, &on.arguments),
         Command::Dpctl(on) => node::exec(&kubectl, "ovs-dpctl", &on.node, &on.arguments),
         Command::Appctl(on) => node::exec(&kubectl, "ovs-appctl", &on.node, &on.arguments),
         Command::Ipam { what: Ipam::Check { cluster_id } } => ipam::check(&kubectl, cluster_id.as_deref()),
         Command::Brake { what: Brake::Release { vpc } } => release(&kubectl, vpc),
+    }
+}
+
+fn servers(kubectl: &Kubectl, database: Database, what: Servers) -> Result<ExitCode> {
+    match what {
+        Servers::Status => database::servers::status(kubectl, database),
+        Servers::Dbstatus => database::servers::storage(kubectl),
+        Servers::Kick { server } => database::servers::kick(kubectl, database, &server),
+        Servers::Backup { file } => backup::command(kubectl, database, file),
     }
 }
 
@@ -167,7 +209,16 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["ko", "ko nope", "ko vsctl", "ko nb", "ko ipam", "ko brake hold"] {
+        for line in [
+            "ko",
+            "ko nope",
+            "ko vsctl",
+            "ko nb",
+            "ko ipam",
+            "ko brake hold",
+            "ko nb kick",
+            "ko sb restore x",
+        ] {
             assert!(read(line).is_err(), "{line}");
         }
     }

@@ -2,17 +2,25 @@
 
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// Where the components run.
-pub const NAMESPACE: &str = "kube-system";
+use crate::process::capture;
+
+/// Where the components run, unless the variable of Kube-OVN's plugin says otherwise.
+const NAMESPACE: &str = "kube-system";
+/// That variable.
+const NAMESPACE_VARIABLE: &str = "KUBE_OVN_NS";
+/// For one request whose answer is read here.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How to call `kubectl`.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
     program: OsString,
+    namespace: String,
 }
 
 impl Kubectl {
@@ -20,12 +28,18 @@ impl Kubectl {
     pub fn from_env() -> Self {
         let program =
             std::env::var_os("KUBECTL").filter(|v| !v.is_empty()).unwrap_or_else(|| "kubectl".into());
-        Self { program }
+        let namespace = std::env::var(NAMESPACE_VARIABLE).ok().filter(|v| !v.is_empty());
+        Self { program, namespace: namespace.unwrap_or_else(|| NAMESPACE.to_owned()) }
     }
 
     /// This program.
     pub fn new(program: impl Into<OsString>) -> Self {
-        Self { program: program.into() }
+        Self { program: program.into(), namespace: NAMESPACE.to_owned() }
+    }
+
+    /// Where the components run.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// A call to be completed by the caller.
@@ -51,9 +65,11 @@ impl Kubectl {
 
     /// Like [`Self::json`]; the inner error is `kubectl`'s own.
     pub fn try_json(&self, args: &[&str]) -> Result<Result<Value, String>> {
-        let output = self.command(args).args(["-o", "json"]).output().with_context(|| self.cannot_start())?;
+        let mut command = self.command(args);
+        command.args(["-o", "json", "--request-timeout=30s"]);
+        let output = capture(&mut command, b"", DEADLINE, &self.cannot_start())?;
         if !output.status.success() {
-            return Ok(Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+            return Ok(Err(output.stderr.trim().to_owned()));
         }
         let value = serde_json::from_slice(&output.stdout)
             .with_context(|| format!("reading the output of kubectl {}", args.join(" ")))?;
@@ -62,14 +78,12 @@ impl Kubectl {
 
     /// The output of `kubectl ARGS`.
     pub fn output(&self, args: &[&str]) -> Result<Vec<u8>> {
-        let output = self.command(args).output().with_context(|| self.cannot_start())?;
-        if !output.status.success() {
-            bail!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(output.stdout)
+        let captured = capture(&mut self.command(args), b"", DEADLINE, &self.cannot_start())?;
+        captured.success(&format!("kubectl {}", args.join(" ")))
     }
 
-    fn cannot_start(&self) -> String {
+    /// What to do where `kubectl` can't be started.
+    pub fn cannot_start(&self) -> String {
         format!("starting {:?}: is kubectl on PATH, or named by the variable KUBECTL?", self.program)
     }
 }

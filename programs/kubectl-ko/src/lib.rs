@@ -1,15 +1,21 @@
 //! `kubectl ko`: OVN's own tools pointed at the cluster's databases, and checks that need both sides.
 //!
-//! Decides how a command line becomes calls of `kubectl` and of OVN's programs. Talks to no server itself: it
-//! has the rights and the configuration of the user's `kubectl`, nothing else.
+//! Decides how a command line becomes calls of `kubectl` and of OVN's programs. It has the rights and the configuration of the
+//! user's `kubectl`, nothing else, and talks to no server itself but for one transaction, which no tool takes: `nb restore`.
 
+mod backup;
 mod cli;
 mod database;
 pub mod ipam;
 pub mod kubectl;
 mod node;
+mod process;
+mod restore;
+mod snapshot;
+mod times;
 mod tls;
 mod vpc;
+mod wire;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::Value;
 
-use crate::kubectl::{Kubectl, NAMESPACE};
+use crate::kubectl::Kubectl;
 
 /// The Secret's name in our manifests and Kube-OVN's.
 const SECRET: &str = tombolo_names::workloads::TLS_SECRET;
@@ -38,12 +38,16 @@ impl Tls {
         for (part, option) in PARTS {
             // Base64, which kubectl decodes itself.
             let template = format!("--template={{{{index .data {part:?} | base64decode}}}}");
-            let bytes =
-                kubectl.output(&["get", "secret", "-n", NAMESPACE, name, &template]).with_context(|| {
-                    format!("the databases speak TLS, and their keys are in Secret {NAMESPACE}/{name}")
+            let bytes = kubectl
+                .output(&["get", "secret", "-n", kubectl.namespace(), name, &template])
+                .with_context(|| {
+                    format!(
+                        "the databases speak TLS, and their keys are in Secret {}/{name}",
+                        kubectl.namespace()
+                    )
                 })?;
             if !bytes.starts_with(b"-----BEGIN") {
-                bail!("key {part:?} of Secret {NAMESPACE}/{name} is missing or holds no PEM");
+                bail!("key {part:?} of Secret {}/{name} is missing or holds no PEM", kubectl.namespace());
             }
             let memory = memfd_create(part, MFdFlags::empty()).context("keeping a key in memory")?;
             let mut file = File::from(memory);
@@ -57,6 +61,20 @@ impl Tls {
     /// Options for `ovn-nbctl`, `ovn-sbctl`, `ovsdb-client`, which inherit the files that these point to.
     pub fn options(&self) -> &[String] {
         &self.options
+    }
+
+    /// The same for `openssl s_client`.
+    pub fn openssl(&self) -> Vec<String> {
+        let of = |option: &String| -> Option<[String; 2]> {
+            let (name, file) = option.split_once('=')?;
+            let short = match name {
+                "--private-key" => "-key",
+                "--certificate" => "-cert",
+                _ => "-CAfile",
+            };
+            Some([short.to_owned(), file.to_owned()])
+        };
+        self.options.iter().filter_map(of).flatten().collect()
     }
 }
 

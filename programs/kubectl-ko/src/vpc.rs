@@ -4,14 +4,14 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::database::{CONTROLLER, flag};
-use crate::kubectl::{Kubectl, NAMESPACE};
+use crate::kubectl::Kubectl;
 
 /// Kube-OVN's name for it, and the default of the flag.
 const USUAL: &str = "ovn-cluster";
 
 /// The name of the default Vpc. Where the Deployment can't be read, the Vpcs' own status decides.
 pub fn default(kubectl: &Kubectl) -> Result<String> {
-    let deployment = kubectl.try_json(&["get", "deployment", "-n", NAMESPACE, CONTROLLER])?;
+    let deployment = kubectl.try_json(&["get", "deployment", "-n", kubectl.namespace(), CONTROLLER])?;
     match &deployment {
         Ok(deployment) => Ok(flag(deployment, "--cluster-router").unwrap_or_else(|| USUAL.to_owned())),
         Err(why) => match of_status(&kubectl.json(&["get", "vpcs.kubeovn.io"])?)[..] {

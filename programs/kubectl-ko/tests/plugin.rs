@@ -1,58 +1,12 @@
 //! The plugin as a process, with a real `kubectl`, API server and NB.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+mod bed;
+
 use std::time::Duration;
 
 use anyhow::Result;
+use bed::{Bed, over_tls, secret, text};
 use tombolo_needs::needs;
-use tombolo_testbed::{ApiServer, Nb, free_port};
-
-struct Bed {
-    api: ApiServer,
-    nb: Nb,
-    kubectl: PathBuf,
-}
-
-impl Bed {
-    /// A cluster whose controller is installed (its Deployment is there; nothing runs it) on an NB of others.
-    fn start() -> Result<Option<Self>> {
-        let (Some(api), Some(nb)) = (ApiServer::start()?, Nb::start_clustered()?) else { return Ok(None) };
-        api.apply_crds()?;
-        let deployment = serde_json::json!({
-            "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": { "name": "kube-ovn-controller", "namespace": "kube-system" },
-            "spec": {
-                "selector": { "matchLabels": { "app": "kube-ovn-controller" } },
-                "template": {
-                    "metadata": { "labels": { "app": "kube-ovn-controller" } },
-                    "spec": { "containers": [{
-                        "name": "kube-ovn-controller", "image": "none",
-                        "args": ["--ovn-nb-addr=$(NB)", "--enable-lb"],
-                        "env": [{ "name": "NB", "value": nb.address() }],
-                    }] },
-                },
-            },
-        });
-        api.apply(&deployment.to_string())?;
-        let kubectl = api.program("kubectl")?;
-        Ok(Some(Self { api, nb, kubectl }))
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-ko"));
-        command.args(args).env("KUBECTL", &self.kubectl).env("KUBECONFIG", self.api.kubeconfig());
-        command
-    }
-
-    fn ko(&self, args: &[&str]) -> Result<Output> {
-        Ok(self.command(args).output()?)
-    }
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 #[test]
 fn commands_reach_both_sides() -> Result<()> {
@@ -237,46 +191,12 @@ fn the_brake_of_a_cluster_with_another_router() -> Result<()> {
     Ok(())
 }
 
-/// A server that is killed with the test.
-struct Server(std::process::Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// An NB that speaks TLS only, whose keys are in the Secret as the controller mounts it.
 #[test]
 fn tools_reach_databases_over_tls() -> Result<()> {
     let bed = needs!(Bed::start()?);
     let dir = tempfile::tempdir()?;
-    let run = |program: &str, args: &[&str]| -> Result<()> {
-        let output = Command::new(program).args(args).current_dir(dir.path()).output()?;
-        anyhow::ensure!(output.status.success(), "{program} {args:?}: {}", text(&output));
-        Ok(())
-    };
-    let subject = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ovn"];
-    run("openssl", &[&subject[..], &["-keyout", "key", "-out", "cert"]].concat())?;
-    std::fs::copy(dir.path().join("cert"), dir.path().join("cacert"))?;
-    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/ovn-25.03/ovn-nb.ovsschema");
-    run("ovsdb-tool", &["create", "nb.db", schema])?;
-    let port = free_port()?;
-    let remote = format!("--remote=pssl:{port}:127.0.0.1");
-    let server = Command::new("ovsdb-server")
-        .args([&remote, "--private-key=key", "--certificate=cert", "--ca-cert=cacert", "--no-chdir"])
-        .args([&format!("--unixctl={}", dir.path().join("ctl").display()), "nb.db"])
-        .current_dir(dir.path())
-        .spawn()?;
-    let _server = Server(server);
-
-    let address = format!("ssl:127.0.0.1:{port}");
-    let env = format!(
-        r#"[{{"op":"replace","path":"/spec/template/spec/containers/0/env/0/value","value":"{address}"}}]"#
-    );
-    let deployment = ["deployment", "-n", "kube-system", "kube-ovn-controller"];
-    bed.api.kubectl(&[&["patch"], &deployment[..], &["--type=json", "-p", &env]].concat())?;
+    let _server = over_tls(&bed, dir.path())?;
     let without = bed.ko(&["nbctl", "show"])?;
     assert!(
         !without.status.success() && text(&without).contains("Secret kube-system/kube-ovn-tls"),
@@ -284,9 +204,7 @@ fn tools_reach_databases_over_tls() -> Result<()> {
         text(&without)
     );
 
-    let file = |name: &str| format!("--from-file={name}={}", dir.path().join(name).display());
-    let create = ["create", "secret", "generic", "-n", "kube-system", "kube-ovn-tls"];
-    bed.api.kubectl(&[&create[..], &[&file("key"), &file("cert"), &file("cacert")]].concat())?;
+    secret(&bed, dir.path())?;
     let added = bed.ko(&["nbctl", "ls-add", "over-tls"])?;
     assert!(added.status.success(), "{}", text(&added));
     assert!(text(&bed.ko(&["nbctl", "show"])?).contains("over-tls"));
