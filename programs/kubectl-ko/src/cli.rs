@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
-use crate::{backup, ipam, node, restore, vpc};
+use crate::{backup, ipam, node, restore, trace, vpc};
 use tombolo_names::annotations::BRAKE_RELEASE;
 
 /// Operate Kube-OVN's network from the command line
@@ -44,6 +44,25 @@ pub enum Command {
     Dpctl(OnNode),
     /// Run ovs-appctl on a node
     Appctl(OnNode),
+    /// Show packets of a pod: kubectl ko tcpdump NS/POD [-c 5 icmp …]
+    Tcpdump {
+        /// NAMESPACE/NAME of the pod
+        #[arg(value_name = "NS/POD")]
+        pod: String,
+        /// Arguments, as tcpdump takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<OsString>,
+    },
+    /// Trace a packet of a pod or a node through OVN, then through its node's Open vSwitch
+    #[command(visible_alias = "ovn-trace")]
+    Trace {
+        /// NAMESPACE/NAME of a pod, or node//NAME
+        #[arg(value_name = "NS/POD|node//NODE")]
+        from: String,
+        /// IP [MAC] icmp | tcp PORT | udp PORT | arp request|reply
+        #[arg(value_name = "PACKET", required = true)]
+        packet: Vec<String>,
+    },
     /// Inspect address management
     Ipam {
         #[command(subcommand)]
@@ -150,6 +169,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Ofctl(on) => node::exec(&kubectl, "ovs-ofctl", &on.node, &on.arguments),
         Command::Dpctl(on) => node::exec(&kubectl, "ovs-dpctl", &on.node, &on.arguments),
         Command::Appctl(on) => node::exec(&kubectl, "ovs-appctl", &on.node, &on.arguments),
+        Command::Tcpdump { pod, arguments } => trace::tcpdump(&kubectl, &pod, &arguments),
+        Command::Trace { from, packet } => trace::command(&kubectl, &from, &packet),
         Command::Ipam { what: Ipam::Check { cluster_id } } => ipam::check(&kubectl, cluster_id.as_deref()),
         Command::Brake { what: Brake::Release { vpc } } => release(&kubectl, vpc),
     }

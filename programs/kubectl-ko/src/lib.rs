@@ -11,9 +11,11 @@ pub mod kubectl;
 mod node;
 mod process;
 mod restore;
+mod rows;
 mod snapshot;
 mod times;
 mod tls;
+mod trace;
 mod vpc;
 mod wire;
 

@@ -40,7 +40,8 @@ pub enum Database {
 }
 
 impl Database {
-    fn program(self) -> &'static str {
+    /// OVN's tool for it.
+    pub fn program(self) -> &'static str {
         match self {
             Database::Nb => "ovn-nbctl",
             Database::Sb => "ovn-sbctl",
