@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
-use crate::{backup, ipam, node, restore, trace, vpc};
+use crate::{backup, ipam, node, openstack, restore, trace, vpc};
 use tombolo_names::annotations::BRAKE_RELEASE;
 
 /// Operate Kube-OVN's network from the command line
@@ -63,6 +63,8 @@ pub enum Command {
         #[arg(value_name = "PACKET", required = true)]
         packet: Vec<String>,
     },
+    /// Print the lines that point Neutron and the hosts at this cluster's databases
+    OpenstackConfig,
     /// Inspect address management
     Ipam {
         #[command(subcommand)]
@@ -171,6 +173,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Appctl(on) => node::exec(&kubectl, "ovs-appctl", &on.node, &on.arguments),
         Command::Tcpdump { pod, arguments } => trace::tcpdump(&kubectl, &pod, &arguments),
         Command::Trace { from, packet } => trace::command(&kubectl, &from, &packet),
+        Command::OpenstackConfig => openstack::command(&kubectl),
         Command::Ipam { what: Ipam::Check { cluster_id } } => ipam::check(&kubectl, cluster_id.as_deref()),
         Command::Brake { what: Brake::Release { vpc } } => release(&kubectl, vpc),
     }

@@ -9,6 +9,7 @@ mod database;
 pub mod ipam;
 pub mod kubectl;
 mod node;
+mod openstack;
 mod process;
 mod restore;
 mod rows;
