@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
-use crate::{backup, ipam, node, openstack, restore, trace, vpc};
+use crate::{backup, doctor, ipam, node, openstack, restore, trace, vpc};
 use tombolo_names::annotations::BRAKE_RELEASE;
 
 /// Operate Kube-OVN's network from the command line
@@ -65,6 +65,15 @@ pub enum Command {
     },
     /// Print the lines that point Neutron and the hosts at this cluster's databases
     OpenstackConfig,
+    /// Check the prerequisites and what goes wrong in practice; exit code 1 with an error, 2 if something could not be checked
+    Doctor {
+        /// How to print the findings
+        #[arg(short, long, value_enum, default_value_t)]
+        output: doctor::Form,
+        /// Make no pod on the nodes: what only they know isn't checked then
+        #[arg(long)]
+        no_nodes: bool,
+    },
     /// Inspect address management
     Ipam {
         #[command(subcommand)]
@@ -174,6 +183,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Tcpdump { pod, arguments } => trace::tcpdump(&kubectl, &pod, &arguments),
         Command::Trace { from, packet } => trace::command(&kubectl, &from, &packet),
         Command::OpenstackConfig => openstack::command(&kubectl),
+        Command::Doctor { output, no_nodes } => doctor::command(&kubectl, output, !no_nodes),
         Command::Ipam { what: Ipam::Check { cluster_id } } => ipam::check(&kubectl, cluster_id.as_deref()),
         Command::Brake { what: Brake::Release { vpc } } => release(&kubectl, vpc),
     }

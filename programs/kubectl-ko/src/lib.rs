@@ -6,6 +6,7 @@
 mod backup;
 mod cli;
 mod database;
+pub mod doctor;
 pub mod ipam;
 pub mod kubectl;
 mod node;

@@ -60,7 +60,7 @@ pub fn check(kubectl: &Kubectl, cluster: Option<&str>) -> Result<ExitCode> {
 }
 
 /// The id that the controller uses: its flag, else the uid of the namespace `kube-system`.
-fn cluster_id(kubectl: &Kubectl) -> Result<String> {
+pub fn cluster_id(kubectl: &Kubectl) -> Result<String> {
     if let Some(id) = database::controller_flag(kubectl, "--cluster-id")?.filter(|id| !id.is_empty()) {
         return Ok(id);
     }

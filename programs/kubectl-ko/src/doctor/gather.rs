@@ -1,0 +1,136 @@
+//! Reads what the checks need. What can't be read is no failure here: the checks that need it say so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tombolo_names::workloads::{AGENT, CENTRAL, CONTROLLER, WEBHOOK};
+
+use super::facts::{Facts, Host, Read, SCRIPT, name};
+use crate::database::servers::server;
+use crate::database::{self, Database, deployment};
+use crate::ipam;
+use crate::kubectl::Kubectl;
+use crate::node::Way;
+use crate::rows::{Reader, Row};
+
+/// For what is run on one node: up to [`PINGS`] pings of two seconds.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// So many tunnel ends are asked from each node.
+const PINGS: usize = 24;
+/// So many nodes at a time.
+const AT_ONCE: usize = 8;
+
+/// Reads everything; nodes only if wanted.
+pub fn gather(kubectl: &Kubectl, nodes: bool) -> Facts {
+    let controller = said(database::controller(kubectl));
+    let endpoints = |database| -> Read<Vec<String>> {
+        said(deployment::endpoints(controller.as_ref().map_err(Clone::clone)?, database))
+    };
+    let mut facts = Facts {
+        nb: endpoints(Database::Nb),
+        sb: endpoints(Database::Sb),
+        nodes: items(kubectl, &["get", "nodes"]),
+        subnets: items(kubectl, &["get", "subnets.kubeovn.io"]),
+        vpcs: items(kubectl, &["get", "vpcs.kubeovn.io"]),
+        ips: items(kubectl, &["get", "ips.kubeovn.io"]),
+        services: controller.map(|controller| database::flag(&controller, "--service-cluster-ip-range")),
+        workloads: workloads(kubectl),
+        webhook: webhook(kubectl),
+        cluster: said(ipam::cluster_id(kubectl)),
+        ..Facts::default()
+    };
+    for database in [Database::Nb, Database::Sb] {
+        facts.servers.extend(servers(kubectl, database));
+    }
+    rows(kubectl, &mut facts);
+    facts.hosts = if nodes {
+        hosts(kubectl, &facts)
+    } else {
+        Err("nodes were not to be looked at (--no-nodes)".to_owned())
+    };
+    facts
+}
+
+fn said<T>(result: Result<T>) -> Read<T> {
+    result.map_err(|error| format!("{error:#}"))
+}
+
+fn items(kubectl: &Kubectl, words: &[&str]) -> Read<Vec<Value>> {
+    let list = said(kubectl.json(words))?;
+    Ok(list["items"].as_array().cloned().unwrap_or_default())
+}
+
+fn workloads(kubectl: &Kubectl) -> Read<Vec<Value>> {
+    let all = items(kubectl, &["get", "deployments,daemonsets", "-n", kubectl.namespace()])?;
+    let ours = |workload: &Value| [CONTROLLER, AGENT, CENTRAL].contains(&name(workload));
+    Ok(all.into_iter().filter(ours).collect())
+}
+
+fn webhook(kubectl: &Kubectl) -> Read<bool> {
+    match said(kubectl.try_json(&[
+        "get",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        WEBHOOK,
+    ]))? {
+        Ok(_) => Ok(true),
+        Err(why) if why.contains("NotFound") => Ok(false),
+        Err(why) => Err(why),
+    }
+}
+
+fn servers(
+    kubectl: &Kubectl,
+    database: Database,
+) -> Vec<(Database, String, Read<database::servers::Server>)> {
+    let Ok(servers) = database::servers(kubectl, database) else { return Vec::new() };
+    let ask =
+        |endpoint: &String| (database, endpoint.clone(), said(server(endpoint, database, &servers.tls)));
+    servers.endpoints.iter().map(ask).collect()
+}
+
+fn rows(kubectl: &Kubectl, facts: &mut Facts) {
+    let sb = said(Reader::of(kubectl, Database::Sb));
+    let nb = said(Reader::of(kubectl, Database::Nb));
+    let list = |reader: &Read<Reader<'_>>, table: &str, columns: &[&str]| -> Read<Vec<Row>> {
+        said(reader.as_ref().map_err(Clone::clone)?.list(table, columns))
+    };
+    facts.chassis = list(&sb, "Chassis", &["name", "hostname", "encaps", "other_config", "external_ids"]);
+    facts.encaps = list(&sb, "Encap", &["_uuid", "ip", "type", "chassis_name"]);
+    facts.sb_global = list(&sb, "SB_Global", &["options"]);
+    facts.routers = list(&nb, "Logical_Router", &["name", "ports", "external_ids"]);
+    facts.router_ports = list(&nb, "Logical_Router_Port", &["_uuid", "name", "networks", "external_ids"]);
+    let ports = list(&nb, "Logical_Switch_Port", &["name", "type", "options"]);
+    facts.localnets =
+        ports.map(|all| all.into_iter().filter(|port| port.text("type") == "localnet").collect());
+}
+
+/// What each node says, some at a time.
+fn hosts(kubectl: &Kubectl, facts: &Facts) -> Read<BTreeMap<String, Read<Host>>> {
+    let nodes: Vec<String> =
+        facts.nodes.as_ref().map_err(Clone::clone)?.iter().map(|node| name(node).to_owned()).collect();
+    let ends: Vec<&str> =
+        facts.encaps.as_deref().unwrap_or_default().iter().map(|encap| encap.text("ip")).collect();
+    let mut all = BTreeMap::new();
+    for some in nodes.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            let started: Vec<_> =
+                some.iter().map(|node| (node, scope.spawn(|| said(host(kubectl, node, &ends))))).collect();
+            for (node, asked) in started {
+                let host = asked.join().unwrap_or_else(|_| Err("looking at it failed".to_owned()));
+                all.insert(node.clone(), host);
+            }
+        });
+    }
+    Ok(all)
+}
+
+fn host(kubectl: &Kubectl, node: &str, ends: &[&str]) -> Result<Host> {
+    let asked: Vec<&str> = ends.iter().copied().take(PINGS).collect();
+    let words: Vec<&str> = ["sh", "-c", SCRIPT, "ko"].into_iter().chain(asked.iter().copied()).collect();
+    let text =
+        Way::to(kubectl, node)?.capture(&words, DEADLINE)?.success(&format!("looking at node {node}"))?;
+    Host::read(&String::from_utf8_lossy(&text), asked.len())
+        .with_context(|| format!("reading what node {node} says"))
+}
