@@ -33,8 +33,7 @@ pub fn status(kubectl: &Kubectl, database: Database) -> Result<ExitCode> {
 
 /// Both databases' state in each `ovn-central` pod, or at each endpoint.
 pub fn storage(kubectl: &Kubectl) -> Result<ExitCode> {
-    let pods = kubectl.json(&["get", "pods", "-n", kubectl.namespace(), "-l", &format!("app={CENTRAL}")])?;
-    let pods = pods["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let pods = pods(kubectl)?;
     let mut code = ExitCode::SUCCESS;
     for database in [Database::Nb, Database::Sb] {
         if pods.is_empty() {
@@ -43,7 +42,7 @@ pub fn storage(kubectl: &Kubectl) -> Result<ExitCode> {
                 code = ExitCode::FAILURE;
             }
         }
-        for pod in pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()) {
+        for pod in &pods {
             let said = control(kubectl, pod, database, "ovsdb-server/get-db-storage-status");
             let said = said.unwrap_or_else(|error| format!("{error:#}"));
             println!("{pod} {}: {}", database.schema(), said.trim());
@@ -148,13 +147,34 @@ pub struct Server {
 
 /// A server's own row in the database `_Server` (ovsdb-server(5)).
 pub fn server(endpoint: &str, database: Database, tls: &Tls) -> Result<Server> {
-    let query = format!(
+    let mut command = Command::new("ovsdb-client");
+    command.arg("--timeout=3").args(tls.options()).args(["query", endpoint, &own_row(database)]);
+    said(&capture(&mut command, b"", DEADLINE, &cannot_start("ovsdb-client"))?)
+}
+
+/// The same of the server in an `ovn-central` pod.
+pub fn server_in(kubectl: &Kubectl, pod: &str, database: Database) -> Result<Server> {
+    let mut command = Place::Pod(pod.to_owned()).client(kubectl, database, "query", &[&own_row(database)]);
+    said(&capture(&mut command, b"", DEADLINE, &kubectl.cannot_start())?)
+}
+
+/// Names of all `ovn-central` pods.
+pub fn pods(kubectl: &Kubectl) -> Result<Vec<String>> {
+    let selector = format!("app={CENTRAL}");
+    let pods = kubectl.json(&["get", "pods", "-n", kubectl.namespace(), "-l", &selector])?;
+    let names = pods["items"].as_array().into_iter().flatten();
+    let names = names.filter_map(|pod| pod["metadata"]["name"].as_str());
+    Ok(names.map(str::to_owned).collect())
+}
+
+fn own_row(database: Database) -> String {
+    format!(
         r#"["_Server",{{"op":"select","table":"Database","where":[["name","==","{}"]],"columns":["model","connected","leader","index","cid"]}}]"#,
         database.schema()
-    );
-    let mut command = Command::new("ovsdb-client");
-    command.arg("--timeout=3").args(tls.options()).args(["query", endpoint, &query]);
-    let got = capture(&mut command, b"", DEADLINE, &cannot_start("ovsdb-client"))?;
+    )
+}
+
+fn said(got: &Captured) -> Result<Server> {
     if !got.status.success() {
         let last = got.stderr.trim().lines().last().unwrap_or("no answer");
         bail!("{}", last.trim_start_matches("ovsdb-client: "));

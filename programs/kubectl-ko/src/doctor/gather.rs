@@ -8,8 +8,8 @@ use serde_json::Value;
 use tombolo_names::workloads::{AGENT, CENTRAL, CONTROLLER, WEBHOOK};
 
 use super::facts::{Facts, Host, Read, SCRIPT, name};
-use crate::database::servers::server;
-use crate::database::{self, Database, deployment};
+use crate::database::servers::{Server, server, server_in};
+use crate::database::{self, Database, deployment, servers};
 use crate::ipam;
 use crate::kubectl::Kubectl;
 use crate::node::Way;
@@ -42,7 +42,7 @@ pub fn gather(kubectl: &Kubectl, nodes: bool) -> Facts {
         ..Facts::default()
     };
     for database in [Database::Nb, Database::Sb] {
-        facts.servers.extend(servers(kubectl, database));
+        facts.servers.extend(members(kubectl, database));
     }
     rows(kubectl, &mut facts);
     facts.hosts = if nodes {
@@ -80,10 +80,16 @@ fn webhook(kubectl: &Kubectl) -> Read<bool> {
     }
 }
 
-fn servers(
-    kubectl: &Kubectl,
-    database: Database,
-) -> Vec<(Database, String, Read<database::servers::Server>)> {
+/// What each server says of itself: in its pod where it has one, else at the controller's endpoints.
+fn members(kubectl: &Kubectl, database: Database) -> Vec<(Database, String, Read<Server>)> {
+    let pods = servers::pods(kubectl).unwrap_or_default();
+    if !pods.is_empty() {
+        let ask = |pod: String| {
+            let server = said(server_in(kubectl, &pod, database));
+            (database, format!("pod/{pod}"), server)
+        };
+        return pods.into_iter().map(ask).collect();
+    }
     let Ok(servers) = database::servers(kubectl, database) else { return Vec::new() };
     let ask =
         |endpoint: &String| (database, endpoint.clone(), said(server(endpoint, database, &servers.tls)));

@@ -7,11 +7,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::database::{Database, Place, tool};
-use crate::kubectl::Kubectl;
+use crate::kubectl::{Kubectl, code};
 use crate::node::Way;
 use crate::rows::{self, Reader};
 use flow::{Rows, port_of};
@@ -67,7 +67,12 @@ pub fn tcpdump(kubectl: &Kubectl, pod: &str, arguments: &[OsString]) -> Result<E
     words.extend(arguments.iter().cloned());
     let shown: Vec<String> = words[1..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
     eprintln!("+ tcpdump {} on node {node}", quoted(&shown));
-    way.run(&words)
+    let status = way.command(&words).status().with_context(|| kubectl.cannot_start())?;
+    // As a shell has it: no such program.
+    if status.code() == Some(127) {
+        bail!("node {node} has no tcpdump: install it there, beside Open vSwitch");
+    }
+    Ok(code(status))
 }
 
 /// The node of a source. A pod of its node's network sends as the node does.
