@@ -9,10 +9,13 @@ use clap::{Parser, Subcommand};
 
 use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
-use crate::{backup, doctor, ipam, node, openstack, restore, trace, vpc};
+use crate::{backup, collect, diagnose, doctor, ipam, node, openstack, reload, restore, trace, vpc};
 use tombolo_names::annotations::BRAKE_RELEASE;
 
 /// Operate Kube-OVN's network from the command line
+///
+/// It uses kubectl (or the program that KUBECTL names) with your configuration and rights. Components are looked for in the namespace
+/// kube-system, or the one that KUBE_OVN_NS names.
 #[derive(Parser, Debug)]
 #[command(name = "kubectl ko", bin_name = "kubectl ko", version, disable_help_subcommand = true)]
 pub struct Cli {
@@ -74,6 +77,21 @@ pub enum Command {
         #[arg(long)]
         no_nodes: bool,
     },
+    /// Look at the cluster, a node or a Subnet, step by step
+    Diagnose {
+        #[command(subcommand)]
+        what: diagnose::What,
+    },
+    /// Show what of each node's environment disturbs the network
+    EnvCheck,
+    /// Collect logs and state of all nodes into ./kubectl-ko-log
+    Log {
+        /// Which
+        #[arg(value_enum)]
+        group: collect::Group,
+    },
+    /// Restart our workloads, one kind after the other, each waited for
+    Reload,
     /// Inspect address management
     Ipam {
         #[command(subcommand)]
@@ -184,6 +202,10 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Trace { from, packet } => trace::command(&kubectl, &from, &packet),
         Command::OpenstackConfig => openstack::command(&kubectl),
         Command::Doctor { output, no_nodes } => doctor::command(&kubectl, output, !no_nodes),
+        Command::Diagnose { what } => diagnose::command(&kubectl, &what),
+        Command::EnvCheck => diagnose::environment(&kubectl),
+        Command::Log { group } => collect::command(&kubectl, group),
+        Command::Reload => reload::command(&kubectl),
         Command::Ipam { what: Ipam::Check { cluster_id } } => ipam::check(&kubectl, cluster_id.as_deref()),
         Command::Brake { what: Brake::Release { vpc } } => release(&kubectl, vpc),
     }

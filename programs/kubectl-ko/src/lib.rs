@@ -5,13 +5,16 @@
 
 mod backup;
 mod cli;
+mod collect;
 mod database;
+mod diagnose;
 pub mod doctor;
 pub mod ipam;
 pub mod kubectl;
 mod node;
 mod openstack;
 mod process;
+mod reload;
 mod restore;
 mod rows;
 mod snapshot;
