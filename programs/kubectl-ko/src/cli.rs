@@ -9,13 +9,15 @@ use clap::{Parser, Subcommand};
 
 use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
-use crate::{backup, collect, diagnose, doctor, ipam, node, openstack, reload, restore, trace, vpc};
+use crate::{
+    backup, collect, completion, diagnose, doctor, ipam, node, openstack, reload, restore, trace, vpc,
+};
 use tombolo_names::annotations::BRAKE_RELEASE;
 
 /// Operate Kube-OVN's network from the command line
 ///
 /// It uses kubectl (or the program that KUBECTL names) with your configuration and rights. Components are looked for in the namespace
-/// kube-system, or the one that KUBE_OVN_NS names.
+/// kube-system, or the one that KUBE_OVN_NS names. Completion: kubectl ko completion --help.
 #[derive(Parser, Debug)]
 #[command(name = "kubectl ko", bin_name = "kubectl ko", version, disable_help_subcommand = true)]
 pub struct Cli {
@@ -92,6 +94,21 @@ pub enum Command {
     },
     /// Restart our workloads, one kind after the other, each waited for
     Reload,
+    /// Print a script that completes these commands
+    ///
+    /// kubectl completes plugins by a program of its own on PATH: link this one there as kubectl_complete-ko
+    /// (ln -s "$(command -v kubectl-ko)" /usr/local/bin/kubectl_complete-ko) and kubectl's own completion covers "kubectl ko".
+    /// The script printed here is for those who call kubectl-ko.
+    Completion {
+        /// Of which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a directory
+    Man {
+        /// The directory, such as /usr/local/share/man/man1
+        directory: PathBuf,
+    },
     /// Inspect address management
     Ipam {
         #[command(subcommand)]
@@ -206,6 +223,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::EnvCheck => diagnose::environment(&kubectl),
         Command::Log { group } => collect::command(&kubectl, group),
         Command::Reload => reload::command(&kubectl),
+        Command::Completion { shell } => completion::script(shell),
+        Command::Man { directory } => completion::manual(&directory),
         Command::Ipam { what: Ipam::Check { cluster_id } } => ipam::check(&kubectl, cluster_id.as_deref()),
         Command::Brake { what: Brake::Release { vpc } } => release(&kubectl, vpc),
     }

@@ -6,6 +6,7 @@
 mod backup;
 mod cli;
 mod collect;
+mod completion;
 mod database;
 mod diagnose;
 pub mod doctor;
@@ -29,6 +30,11 @@ use std::process::ExitCode;
 
 /// Runs one command line (its first element is the program's name).
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if completion::asked(&args) {
+        print!("{}", completion::answer(&args[1..]));
+        return ExitCode::SUCCESS;
+    }
     let command = match cli::parse(args) {
         Ok(command) => command,
         Err(error) => error.exit(),
