@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::database::{self, Database};
@@ -34,12 +34,12 @@ pub enum Command {
     /// The NB database's servers and contents
     Nb {
         #[command(subcommand)]
-        what: Northbound,
+        what: Contents,
     },
     /// The SB database's servers and contents
     Sb {
         #[command(subcommand)]
-        what: Servers,
+        what: Contents,
     },
     /// Run ovs-vsctl on a node: kubectl ko vsctl NODE show
     Vsctl(OnNode),
@@ -161,12 +161,12 @@ pub enum Servers {
     },
 }
 
-/// What can be done to the northbound.
+/// The same, and the way back.
 #[derive(Subcommand, Debug, Clone)]
-pub enum Northbound {
+pub enum Contents {
     #[command(flatten)]
     Both(Servers),
-    /// Bring a backup's contents back, Neutron's rows included; without --yes only say what would change
+    /// Bring a backup's contents back, Neutron's rows included; without --yes only say what would change. Of the NB alone
     Restore {
         /// A file of `backup`, or of `ovsdb-tool cluster-to-standalone`
         #[arg(value_name = "FILE")]
@@ -197,6 +197,18 @@ pub enum Brake {
     },
 }
 
+/// Names of all commands, those of two words too.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let command = <Cli as clap::CommandFactory>::command();
+    let of = |sub: &clap::Command| {
+        let below: Vec<String> =
+            sub.get_subcommands().map(|second| format!("{} {}", sub.get_name(), second.get_name())).collect();
+        if below.is_empty() { vec![sub.get_name().to_owned()] } else { below }
+    };
+    command.get_subcommands().flat_map(of).collect()
+}
+
 /// Reads the command line.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     Cli::try_parse_from(args).map(|cli| cli.command)
@@ -208,9 +220,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Nbctl(passed) => database::ctl(&kubectl, Database::Nb, &passed.arguments),
         Command::Sbctl(passed) => database::ctl(&kubectl, Database::Sb, &passed.arguments),
-        Command::Nb { what: Northbound::Both(what) } => servers(&kubectl, Database::Nb, what),
-        Command::Nb { what: Northbound::Restore { file, yes } } => restore::command(&kubectl, &file, yes),
-        Command::Sb { what } => servers(&kubectl, Database::Sb, what),
+        Command::Nb { what } => contents(&kubectl, Database::Nb, what),
+        Command::Sb { what } => contents(&kubectl, Database::Sb, what),
         Command::Vsctl(on) => node::exec(&kubectl, "ovs-vsctl", &on.node, &on.arguments),
         Command::Ofctl(on) => node::exec(&kubectl, "ovs-ofctl", &on.node, &on.arguments),
         Command::Dpctl(on) => node::exec(&kubectl, "ovs-dpctl", &on.node, &on.arguments),
@@ -227,6 +238,14 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Man { directory } => completion::manual(&directory),
         Command::Ipam { what: Ipam::Check { cluster_id } } => ipam::check(&kubectl, cluster_id.as_deref()),
         Command::Brake { what: Brake::Release { vpc } } => release(&kubectl, vpc),
+    }
+}
+
+fn contents(kubectl: &Kubectl, database: Database, what: Contents) -> Result<ExitCode> {
+    match what {
+        Contents::Both(what) => servers(kubectl, database, what),
+        Contents::Restore { .. } if database == Database::Sb => bail!(restore::SB),
+        Contents::Restore { file, yes } => restore::command(kubectl, &file, yes),
     }
 }
 
@@ -284,16 +303,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in [
-            "ko",
-            "ko nope",
-            "ko vsctl",
-            "ko nb",
-            "ko ipam",
-            "ko brake hold",
-            "ko nb kick",
-            "ko sb restore x",
-        ] {
+        for line in
+            ["ko", "ko nope", "ko vsctl", "ko nb", "ko ipam", "ko brake hold", "ko nb kick", "ko sb restore"]
+        {
             assert!(read(line).is_err(), "{line}");
         }
     }

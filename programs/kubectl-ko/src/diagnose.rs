@@ -94,9 +94,9 @@ fn words(line: &str) -> Vec<OsString> {
 fn all(kubectl: &Kubectl, steps: &mut Steps) {
     steps.step("kinds", || kinds(kubectl));
     steps.step("workloads", || {
-        kubectl.run(&["get", "deployments,daemonsets,pods", "-n", kubectl.namespace(), "-o", "wide"])
+        kubectl.show(&["get", "deployments,daemonsets,pods", "-n", kubectl.namespace(), "-o", "wide"])
     });
-    steps.step("Vpcs and Subnets", || kubectl.run(&["get", "vpcs.kubeovn.io,subnets.kubeovn.io"]));
+    steps.step("Vpcs and Subnets", || kubectl.show(&["get", "vpcs.kubeovn.io,subnets.kubeovn.io"]));
     for database in [Database::Nb, Database::Sb] {
         steps
             .step(&format!("{} servers", database.schema()), || database::servers::status(kubectl, database));
@@ -133,7 +133,7 @@ fn established(crd: &Value) -> bool {
 fn one_node(kubectl: &Kubectl, node: &str, steps: &mut Steps) -> Result<()> {
     let way = Way::to(kubectl, node)?;
     for (title, words) in NODE {
-        steps.step(title, || way.run(words));
+        steps.step(title, || on_node(&way, words));
     }
     steps.step("the agent's log", || {
         let selector = format!("app={AGENT}");
@@ -141,10 +141,16 @@ fn one_node(kubectl: &Kubectl, node: &str, steps: &mut Steps) -> Result<()> {
         let list = ["get", "pods", "-n", kubectl.namespace(), "-l", &selector, "--field-selector", &on];
         let pods = kubectl.json(&list)?;
         let pod = pods["items"][0]["metadata"]["name"].as_str().context("there is no agent on this node")?;
-        kubectl.run(&["logs", "-n", kubectl.namespace(), "--tail=50", "-c", "cni-server", pod])
+        kubectl.show(&["logs", "-n", kubectl.namespace(), "--tail=50", "-c", "cni-server", pod])
     });
-    steps.step("environment", || way.run(&["sh", "-c", ENVIRONMENT]));
+    steps.step("environment", || on_node(&way, &["sh", "-c", ENVIRONMENT]));
     Ok(())
+}
+
+fn on_node(way: &Way<'_>, words: &[&str]) -> Result<ExitCode> {
+    let said = way.capture(words, DEADLINE)?.success(&words.join(" "))?;
+    print!("{}", String::from_utf8_lossy(&said));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn one_subnet(kubectl: &Kubectl, subnet: &str, steps: &mut Steps) {
@@ -154,7 +160,7 @@ fn one_subnet(kubectl: &Kubectl, subnet: &str, steps: &mut Steps) {
             "{}",
             serde_json::to_string_pretty(&object["status"]["conditions"]).context("its conditions")?
         );
-        kubectl.run(&["get", "subnets.kubeovn.io", subnet, "-o", "wide"])
+        kubectl.show(&["get", "subnets.kubeovn.io", subnet, "-o", "wide"])
     });
     let lines = [
         ("its switch", format!("show {subnet}")),
@@ -165,7 +171,7 @@ fn one_subnet(kubectl: &Kubectl, subnet: &str, steps: &mut Steps) {
         steps.step(title, || database::ctl(kubectl, Database::Nb, &words(&line)));
     }
     steps.step("its addresses", || {
-        kubectl.run(&[
+        kubectl.show(&[
             "get",
             "ips.kubeovn.io",
             "-l",

@@ -55,6 +55,11 @@ impl Kubectl {
         Ok(code(status))
     }
 
+    /// Like [`Self::run`], of a question that one answer settles: it isn't waited for without end.
+    pub fn show(&self, args: &[&str]) -> Result<ExitCode> {
+        self.run(&[args, &["--request-timeout=30s"]].concat())
+    }
+
     /// The JSON that `kubectl ARGS -o json` prints.
     pub fn json(&self, args: &[&str]) -> Result<Value> {
         match self.try_json(args)? {

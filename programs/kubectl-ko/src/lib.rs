@@ -25,6 +25,8 @@ mod trace;
 mod vpc;
 mod wire;
 
+pub use cli::names;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 

@@ -96,6 +96,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_same_files_for_openssl() {
+        let option = |name: &str, fd: u8| format!("--{name}=/proc/self/fd/{fd}");
+        let options = vec![option("private-key", 3), option("certificate", 4), option("ca-cert", 5)];
+        let words = Tls { files: Vec::new(), options }.openssl().join(" ");
+        assert_eq!(words, "-key /proc/self/fd/3 -cert /proc/self/fd/4 -CAfile /proc/self/fd/5");
+    }
+
+    #[test]
     fn the_secret_that_is_mounted() {
         let deployment = json!({ "spec": { "template": { "spec": {
             "containers": [{ "volumeMounts": [{ "name": "x", "mountPath": "/x" }, { "name": "t", "mountPath": "/var/run/tls/" }] }],

@@ -4,9 +4,9 @@ use std::io::{BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::tls::Tls;
@@ -33,7 +33,7 @@ pub fn transact(endpoint: &str, tls: &Tls, params: &Value) -> Result<Vec<Value>>
             stream.set_read_timeout(Some(DEADLINE)).context("setting a deadline")?;
             stream.set_write_timeout(Some(DEADLINE)).context("setting a deadline")?;
             (&stream).write_all(request.as_bytes()).context("sending a transaction")?;
-            answer(&stream)
+            answer(&stream, Instant::now() + DEADLINE)
         }
         "ssl" => over_tls(address, tls, request)?,
         _ => bail!("{endpoint}: neither tcp: nor ssl:"),
@@ -61,7 +61,9 @@ fn over_tls(address: &str, tls: &Tls, request: String) -> Result<Result<Value>> 
     // Both in threads of their own: openssl ends with its input, and neither side's silence may hold us up.
     std::thread::spawn(move || {
         let sent = input.write_all(request.as_bytes());
-        let _ = sender.send(sent.context("sending a transaction").and_then(|()| answer(output)));
+        let _ = sender.send(
+            sent.context("sending a transaction").and_then(|()| answer(output, Instant::now() + DEADLINE)),
+        );
         drop(input);
     });
     let got = receiver.recv_timeout(DEADLINE).context("no answer in time").and_then(|got| got);
@@ -75,13 +77,14 @@ fn end(child: &mut Child) {
 }
 
 /// The answer among what a server sends, which may ask whether we are still there.
-fn answer(stream: impl Read) -> Result<Value> {
+fn answer(stream: impl Read, until: Instant) -> Result<Value> {
     let messages = serde_json::Deserializer::from_reader(BufReader::new(stream)).into_iter::<Value>();
     for message in messages {
         let message = message.context("reading the server's answer")?;
         if message["id"] == 0 && message["method"].is_null() {
             return Ok(message);
         }
+        ensure!(Instant::now() < until, "no answer within {} s", DEADLINE.as_secs());
     }
     bail!("the server closed the connection")
 }
@@ -109,10 +112,16 @@ mod tests {
 
     #[test]
     fn the_answer_is_found_among_questions() {
+        let later = Instant::now() + DEADLINE;
         let sent = r#"{"method":"echo","params":[],"id":"echo"}{"id":0,"result":[{"count":1}],"error":null}"#;
-        let reply = answer(sent.as_bytes()).unwrap();
+        let reply = answer(sent.as_bytes(), later).unwrap();
         assert_eq!(results(&reply).unwrap(), [json!({ "count": 1 })]);
-        assert!(answer(&b"{\"method\":\"echo\",\"id\":0}"[..]).is_err());
+        // A server that asks again and again, and never answers.
+        assert!(
+            format!("{:#}", answer(sent.as_bytes(), Instant::now()).unwrap_err())
+                .contains("no answer within")
+        );
+        assert!(answer(&b"{\"method\":\"echo\",\"id\":0}"[..], later).is_err());
     }
 
     #[test]

@@ -86,6 +86,9 @@ fn files_that_are_none_of_this_database_are_refused() -> Result<()> {
         assert!(!refused.status.success() && text(&refused).contains(why), "{file}: {}", text(&refused));
     }
 
+    let south = ko(&["sb", "restore", "south", "--yes"])?;
+    assert!(!south.status.success() && text(&south).contains("northd makes it"), "{}", text(&south));
+
     // Where no file can be written, none is.
     let nowhere = ko(&["nb", "backup", "no/such/directory"])?;
     assert!(!nowhere.status.success() && text(&nowhere).contains("writing no/such/"), "{}", text(&nowhere));

@@ -21,6 +21,8 @@ use owners::{Owners, Side, name};
 
 /// So many rows of others are named one by one.
 const NAMED: usize = 20;
+/// Why the southbound isn't restored.
+pub const SB: &str = "OVN_Southbound isn't restored: northd makes it from the northbound, and ovn-controllers fill in the rest";
 /// What Neutron's own copy of the truth needs afterwards.
 const REPAIR: &str = "Neutron's own database isn't restored with it: afterwards bring what it has made since into OVN again, by \
                       neutron-ovn-db-sync-util --ovn-neutron_sync_mode=repair on its host";
