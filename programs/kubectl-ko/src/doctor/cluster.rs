@@ -18,22 +18,26 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "workloads-ready",
         expects: "controller and agents are ready, and ovn-central where it is ours",
+        worst: Severity::Error,
         run: workloads,
     },
     Check {
         name: "objects-served",
         expects: "no Vpc, Subnet, IP or Node reports that it isn't served",
+        worst: Severity::Warning,
         run: served,
     },
-    Check { name: "brake", expects: "no deletions are held back", run: brake },
+    Check { name: "brake", expects: "no deletions are held back", worst: Severity::Error, run: brake },
     Check {
         name: "admission",
         expects: "the API server asks before it stores a Vpc or a Subnet",
+        worst: Severity::Note,
         run: admission,
     },
     Check {
         name: "neutron-repair",
         expects: "Neutron's repair leaves this cluster's rows alone",
+        worst: Severity::Warning,
         run: repair,
     },
 ];

@@ -9,16 +9,28 @@ use crate::database::servers::Server;
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    Check { name: "databases-leader", expects: "each database has one leader", run: leader },
+    Check {
+        name: "databases-leader",
+        expects: "each database has one leader",
+        worst: Severity::Error,
+        run: leader,
+    },
     Check {
         name: "databases-members",
         expects: "all members answer, and are in touch with their cluster",
+        worst: Severity::Warning,
         run: members,
     },
-    Check { name: "databases-tls", expects: "the databases are reached over TLS", run: tls },
+    Check {
+        name: "databases-tls",
+        expects: "the databases are reached over TLS",
+        worst: Severity::Warning,
+        run: tls,
+    },
     Check {
         name: "hosts-endpoints",
         expects: "ovn-remote names the databases that the controller uses",
+        worst: Severity::Error,
         run: endpoints,
     },
 ];

@@ -76,6 +76,8 @@ pub struct Check {
     pub name: &'static str,
     /// What holds if it finds nothing.
     pub expects: &'static str,
+    /// The worst that it can find.
+    pub worst: Severity,
     /// What it looks at.
     pub run: fn(&super::facts::Facts) -> Result<Seen, String>,
 }
@@ -166,7 +168,7 @@ mod tests {
     use super::*;
 
     fn check(run: fn(&Facts) -> Result<Seen, String>) -> Vec<Finding> {
-        Check { name: "x", expects: "all is well", run }.findings(&Facts::default())
+        Check { name: "x", expects: "all is well", worst: Severity::Error, run }.findings(&Facts::default())
     }
 
     #[test]

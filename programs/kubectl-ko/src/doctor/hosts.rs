@@ -19,14 +19,45 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "hosts-settings",
         expects: "system-id, ovn-encap-type and ovn-encap-ip are set",
+        worst: Severity::Error,
         run: settings,
     },
-    Check { name: "nodes-chassis", expects: "each node has a chassis in the SB", run: chassis },
-    Check { name: "encap-unique", expects: "no two chassis have one tunnel address", run: unique },
-    Check { name: "encap-type", expects: "all chassis speak one kind of tunnel", run: kinds },
-    Check { name: "encap-reachable", expects: "nodes reach all tunnel addresses", run: reachable },
-    Check { name: "tunnel-mtu", expects: "the tunnels' links carry the largest packets of pods", run: mtu },
-    Check { name: "gateway-hosts", expects: "no node is a gateway of Neutron's by accident", run: gateways },
+    Check {
+        name: "nodes-chassis",
+        expects: "each node has a chassis in the SB",
+        worst: Severity::Error,
+        run: chassis,
+    },
+    Check {
+        name: "encap-unique",
+        expects: "no two chassis have one tunnel address",
+        worst: Severity::Error,
+        run: unique,
+    },
+    Check {
+        name: "encap-type",
+        expects: "all chassis speak one kind of tunnel",
+        worst: Severity::Error,
+        run: kinds,
+    },
+    Check {
+        name: "encap-reachable",
+        expects: "nodes reach all tunnel addresses",
+        worst: Severity::Warning,
+        run: reachable,
+    },
+    Check {
+        name: "tunnel-mtu",
+        expects: "the tunnels' links carry the largest packets of pods",
+        worst: Severity::Warning,
+        run: mtu,
+    },
+    Check {
+        name: "gateway-hosts",
+        expects: "no node is a gateway of Neutron's by accident",
+        worst: Severity::Note,
+        run: gateways,
+    },
 ];
 
 /// Hosts that were read; those that weren't are put into `seen`.

@@ -56,8 +56,9 @@ pub fn command(kubectl: &Kubectl, form: Form, nodes: bool) -> Result<ExitCode> {
 /// The table of checks for docs/operate/kubectl-ko.md.
 #[must_use]
 pub fn table() -> String {
-    let rows = checks().map(|check| format!("| `{}` | {} |\n", check.name, check.expects));
-    format!("| check | expects |\n|---|---|\n{}", rows.collect::<String>())
+    let rows = checks()
+        .map(|check| format!("| `{}` | {} | {} |\n", check.name, check.expects, check.worst.as_str()));
+    format!("| check | expects | finds at worst |\n|---|---|---|\n{}", rows.collect::<String>())
 }
 
 #[cfg(test)]

@@ -13,11 +13,13 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "cidr-router",
         expects: "networks on one router don't overlap, Neutron's included",
+        worst: Severity::Error,
         run: routers,
     },
     Check {
         name: "cidr-nodes",
         expects: "networks of the default Vpc don't cover nodes, tunnels or the Service range",
+        worst: Severity::Error,
         run: nodes,
     },
 ];
@@ -29,7 +31,9 @@ fn routers(facts: &Facts) -> Result<Seen, String> {
     let mut looked = 0;
     for router in routers {
         let on = router.uuids("ports");
-        let here: Vec<&Row> = ports.iter().filter(|port| on.contains(&port.uuid("_uuid"))).collect();
+        let mut here: Vec<&Row> = ports.iter().filter(|port| on.contains(&port.uuid("_uuid"))).collect();
+        // A database lists rows in no order; a report has one.
+        here.sort_by_key(|port| port.text("name"));
         looked += here.len();
         for (index, port) in here.iter().enumerate() {
             seen.found.extend(here[index + 1..].iter().filter_map(|other| clash(router, port, other)));

@@ -102,7 +102,10 @@ fn well() -> Facts {
 fn found(check: &str, spoil: impl FnOnce(&mut Facts)) -> Vec<String> {
     let mut facts = well();
     spoil(&mut facts);
-    let all = findings(&facts).into_iter().filter(|f| f.name == check);
+    let all: Vec<_> = findings(&facts).into_iter().filter(|f| f.name == check).collect();
+    let worst = checks().find(|known| known.name == check).unwrap().worst;
+    assert!(all.iter().all(|f| f.severity <= worst), "worse than {worst:?}: {all:#?}");
+    let all = all.into_iter();
     all.map(|f| format!("{} {}: {}", f.severity.as_str(), f.object, f.sentence)).collect()
 }
 

@@ -16,8 +16,18 @@ const LTS_MONTH: u32 = 3;
 
 /// The checks.
 pub const CHECKS: &[Check] = &[
-    Check { name: "ovn-versions", expects: "no ovn-controller is older than northd", run: versions },
-    Check { name: "northd-pin", expects: "no host waits for northd's version", run: pin },
+    Check {
+        name: "ovn-versions",
+        expects: "no ovn-controller is older than northd",
+        worst: Severity::Error,
+        run: versions,
+    },
+    Check {
+        name: "northd-pin",
+        expects: "no host waits for northd's version",
+        worst: Severity::Error,
+        run: pin,
+    },
 ];
 
 /// Year and month of a release of OVN: `25.03.0-20.33.0-76.8` is 25.03.
