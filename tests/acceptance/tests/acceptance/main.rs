@@ -5,6 +5,7 @@ mod alerts;
 mod coexistence;
 mod established;
 mod faults;
+mod ko;
 mod neutron;
 mod outages;
 mod refusals;
