@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tombolo_names::workloads::{AGENT, CENTRAL, CONTROLLER};
+use tombolo_names::workloads::{AGENT, CENTRAL, CONTROLLER, HYPERVISOR};
 
 use crate::kubectl::Kubectl;
 use crate::node::Way;
@@ -89,7 +89,7 @@ pub fn command(kubectl: &Kubectl, group: Group) -> Result<ExitCode> {
 
 impl Collector<'_> {
     fn pods(&mut self, node: &str, folder: &Path) -> Result<()> {
-        let selector = format!("app in ({CONTROLLER},{AGENT},{CENTRAL})");
+        let selector = format!("app in ({CONTROLLER},{AGENT},{CENTRAL},{HYPERVISOR})");
         let on = format!("spec.nodeName={node}");
         let namespace = self.kubectl.namespace();
         let list = ["get", "pods", "-n", namespace, "-l", &selector, "--field-selector", &on];

@@ -1,7 +1,8 @@
 //! Programs on a node: Open vSwitch's, and the host's own.
 //!
-//! Kube-OVN runs Open vSwitch in a pod of its own, `ovs-ovn`, and programs run there. Beside Neutron the host runs it, and no pod
-//! of ours sees the host's processes for good (docs/understand/decisions/0007). So a pod is made with the user's rights for as
+//! Kube-OVN runs Open vSwitch in a pod of its own on each node, labelled `app=ovs`, and programs run there. Here the host may run
+//! it, or a pod of ours on nodes without, and the agent doesn't see the host's processes (docs/understand/decisions/0007). So a
+//! pod is made with the user's rights for as
 //! long as the command lasts, as `kubectl debug node` does, with the agent's image, which each node has. From it a program
 //! starts beside the node's ovs-vswitchd, wherever that runs: it is the one of that version.
 
@@ -21,6 +22,8 @@ use crate::process::{self, Captured};
 
 /// Name and `app` label of the pod that is made.
 const VISITOR: &str = "kube-ovn-ko";
+/// Its container.
+const CONTAINER: &str = "ko";
 /// After which the kubelet ends a pod whose command was killed.
 const LIFETIME: u32 = 4 * 3600;
 /// For the kubelet to start it.
@@ -87,7 +90,8 @@ impl<'a> Way<'a> {
 
     /// `words` on the node, to be completed by the caller.
     pub fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
-        let exec = ["exec", "-i", "-n", self.kubectl.namespace(), &self.pod, "--"];
+        let container = if self.stays { "openvswitch" } else { CONTAINER };
+        let exec = ["exec", "-i", "-n", self.kubectl.namespace(), &self.pod, "-c", container, "--"];
         let mut command = self.kubectl.command(&exec);
         if !self.stays {
             command.args(["sh", "-c", BESIDE_VSWITCHD, "ko"]);
@@ -139,7 +143,7 @@ fn visitor(agents: &Value, node: &str) -> Result<Value> {
             "terminationGracePeriodSeconds": 1, "tolerations": [{ "operator": "Exists" }],
             "imagePullSecrets": spec.get("imagePullSecrets").cloned().unwrap_or_else(|| json!([])),
             "containers": [{
-                "name": "ko", "image": image, "imagePullPolicy": "IfNotPresent",
+                "name": CONTAINER, "image": image, "imagePullPolicy": "IfNotPresent",
                 "command": ["sleep", LIFETIME.to_string()],
                 "securityContext": { "privileged": true },
                 "volumeMounts": [{ "name": RUN_VOLUME, "mountPath": RUN }],

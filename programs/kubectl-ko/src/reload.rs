@@ -13,7 +13,7 @@ use crate::process::capture;
 
 /// For a workload to be new and ready.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// In this order.
+/// In this order. Open vSwitch isn't among them: it carries traffic.
 const ORDER: [(&str, &str); 3] = [("deployment", CENTRAL), ("deployment", CONTROLLER), ("daemonset", AGENT)];
 
 /// Restarts them.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tombolo_names::workloads::{AGENT, CENTRAL, CONTROLLER, WEBHOOK};
+use tombolo_names::workloads::{AGENT, CENTRAL, CONTROLLER, HYPERVISOR, WEBHOOK};
 
 use super::facts::{Facts, Host, Read, SCRIPT, name};
 use crate::database::servers::{Server, server, server_in};
@@ -64,7 +64,7 @@ fn items(kubectl: &Kubectl, words: &[&str]) -> Read<Vec<Value>> {
 
 fn workloads(kubectl: &Kubectl) -> Read<Vec<Value>> {
     let all = items(kubectl, &["get", "deployments,daemonsets", "-n", kubectl.namespace()])?;
-    let ours = |workload: &Value| [CONTROLLER, AGENT, CENTRAL].contains(&name(workload));
+    let ours = |workload: &Value| [CONTROLLER, AGENT, CENTRAL, HYPERVISOR].contains(&name(workload));
     Ok(all.into_iter().filter(ours).collect())
 }
 
