@@ -194,6 +194,13 @@ pub fn for_provider(provider: &str, default_key: &str) -> String {
     key(provider, suffix(default_key))
 }
 
+/// On a Secret with certificates: the program that has made it. One without it is the user's.
+pub const ISSUED_BY: &str = "tombolo.io/issued-by";
+/// On the Secret of the authorities: another word there asks for a new authority.
+pub const ROTATE: &str = "tombolo.io/rotate";
+/// On the Secret of the authorities: the word that was answered last.
+pub const ROTATED: &str = "tombolo.io/rotated";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,9 +214,3 @@ mod tests {
         assert_eq!(DHCP_V4_OPTIONS, "ovn.kubernetes.io/dhcp-v4-options");
     }
 }
-/// On a Secret with certificates: the program that has made it. One without it is the user's.
-pub const ISSUED_BY: &str = "tombolo.io/issued-by";
-/// On the Secret of the authorities: another word there asks for a new authority.
-pub const ROTATE: &str = "tombolo.io/rotate";
-/// On the Secret of the authorities: the word that was answered last.
-pub const ROTATED: &str = "tombolo.io/rotated";
