@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::kubernetes::util::{sha256_file, sha256_hex, symlink, which, write_if_changed};
 use crate::progress::Phase;
-use crate::{debian, exec};
+use crate::{debian, exec, go};
 
 /// The tag of the scenario's pod image. What is built here under that name is a stand-in: Debian's
 /// bash, ping and a few tools, not Kube-OVN's release.
@@ -68,9 +68,19 @@ pub struct OurPrograms {
     pub pinger: PathBuf,
 }
 
-/// The pause image and the scenario's stand-in, in `dir` (made if missing).
+/// The pause image, the scenario's stand-in and CoreDNS, in `dir` (made if missing).
 pub fn base(dir: &Path, phase: &Phase) -> Result<Vec<Image>> {
-    Ok(vec![pause(dir, phase)?, stand_in(dir, phase)?])
+    Ok(vec![pause(dir, phase)?, stand_in(dir, phase)?, coredns(dir, phase)?])
+}
+
+/// The image of CoreDNS.
+pub const COREDNS: &str = "registry.k8s.io/coredns/coredns:dev";
+
+fn coredns(dir: &Path, phase: &Phase) -> Result<Image> {
+    let program = go::coredns(phase)?;
+    let mut root = Root::new(dir, "coredns")?;
+    root.program(&program, "coredns")?;
+    root.finish(json!({"Entrypoint": ["/coredns"]}), &[COREDNS], phase, |_| Ok(()))
 }
 
 fn pause(dir: &Path, phase: &Phase) -> Result<Image> {

@@ -6,6 +6,7 @@
 
 mod clean;
 mod console;
+mod dns;
 mod install;
 mod join;
 mod leave;
@@ -123,6 +124,7 @@ fn stages(options: Options) -> Result<usize> {
     Phase::run("remove what an earlier run made", logs.join("demo-clean.log"), clean::all)?;
     let stage = Console::new(paths::state().join("demo"), logs.join("demo.log"))?;
     stage.step("1. our network alone", |phase| install::play(&stage, phase))?;
+    stage.step("the cluster's DNS", |_| dns::play(&stage))?;
     let scene =
         stage.step("2. VM, network and router in OpenStack", |phase| openstack::play(&stage, phase))?;
     let before = dump::nb()?;
@@ -143,6 +145,7 @@ fn stages(options: Options) -> Result<usize> {
         stage.step("OVN's pods are replaced", |phase| upgrade::play(&stage, phase))?;
     }
     if options.full {
+        dns::remove()?;
         stage.step("9. all of it goes", |phase| leave::play(&stage, phase, options.ovn.is_pods()))?;
         // Who looks around afterwards finds it as it was.
         Phase::run("deploy again", logs.join("deploy.log"), |phase| {

@@ -1,11 +1,13 @@
 //! Steps 4, 5 and 6: the document's checks of the topology, of the controller's log, and of the Vpc.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::console::Console;
 use super::install::table;
 use super::openstack::Scene;
 use super::shape::{self, Names};
+use crate::kubernetes::kubectl;
+use crate::programs::NAMESPACE;
 use crate::progress::show;
 use crate::{logs, neutron};
 
@@ -25,7 +27,7 @@ pub fn show_topology(stage: &Console, scene: &Scene) -> Result<()> {
         None,
     )?;
     let interface = found["ports"][0]["id"].as_str().context("the router has no interface in Neutron")?;
-    let names = Names::default()
+    let names = cluster_pods()?
         .with("ROUTER", router)
         .with("NETWORK", &scene.objects.network)
         .with("INTERFACE", interface)
@@ -49,6 +51,29 @@ pub fn show_topology(stage: &Console, scene: &Scene) -> Result<()> {
         format_args!("{} {}", scene.vm.port.mac, scene.vm.port.ip),
         &printed,
     )
+}
+
+/// The cluster's own pods in ovn-default, under the words of the expectation.
+fn cluster_pods() -> Result<Names> {
+    let mut names = Names::default();
+    for (selector, word, count) in [
+        ("k8s-app=kube-dns", "COREDNS", 2),
+        ("app=kube-ovn-pinger", "PINGER", 3),
+        ("app=kube-ovn-monitor", "MONITOR", 1),
+    ] {
+        let pods = kubectl(["-n", NAMESPACE, "get", "pods", "-l", selector, "-o", "name"])?;
+        let pods: Vec<&str> = pods.lines().filter_map(|line| line.strip_prefix("pod/")).collect();
+        ensure!(
+            pods.len() == count,
+            "there are {} pods {selector}, where the document's cluster has {count}",
+            pods.len()
+        );
+        for (number, pod) in pods.iter().enumerate() {
+            let number = if count == 1 { String::new() } else { (number + 1).to_string() };
+            names = names.with(&format!("{word}{number}"), pod);
+        }
+    }
+    Ok(names)
 }
 
 /// Step 5: both replicas of the controller have said nothing worse than information since they first knew everything

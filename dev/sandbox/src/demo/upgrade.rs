@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::console::Console;
 use crate::hosts::{self, Host};
@@ -13,6 +13,8 @@ use crate::{exec, neutron, ovn};
 
 /// For all hosts.
 const ROLLOUT: Duration = Duration::from_secs(150);
+/// From a new ovn-controller to its flows.
+const FLOWS: Duration = Duration::from_secs(40);
 /// The pods: both hosts have Open vSwitch as a pod, or one of each kind.
 const FROM: &str = "demo-host1";
 const TO: &str = "demo-host3";
@@ -51,13 +53,15 @@ pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
         Ok(old.is_empty().then_some(()))
     })?;
     stage.run("kubectl -n kube-system rollout status daemonset/ovs-ovn --timeout=150s")?;
-    let answers = stage.run(&format!("kubectl exec {FROM} -- ping -c3 -W3 {address}"))?;
-    stage.check(
-        "the pods reach each other once the last one is ready",
-        answers.contains(" 0% packet loss"),
-        "0% packet loss",
-        &answers,
-    )?;
+    phase.doing("waiting for the flows of the last host");
+    let words = ["exec", FROM, "--", "ping", "-c3", "-W3", &address];
+    let answers = exec::wait_ok("the pods to reach each other", FLOWS, || {
+        let answers = kubectl(words)?;
+        ensure!(answers.contains(" 0% packet loss"), "{answers}");
+        Ok(answers)
+    });
+    let missing = answers.as_ref().err().map(|error| format!("{error:#}")).unwrap_or_default();
+    stage.check("the pods reach each other", answers.is_ok(), "0% packet loss", missing)?;
     let (sent, lost) = ping.end()?;
     stage.remark(format!(
         "{lost} of {sent} pings, five a second, were lost: the userspace datapath of this machine ends with its program, the kernel's\n\
