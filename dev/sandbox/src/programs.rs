@@ -149,6 +149,9 @@ fn label() -> Result<()> {
     kubectl(["label", "node", "--overwrite"].into_iter().chain(nodes).chain([OVS_LABEL])).map(drop)
 }
 
+/// Where copies of OVN's databases lie on a host.
+pub const BACKUP_DIR: &str = "/var/lib/ovn/backup";
+
 /// The label of hosts that have Open vSwitch as a pod.
 const OVS_LABEL: &str = "openvswitch=pod";
 
@@ -198,6 +201,7 @@ fn values_for(image: &str, pods: Option<&Pods>, access: Access) -> Result<Value>
             values["global"]["images"][of] = json!({ "repository": repository, "tag": tag });
         }
         values["ovn"] = json!({ "mode": "central" });
+        values["backup"] = json!({ "enabled": true, "directory": BACKUP_DIR });
         let (label, value) = OVS_LABEL.split_once('=').context("invariant: a label has a value")?;
         values["ovsOvn"] = json!({
             // The hosts here share all directories but a few.

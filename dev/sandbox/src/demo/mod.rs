@@ -4,6 +4,7 @@
 //! Decides the order of the steps; each module plays one. Nothing is imitated: what a step needs and the sandbox
 //! doesn't have (Nova) is left out, and said so.
 
+mod backup;
 mod clean;
 mod console;
 mod dns;
@@ -142,6 +143,7 @@ fn stages(options: Options) -> Result<usize> {
     }
     // After the last look at the log: the controller says there that it has lost a server.
     if options.full && options.ovn.is_pods() {
+        stage.step("backup and restore", |_| backup::play(&stage))?;
         stage.step("OVN's pods are replaced", |phase| upgrade::play(&stage, phase))?;
     }
     if options.full {
