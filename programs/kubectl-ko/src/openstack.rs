@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use tombolo_names::workloads::TLS_SECRET;
+use tombolo_names::workloads::{CHASSIS_TLS_SECRET, NEUTRON_TLS_SECRET, TLS_SECRET};
 
 use crate::database::{self, Database, deployment};
 use crate::kubectl::Kubectl;
@@ -49,7 +49,8 @@ fn lines(namespace: &str, nb: &[String], sb: &[String]) -> String {
     );
     if tls(nb) || tls(sb) {
         text += &format!(
-            "\n# key, cert, cacert: of the databases' CA; the cluster's own are in Secret {namespace}/{TLS_SECRET}\n"
+            "\n# key, cert, cacert: issued by the databases' CA. OVN as pods keeps them in the Secrets {namespace}/{NEUTRON_TLS_SECRET}\n\
+             # for Neutron and {namespace}/{CHASSIS_TLS_SECRET} for hosts; this cluster's own are in {namespace}/{TLS_SECRET}\n"
         );
     } else {
         text += "\n# tcp: has no authentication: whoever reaches these ports writes all of OVN. See \"TLS to OVN\" in docs/operate/install.md\n";
@@ -94,6 +95,11 @@ mod tests {
         assert!(text.contains("ovn_nb_ca_cert = /etc/neutron/ovn/cacert\n"), "{text}");
         assert!(text.contains("ovn_sb_private_key = /etc/neutron/ovn/key\n"), "{text}");
         assert!(text.contains("ovs-vsctl set-ssl /etc/openvswitch/ovn/key "), "{text}");
+        assert!(
+            text.contains("kube-system/ovn-client-neutron")
+                && text.contains("kube-system/ovn-client-chassis"),
+            "{text}"
+        );
         assert!(
             text.contains("ovn-remote=ssl:[fd00::1]:6642\n") && !text.contains("no authentication"),
             "{text}"

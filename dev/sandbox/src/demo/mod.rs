@@ -10,6 +10,7 @@ mod console;
 mod dns;
 mod install;
 mod join;
+mod ko;
 mod leave;
 mod manifests;
 mod openstack;
@@ -133,6 +134,7 @@ fn stages(options: Options) -> Result<usize> {
     stage.step("4. the topology", |_| topology::show_topology(&stage, &scene))?;
     stage.step("5. the controller's log", |_| topology::controller_log(&stage, &since))?;
     stage.step("6. the Vpc's subnets", |_| topology::vpc(&stage, &scene))?;
+    stage.step("kubectl ko", |_| ko::play(&stage))?;
     stage.step("7. ping", |phase| ping::play(&stage, phase, &scene))?;
     if options.full {
         stage.step("8. uninstall", |phase| uninstall::play(&stage, phase, &before))?;

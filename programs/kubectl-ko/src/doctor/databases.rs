@@ -119,6 +119,11 @@ fn places(list: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The addresses of endpoints, without their ports.
+fn machines(places: &BTreeSet<String>) -> BTreeSet<&str> {
+    places.iter().map(|place| place.rsplit_once(':').map_or(place.as_str(), |(ip, _)| ip)).collect()
+}
+
 fn endpoints(facts: &Facts) -> Result<Seen, String> {
     let wanted = places(&facts.sb.as_ref().map_err(Clone::clone)?.join(","));
     let mut seen = Seen::default();
@@ -142,6 +147,11 @@ fn endpoints(facts: &Facts) -> Result<Seen, String> {
         if has.is_empty() {
             let sentence = format!("ovn-remote is {remote:?}: ovn-controller has no database");
             seen.found.push(say(Severity::Error, object, sentence, fix));
+        } else if has.is_disjoint(&wanted) && !machines(&has).is_disjoint(&machines(&wanted)) {
+            // TLS beside tcp: during a move, or for some clients only.
+            let sentence =
+                format!("ovn-remote is {remote}: the controller reaches the same servers by other ports");
+            seen.found.push(say(Severity::Warning, object, sentence, fix));
         } else if has.is_disjoint(&wanted) {
             let sentence = format!(
                 "ovn-remote is {remote}, none of the controller's endpoints: two OVNs, or two names of one"

@@ -175,6 +175,11 @@ fn endpoints_of_hosts() {
         &found("hosts-endpoints", |f| set(f, "ovn-remote", other)),
         "error node/host2: ovn-remote is ssl:10.7.0.1:6642, none of",
     );
+    let plain = "tcp:10.0.0.1:16642";
+    says(
+        &found("hosts-endpoints", |f| set(f, "ovn-remote", plain)),
+        "warning node/host2: ovn-remote is tcp:10.0.0.1:16642: the controller reaches the same servers by other ports",
+    );
     let part = "ssl:10.0.0.1:6642";
     says(
         &found("hosts-endpoints", |f| set(f, "ovn-remote", part)),
