@@ -190,7 +190,24 @@ pub fn hypervisors(phase: &Phase, by_pod: &[u8]) -> Result<()> {
             controller(&host)?;
         }
     }
-    Ok(())
+    registered(phase)
+}
+
+/// Waits until each host is a chassis. A host's own ovn-controller that ends is started again, as systemd does it.
+fn registered(phase: &Phase) -> Result<()> {
+    phase.doing("waiting for the chassis");
+    exec::wait_ok("a chassis per host", UP, || {
+        for host in hosts::all() {
+            let own = host.daemons().iter().any(|name| name == "ovn-controller");
+            if own && host.daemon_pid("ovn-controller").is_none() {
+                phase.doing(format_args!("starting ovn-controller on {host} again: it has ended"));
+                host.start_again("ovn-controller")?;
+            }
+        }
+        let chassis = sbctl(["--bare", "--columns=hostname", "list", "Chassis"])?;
+        let there = chassis.lines().filter(|l| !l.is_empty()).count();
+        if there < usize::from(hosts::COUNT) { bail!("only {there} there") } else { Ok(()) }
+    })
 }
 
 /// Waits until all hypervisors follow the northbound database.
@@ -198,12 +215,7 @@ pub fn hypervisors(phase: &Phase, by_pod: &[u8]) -> Result<()> {
 /// # Errors
 /// When they don't within a minute.
 pub fn settled(phase: &Phase) -> Result<()> {
-    phase.doing("waiting for the chassis");
-    exec::wait_ok("a chassis per host", UP, || {
-        let chassis = sbctl(["--bare", "--columns=hostname", "list", "Chassis"])?;
-        let there = chassis.lines().filter(|l| !l.is_empty()).count();
-        if there < usize::from(hosts::COUNT) { bail!("only {there} there") } else { Ok(()) }
-    })?;
+    registered(phase)?;
     nbctl(["set", "NB_Global", ".", &format!("options:northd_probe_interval={}", PROBE * 1000)])?;
     phase.doing("waiting for all hypervisors to follow the northbound database");
     nbctl(["--wait=hv", "sync"])?;

@@ -302,7 +302,6 @@ fn wait_workload(phase: &Phase, workload: &str) -> Result<()> {
 /// Writes what explains a failed rollout to the phase's log.
 fn describe(phase: &Phase) {
     for args in [
-        vec!["get", "nodes,pods", "-A", "-o", "wide"],
         vec!["-n", NAMESPACE, "describe", "pods"],
         vec!["-n", NAMESPACE, "logs", "--prefix", "--tail=40", "--all-containers", "-l", "app=kube-ovn-cni"],
         vec![
@@ -317,6 +316,8 @@ fn describe(phase: &Phase) {
         ],
         vec!["-n", NAMESPACE, "logs", "--prefix", "--tail=40", "-l", "app=ovn-central"],
         vec!["-n", NAMESPACE, "logs", "--prefix", "--tail=40", "-l", "app=ovs-ovn"],
+        // The last lines of the phase's log are shown.
+        vec!["get", "nodes,pods", "-A", "-o", "wide"],
     ] {
         // The failure that led here is what counts.
         let _ = exec::run(kubernetes::kubectl_command().args(args), exec::SHORT, Some(phase.log()));

@@ -1,14 +1,20 @@
 //! After our network: the cluster's DNS, and the picture of `ovn-default` that the document shows.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::console::Console;
+use crate::exec;
 use crate::images;
 use crate::kubernetes::{apply, kubectl};
 use crate::programs::NAMESPACE;
 
 /// What the document's picture of `ovn-default` shows, by the beginnings of ports' names, and how many there are.
 const PICTURE: [(&str, usize); 3] = [("coredns-", 2), ("kube-ovn-pinger-", 3), ("kube-ovn-monitor-", 1)];
+
+/// From ready pods to a Service that leads to them.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Plays the step.
 ///
@@ -22,6 +28,10 @@ pub fn play(stage: &Console) -> Result<()> {
         ("demo-host1", "kubernetes.default.svc.cluster.local", "10.96.0.1"),
         ("demo-host3", "kube-dns.kube-system.svc.cluster.local", "10.96.0.10"),
     ] {
+        // kube-proxy has the Service's pods a moment after they are ready.
+        exec::wait_ok("an answer of the cluster's DNS", ANSWER, || {
+            kubectl(["exec", pod, "--", "nslookup", name])
+        })?;
         let answer = stage.run(&format!("kubectl exec {pod} -- nslookup {name}"))?;
         stage.check(
             format_args!("{pod} resolves {name}"),
