@@ -35,6 +35,16 @@ pub struct Program {
     pub ends_on_panic: bool,
 }
 
+/// Prints why a command line is refused, or what `--help` asks for, and gives the exit code.
+#[must_use]
+pub fn refuse(error: &anyhow::Error) -> ExitCode {
+    if let Some(clap) = error.downcast_ref::<clap::Error>() {
+        clap.exit();
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::from(USAGE)
+}
+
 /// Runs `main` to its end, or until a signal: then its token is cancelled, and it may take some seconds more.
 pub fn run<F: Future<Output = Result<()>>>(
     program: &Program,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -15,6 +15,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::health::{Health, Probe};
 use crate::listen::{self, Limits};
@@ -134,6 +136,26 @@ impl Observer {
     ) -> Result<(), ServeError> {
         let listener = listen::bind(addr).await.map_err(|source| ServeError::Bind { addr, source })?;
         self.serve_on(listener, shutdown).await;
+        Ok(())
+    }
+
+    /// As [`Observer::serve`], on a port of several addresses: binds all at once, then serves by tasks of `tasks` until `stop`.
+    ///
+    /// # Errors
+    /// An address whose port is taken, or that isn't the host's.
+    pub async fn serve_at(
+        &self,
+        addresses: &[IpAddr],
+        port: u16,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<(), ServeError> {
+        for address in addresses {
+            let addr = SocketAddr::new(*address, port);
+            let listener = listen::bind(addr).await.map_err(|source| ServeError::Bind { addr, source })?;
+            let (observer, stop) = (self.clone(), stop.clone());
+            tasks.spawn(async move { observer.serve_on(listener, stop.cancelled_owned()).await });
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The command line, and the environment by which Kube-OVN's manifests give the same.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -95,12 +95,6 @@ impl Options {
     #[must_use]
     pub fn method(&self) -> &'static str {
         method(self.ssl)
-    }
-
-    /// Where health and metrics are served; none without a port.
-    #[must_use]
-    pub fn observed_at(&self) -> Option<SocketAddr> {
-        (self.metrics_port != 0).then(|| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), self.metrics_port))
     }
 }
 

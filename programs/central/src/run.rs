@@ -1,7 +1,7 @@
 //! A member's life: each database is prepared as [`crate::decide`] says, then kept running; beside them a northd; and a look at
 //! all of it every few seconds, which labels this pod and answers its probes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tombolo_names::workloads::CENTRAL;
-use tombolo_observe::{Observer, Probe, listen};
+use tombolo_observe::{Observer, Probe};
 use tombolo_ovsdb::driver::unixctl;
 use tracing::{info, warn};
 
@@ -44,10 +44,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
     }
     let observer = Observer::new(CENTRAL, env!("CARGO_PKG_VERSION"));
     let tasks = TaskTracker::new();
-    if let Some(address) = options.observed_at() {
-        let listener = listen::bind(address).await.with_context(|| format!("listening on {address}"))?;
-        let (observer, stop) = (observer.clone(), stop.clone());
-        tasks.spawn(async move { observer.serve_on(listener, stop.cancelled_owned()).await });
+    if options.metrics_port != 0 {
+        observer.serve_at(&[Ipv6Addr::UNSPECIFIED.into()], options.metrics_port, &tasks, &stop).await?;
     }
     let config = tombolo_client::config(options.kubeconfig.as_deref()).await?;
     let client = Client::try_from(config).context("making a client for the API server")?;

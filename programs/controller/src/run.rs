@@ -3,7 +3,6 @@
 //! Decides nothing but order: the engine takes all waiting events before it is asked for effects, so a
 //! burst becomes one batch and a single event never waits.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tombolo_client::ApiServer;
 use tombolo_engine::{Effect, Engine, Event, Leadership, Object, WatchEvent};
-use tombolo_observe::{Beat, Observer, Probe, listen};
+use tombolo_observe::{Beat, Observer, Probe};
 use tracing::{debug, info, warn};
 
 use crate::election::{self, Change};
@@ -206,17 +205,8 @@ async fn serve(
     if port == 0 {
         return Ok(());
     }
-    for address in &flags.addresses {
-        let listener = listen::bind(SocketAddr::new(*address, port)).await.with_context(|| {
-            format!(
-                "listening on {address}, port {port} for health and metrics: is another controller running on this \
-                 host? (--pprof-port, --metrics-address)"
-            )
-        })?;
-        let (observer, end) = (observer.clone(), end.clone());
-        tasks.spawn(async move { observer.serve_on(listener, end.cancelled_owned()).await });
-    }
-    Ok(())
+    let served = observer.serve_at(&flags.addresses, port, tasks, end).await;
+    served.context("serving health and metrics (--pprof-port, --metrics-address)")
 }
 
 /// The pod's name: a container that starts again takes its own lease up at once. Outside of a pod, the host's

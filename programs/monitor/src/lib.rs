@@ -25,7 +25,7 @@ use crate::options::Options;
 pub fn main() -> ExitCode {
     let options = match Options::read(std::env::args_os(), &|name| std::env::var(name).ok()) {
         Ok(options) => options,
-        Err(error) => return options::refuse(&error),
+        Err(error) => return start::refuse(&error),
     };
     let program = Program {
         name: tombolo_names::workloads::MONITOR,

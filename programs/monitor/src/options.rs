@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -11,7 +10,6 @@ use clap::{Args, Command};
 use tombolo_client::LogFormat;
 use tombolo_client::flags::Shape::{Bool, Value};
 use tombolo_client::flags::{self, Inert, go_bool};
-use tombolo_client::start::USAGE;
 use tombolo_ovn::addresses::{self, Database};
 use tombolo_ovsdb::{Endpoints, TlsConfig};
 
@@ -169,16 +167,6 @@ fn endpoints(
         );
     }
     list.join(",").parse().with_context(|| format!("reading {flag}"))
-}
-
-/// Prints why a command line is refused, or what `--help` asks for, and gives the exit code.
-#[must_use]
-pub fn refuse(error: &anyhow::Error) -> ExitCode {
-    if let Some(clap) = error.downcast_ref::<clap::Error>() {
-        clap.exit();
-    }
-    eprintln!("error: {error:#}");
-    ExitCode::from(USAGE)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The program: a client of each database, one of each server's `_Server`, and the port where metrics are asked for.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use anyhow::{Context, Result};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tombolo_observe::{Family, Observer, Source, listen};
+use tombolo_observe::{Family, Observer, Source};
 use tombolo_ovn::{nb, sb};
 use tombolo_ovsdb::session::Backoff;
 use tombolo_ovsdb::{Client, ClientConfig, Datum, Endpoints, Replica, Snapshot, Update, Uuid, Wanted};
@@ -40,14 +39,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
     let tasks = TaskTracker::new();
     let watcher = Arc::new(Watcher::start(&options)?);
     observer.source(&watcher);
-    for address in &options.addresses {
-        let address = SocketAddr::new(*address, options.acting.metrics_port);
-        let listener = listen::bind(address).await.with_context(|| {
-            format!("listening on {address} for health and metrics: does another program use the port?")
-        })?;
-        let (observer, stop) = (observer.clone(), stop.clone());
-        tasks.spawn(async move { observer.serve_on(listener, stop.cancelled_owned()).await });
-    }
+    observer.serve_at(&options.addresses, options.acting.metrics_port, &tasks, &stop).await?;
     info!("following the NB at {} and the SB at {}", options.nb, options.sb);
     tasks.spawn(async move { watcher.follow(stop).await });
     tasks.close();

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -10,7 +9,6 @@ use clap::{Args, Command, ValueEnum};
 use tombolo_client::LogFormat;
 use tombolo_client::flags::Shape::{Bool, Value};
 use tombolo_client::flags::{self, Inert, go_bool};
-use tombolo_client::start::USAGE;
 
 use crate::targets::{self, Target};
 
@@ -179,16 +177,6 @@ impl Options {
     pub fn speaks(&self, other: &IpAddr) -> bool {
         self.pod_ips.is_empty() || self.pod_ips.iter().any(|own| own.is_ipv4() == other.is_ipv4())
     }
-}
-
-/// Prints why a command line is refused, or what `--help` asks for, and gives the exit code.
-#[must_use]
-pub fn refuse(error: &anyhow::Error) -> ExitCode {
-    if let Some(clap) = error.downcast_ref::<clap::Error>() {
-        clap.exit();
-    }
-    eprintln!("error: {error:#}");
-    ExitCode::from(USAGE)
 }
 
 #[cfg(test)]

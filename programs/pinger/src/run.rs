@@ -1,7 +1,6 @@
 //! The program: siblings are followed, rounds are made, metrics are served.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,7 +8,7 @@ use kube::Client;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tombolo_observe::{Beat, Observer, listen};
+use tombolo_observe::{Beat, Observer};
 use tracing::info;
 
 use crate::metrics::Metrics;
@@ -36,7 +35,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<bool> {
     let job = options.acting.mode == Mode::Job;
     // A job runs beside the server, in the same pod.
     if !job {
-        serve_metrics(&options, &observer, &tasks, &stop).await?;
+        observer.serve_at(&options.addresses, options.acting.port, &tasks, &stop).await?;
         if options.acting.enable_verbose_conn_check {
             let (tcp, udp) = (options.acting.tcp_conn_check_port, options.acting.udp_conn_check_port);
             serve::start(tcp, udp, &tasks, &stop).await?;
@@ -89,21 +88,4 @@ fn spread(name: &str, interval: Duration) -> Duration {
     name.hash(&mut hasher);
     let interval = u64::try_from(interval.as_millis()).unwrap_or(1).max(1);
     Duration::from_millis(hasher.finish() % interval)
-}
-
-async fn serve_metrics(
-    options: &Options,
-    observer: &Observer,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<()> {
-    for address in &options.addresses {
-        let address = SocketAddr::new(*address, options.acting.port);
-        let listener = listen::bind(address).await.with_context(|| {
-            format!("listening on {address} for health and metrics: does another program use the port?")
-        })?;
-        let (observer, stop) = (observer.clone(), stop.clone());
-        tasks.spawn(async move { observer.serve_on(listener, stop.cancelled_owned()).await });
-    }
-    Ok(())
 }
