@@ -4,6 +4,7 @@
 //! Decides nothing about objects: each program chooses those that it watches and writes.
 
 pub mod away;
+mod databases;
 pub mod flags;
 mod logs;
 mod pauses;
@@ -20,6 +21,7 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 pub use away::{ApiServer, Away, GRACE, chain};
+pub use databases::Databases;
 pub use logs::LogFormat;
 pub use post::{Posted, post};
 pub use request::{is_conflict, is_missing, within};

@@ -17,8 +17,8 @@ use crate::walk;
 
 /// Our crates from the bottom up: each may depend on crates of lower rows only.
 const LAYERS: &[&[&str]] = &[
-    &["names", "net", "ovsdb", "observe", "client", "daemons"],
-    &["api", "ovn", "cni", "linux"],
+    &["names", "net", "ovsdb", "observe", "daemons"],
+    &["api", "ovn", "cni", "linux", "client"],
     &["neutron"],
     &["plan"],
     &["diff"],

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::{Args, Command};
-use tombolo_client::LogFormat;
 use tombolo_client::flags::Shape::{Bool, Value};
 use tombolo_client::flags::{self, Inert, go_bool, go_duration};
+use tombolo_client::{Databases, LogFormat};
 use tombolo_ovn::addresses::{self, AddressError, Database};
 
 /// Default namespace of our Lease.
@@ -27,24 +27,12 @@ pub struct Acting {
     /// SB database, in the same notation
     #[arg(long = "ovn-sb-addr", default_value = "", hide_default_value = true)]
     ovn_sb_addr: String,
-    /// Private key for "ssl:" addresses
-    #[arg(long, value_name = "FILE", default_value = "/var/run/tls/key")]
-    pub ovn_ssl_key: String,
-    /// Certificate for "ssl:" addresses
-    #[arg(long, value_name = "FILE", default_value = "/var/run/tls/cert")]
-    pub ovn_ssl_cert: String,
-    /// CA certificates that the OVN servers are checked against
-    #[arg(long, value_name = "FILE", default_value = "/var/run/tls/cacert")]
-    pub ovn_ssl_cacert: String,
+    /// How OVN's databases are reached.
+    #[command(flatten)]
+    pub databases: Databases,
     /// Seconds until an NB transaction without an answer is given up
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     ovn_timeout: u64,
-    /// Seconds for one attempt to connect to an OVN database
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    ovsdb_con_timeout: u64,
-    /// Seconds of silence after which an OVN database is probed
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    ovsdb_inactivity_timeout: u64,
 
     /// The default VPC: the cluster's own router
     #[arg(long, default_value = "ovn-cluster")]
@@ -126,10 +114,6 @@ pub struct Acting {
     /// where ENABLE_BIND_LOCAL_IP is true)
     #[arg(long, value_name = "ADDRESSES", default_value = "", hide_default_value = true)]
     metrics_address: String,
-    /// A server certificate of OVN's counts only with one of these names or addresses, separated by commas (default: any that the
-    /// CA has signed)
-    #[arg(long, value_name = "NAMES", default_value = "", hide_default_value = true)]
-    pub ovn_ssl_names: String,
     /// Port of the admission webhook, which judges a Subnet before the API server stores it; 0 for none
     #[arg(long, default_value_t = 0)]
     pub admission_port: u16,
@@ -288,16 +272,6 @@ impl Flags {
     /// Deadline of one NB transaction.
     pub fn ovn_timeout(&self) -> Duration {
         Duration::from_secs(self.acting.ovn_timeout)
-    }
-
-    /// Deadline of one attempt to connect.
-    pub fn connect_timeout(&self) -> Duration {
-        Duration::from_secs(self.acting.ovsdb_con_timeout)
-    }
-
-    /// Silence after which the server is probed.
-    pub fn inactivity_probe(&self) -> Duration {
-        Duration::from_secs(self.acting.ovsdb_inactivity_timeout)
     }
 
     /// The filter of log lines.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tombolo_diff::foreign;
 use tombolo_engine::{Event, NbEvent};
 use tombolo_ovn::nb;
-use tombolo_ovsdb::driver::{Changes, Client, ClientConfig, Endpoints, Status, TlsConfig, Update};
+use tombolo_ovsdb::driver::{Changes, Client, Endpoints, Status, Update};
 use tombolo_ovsdb::session::Backoff;
 use tombolo_ovsdb::{IndexSpec, Txn, TxnError, TxnReply, Wanted};
 use tombolo_plan::owner::ClusterId;
@@ -22,7 +22,6 @@ use tracing::{error, info};
 
 use crate::flags::Flags;
 use crate::metrics::Metrics;
-use crate::settings::words;
 use tombolo_client::{Away, GRACE};
 
 /// Begins the comment of each transaction, so that the database's log names its author.
@@ -33,22 +32,12 @@ const REMIND: Duration = Duration::from_secs(60);
 /// Starts connecting.
 pub fn connect(flags: &Flags, wanted: Wanted, indexes: Vec<IndexSpec>) -> Result<Client> {
     let endpoints: Endpoints = flags.nb.join(",").parse().context("reading --ovn-nb-addr")?;
-    let mut config = ClientConfig::new(endpoints, nb::DATABASE, wanted)
+    let mut config = (flags.acting.databases.client(endpoints, nb::DATABASE, wanted))
         .signed(SIGNATURE)
         .leader_only(true)
-        .probe_interval(flags.inactivity_probe())
         // An election takes about a second: look again often enough not to add to it.
         .backoff(Backoff { cap: Duration::from_secs(2), ..Backoff::default() });
     config.session.indexes = indexes;
-    config.session.connect_timeout = flags.connect_timeout();
-    if flags.nb.iter().any(|endpoint| endpoint.starts_with("ssl:")) {
-        config = config.tls(TlsConfig {
-            private_key: flags.acting.ovn_ssl_key.clone().into(),
-            certificate: flags.acting.ovn_ssl_cert.clone().into(),
-            ca_certificate: flags.acting.ovn_ssl_cacert.clone().into(),
-            names: words(&flags.acting.ovn_ssl_names).map(str::to_owned).collect(),
-        });
-    }
     Client::connect(config).context("setting up the connection to the NB")
 }
 

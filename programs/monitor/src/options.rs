@@ -2,16 +2,15 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Command};
-use tombolo_client::LogFormat;
 use tombolo_client::flags::Shape::{Bool, Value};
 use tombolo_client::flags::{self, Inert, go_bool};
+use tombolo_client::{Databases, LogFormat};
 use tombolo_ovn::addresses::{self, Database};
-use tombolo_ovsdb::{Endpoints, TlsConfig};
+use tombolo_ovsdb::Endpoints;
 
 /// Flags that act.
 #[derive(Args, Clone, Debug)]
@@ -23,25 +22,9 @@ pub struct Acting {
     /// SB database, in the same notation
     #[arg(long = "ovn-sb-addr", default_value = "", hide_default_value = true)]
     sb: String,
-    /// Private key for "ssl:" addresses
-    #[arg(long, value_name = "FILE", default_value = "/var/run/tls/key")]
-    ovn_ssl_key: PathBuf,
-    /// Certificate for "ssl:" addresses
-    #[arg(long, value_name = "FILE", default_value = "/var/run/tls/cert")]
-    ovn_ssl_cert: PathBuf,
-    /// CA certificates that the OVN servers are checked against
-    #[arg(long, value_name = "FILE", default_value = "/var/run/tls/cacert")]
-    ovn_ssl_cacert: PathBuf,
-    /// A server certificate of OVN's counts only with one of these names or addresses, separated by commas (default: any that
-    /// the CA has signed)
-    #[arg(long, value_name = "NAMES", default_value = "", hide_default_value = true)]
-    ovn_ssl_names: String,
-    /// Seconds for one attempt to connect to an OVN database
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    ovsdb_con_timeout: u64,
-    /// Seconds of silence after which an OVN database is probed
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    ovsdb_inactivity_timeout: u64,
+    /// How OVN's databases are reached.
+    #[command(flatten)]
+    pub databases: Databases,
     /// Series for each port of each logical switch: as many as there are pods and VMs, several times over
     #[arg(long, default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     pub port_series: bool,
@@ -116,37 +99,6 @@ impl Options {
         Ok(Self { acting, nb, sb, addresses, inert })
     }
 
-    /// Keys and certificates, if any endpoint needs them.
-    #[must_use]
-    pub fn tls(&self) -> Option<TlsConfig> {
-        let all = self.nb.list().iter().chain(self.sb.list());
-        all.into_iter().any(|endpoint| endpoint.to_string().starts_with("ssl:")).then(|| TlsConfig {
-            private_key: self.acting.ovn_ssl_key.clone(),
-            certificate: self.acting.ovn_ssl_cert.clone(),
-            ca_certificate: self.acting.ovn_ssl_cacert.clone(),
-            names: self
-                .acting
-                .ovn_ssl_names
-                .split(',')
-                .map(str::trim)
-                .filter(|n| !n.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        })
-    }
-
-    /// How long one attempt to connect may take.
-    #[must_use]
-    pub fn connect_timeout(&self) -> Duration {
-        Duration::from_secs(self.acting.ovsdb_con_timeout)
-    }
-
-    /// After so much silence a server is probed.
-    #[must_use]
-    pub fn probe_interval(&self) -> Duration {
-        Duration::from_secs(self.acting.ovsdb_inactivity_timeout)
-    }
-
     /// Within it a return counts as a flap.
     #[must_use]
     pub fn flap_window(&self) -> Duration {
@@ -171,6 +123,8 @@ fn endpoints(
 
 #[cfg(test)]
 mod tests {
+    use tombolo_ovsdb::Wanted;
+
     use super::*;
 
     fn read(args: &[&str]) -> Result<Options> {
@@ -183,7 +137,8 @@ mod tests {
         let options = read(&[&all[..], &["--poll-interval=5", "--log_file=/x"]].concat()).unwrap();
         assert_eq!(options.nb.list().len(), 2);
         assert_eq!(options.inert, ["--poll-interval=5"]);
-        assert!(options.tls().is_some(), "one of them speaks TLS");
+        let config = options.acting.databases.client(options.sb.clone(), "OVN_Southbound", Wanted::new());
+        assert!(config.tls.is_some(), "one of them speaks TLS");
         assert!(
             read(&["--ovn-nb-addr=tcp:10.0.0.1:6641"]).unwrap_err().to_string().contains("--ovn-sb-addr")
         );

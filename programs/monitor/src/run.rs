@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tombolo_observe::{Family, Observer, Source};
 use tombolo_ovn::{nb, sb};
 use tombolo_ovsdb::session::Backoff;
-use tombolo_ovsdb::{Client, ClientConfig, Datum, Endpoints, Replica, Snapshot, Update, Uuid, Wanted};
+use tombolo_ovsdb::{Client, Datum, Endpoints, Replica, Snapshot, Update, Uuid, Wanted};
 use tracing::info;
 
 use crate::flaps::Flaps;
@@ -79,13 +79,8 @@ impl Servers {
 
 fn connect(options: &Options, endpoints: Endpoints, database: &str, wanted: Wanted) -> Result<Client> {
     // Any member will do: who only reads needn't burden the leader.
-    let mut config = ClientConfig::new(endpoints, database, wanted)
-        .leader_only(false)
-        .probe_interval(options.probe_interval())
-        .backoff(BACKOFF);
-    config.session.connect_timeout = options.connect_timeout();
-    config.tls = options.tls();
-    Ok(Client::connect(config)?)
+    let config = options.acting.databases.client(endpoints, database, wanted);
+    Ok(Client::connect(config.leader_only(false).backoff(BACKOFF))?)
 }
 
 /// What is known, and what the metrics are read from.
