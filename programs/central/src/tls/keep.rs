@@ -5,14 +5,11 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::{BoxStream, select_all};
-use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::runtime::watcher::Config;
-use kube::{Api, Client};
 use tokio::sync::watch;
 use tombolo_client::ApiServer;
-use tombolo_names::workloads::{
-    AUTHORITY_SECRET, CENTRAL_TLS_SECRET, CHASSIS_TLS_SECRET, NEUTRON_TLS_SECRET, TLS_SECRET,
-};
+use tombolo_names::workloads::{CENTRAL_TLS_SECRET, CHASSIS_TLS_SECRET, NEUTRON_TLS_SECRET, TLS_SECRET};
 use tombolo_observe::{Observer, Probe};
 use tracing::{info, warn};
 
@@ -68,7 +65,7 @@ pub async fn run(
     if paths.read().is_some_and(|files| authority::check(&files, authority::now()).is_ok()) {
         ready.send_replace(true);
     }
-    let mut changes = changes(&keeper.api());
+    let mut changes = changes(&keeper);
     let mut said = String::new();
     loop {
         let kept = match keeper.keep().await {
@@ -105,12 +102,11 @@ pub async fn run(
     }
 }
 
-fn changes(api: &Api<Secret>) -> BoxStream<'static, ()> {
+fn changes(keeper: &Keeper) -> BoxStream<'static, ()> {
     let api_server = ApiServer::default();
-    let all = [AUTHORITY_SECRET, CENTRAL_TLS_SECRET, TLS_SECRET, NEUTRON_TLS_SECRET, CHASSIS_TLS_SECRET];
-    let each = all.map(|name| {
+    let each = keeper.names().map(|name| {
         let config = Config::default().fields(&format!("metadata.name={name}"));
-        tombolo_client::follow(api.clone(), config, &api_server).map(drop)
+        tombolo_client::follow(keeper.api(), config, &api_server).map(drop)
     });
     select_all(each).boxed()
 }

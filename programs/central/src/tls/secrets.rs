@@ -37,10 +37,15 @@ impl Keeper {
         Self { api: Api::namespaced(client, namespace), wanted, overlap }
     }
 
-    /// The Secrets that matter.
+    /// The way to them.
     #[must_use]
     pub fn api(&self) -> Api<Secret> {
         self.api.clone()
+    }
+
+    /// The names of all Secrets that matter.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(AUTHORITY_SECRET).chain(self.wanted.iter().map(|one| one.secret))
     }
 
     /// Writes what is missing or due, one step after the other, and returns the servers' certificate.
@@ -49,15 +54,14 @@ impl Keeper {
     /// A user's Secret that isn't of use; the API server's.
     pub async fn keep(&self) -> Result<Files> {
         for _ in 0..ATTEMPTS {
-            let given = self.read(TLS_SECRET).await?;
-            if let Some(given) = given.as_ref().filter(|secret| !is_ours(secret)) {
+            let mut there: BTreeMap<&str, Secret> = BTreeMap::new();
+            for name in self.names() {
+                there.extend(self.read(name).await?.map(|secret| (name, secret)));
+            }
+            if let Some(given) = there.get(TLS_SECRET).filter(|secret| !is_ours(secret)) {
                 return theirs(given);
             }
-            let authorities = self.read(AUTHORITY_SECRET).await?;
-            let mut there: BTreeMap<&str, Secret> = BTreeMap::new();
-            for one in &self.wanted {
-                there.extend(self.read(one.secret).await?.map(|secret| (one.secret, secret)));
-            }
+            let authorities = there.remove(AUTHORITY_SECRET);
             let state = state(authorities.as_ref(), &there);
             match plan::next(&state, &self.wanted, self.overlap.as_secs(), authority::now())? {
                 Next::Nothing => {
