@@ -5,7 +5,9 @@
 
 pub mod file;
 mod keep;
+mod options;
 mod tool;
 
 pub use keep::{Daemon, keep};
+pub use options::{log, tls};
 pub use tool::{tool, vsctl};

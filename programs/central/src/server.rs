@@ -71,7 +71,7 @@ pub fn northd(options: &Options, members: &[std::net::IpAddr]) -> Daemon {
 
 /// What both have: the log, and certificates.
 fn common(options: &Options) -> Vec<String> {
-    let mut args = vec!["-vconsole:info".to_owned(), "-vsyslog:off".to_owned()];
+    let mut args = tombolo_daemons::log();
     if options.ssl {
         args.extend(Paths::below(&options.dir).options());
     }

@@ -33,13 +33,14 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
         std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
     }
     remove(&options.ready_file)?;
-    let Some(Some(place)) = stop.run_until_cancelled(wait_for_place(&options)).await.transpose()? else {
+    let Some(place) = stop.run_until_cancelled(wait_for_place(&options)).await.transpose()? else {
         return Ok(());
     };
     // Not ready again, so that a rollout waits for this node's flows before it goes to the next one.
     remove(&options.ready_file)?;
     let mut running = Vec::new();
-    let result = start(&options, &mut running).await;
+    // A stop while it starts ends what has started, in the same order.
+    let result = stop.run_until_cancelled(start(&options, &mut running)).await.unwrap_or(Ok(()));
     match &result {
         Ok(()) => {
             ready(&options.ready_file)?;
@@ -55,7 +56,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
 }
 
 /// Returns once Open vSwitch is this pod's to run. Until then it is ready as well: another one runs.
-async fn wait_for_place(options: &Options) -> Result<Option<Place>> {
+async fn wait_for_place(options: &Options) -> Result<Place> {
     let mut said = false;
     let mut say = |what: &str| -> Result<()> {
         if !said {
@@ -78,7 +79,7 @@ async fn wait_for_place(options: &Options) -> Result<Option<Place>> {
                 )?;
                 tokio::time::sleep(LOOK).await;
             }
-            Some(place) => return Ok(Some(place)),
+            Some(place) => return Ok(place),
         }
     }
 }
@@ -164,7 +165,9 @@ fn system_id(dir: &Path) -> Result<String> {
 /// The options that all three have: the log, and a file with the process' number, in the directory of their sockets, by which
 /// tools find these.
 fn common() -> Vec<String> {
-    ["-vconsole:info", "-vsyslog:off", "--pidfile", "--overwrite-pidfile"].map(str::to_owned).into()
+    let mut args = tombolo_daemons::log();
+    args.extend(["--pidfile", "--overwrite-pidfile"].map(str::to_owned));
+    args
 }
 
 fn ovsdb_server(options: &Options, database: &Path) -> Daemon {
@@ -190,8 +193,7 @@ fn ovs_vswitchd(options: &Options) -> Daemon {
 fn ovn_controller(options: &Options) -> Daemon {
     let mut args = common();
     if options.tls() {
-        let file = |option: &str, name: &str| format!("--{option}={}", options.tls_dir.join(name).display());
-        args.extend([file("private-key", "key"), file("certificate", "cert"), file("ca-cert", "cacert")]);
+        args.extend(tombolo_daemons::tls(&options.tls_dir));
     }
     args.push(format!("unix:{}", options.run_dir.join("db.sock").display()));
     Daemon { name: "ovn-controller".to_owned(), program: "ovn-controller", args, leftovers: Vec::new() }

@@ -29,9 +29,7 @@ impl Paths {
     /// The options of OVN's programs, ovsdb-server(1), ovn-northd(8).
     #[must_use]
     pub fn options(&self) -> Vec<String> {
-        let current = self.dir.join(CURRENT);
-        let option = |name: &str, file: &str| format!("--{name}={}", current.join(file).display());
-        vec![option("private-key", "key"), option("certificate", "cert"), option("ca-cert", "cacert")]
+        tombolo_daemons::tls(&self.dir.join(CURRENT))
     }
 
     /// What is there.
