@@ -13,6 +13,13 @@ image: {{ printf "%s/%s:%s" $v.registry $v.repository ($v.tag | default $root.Ch
 imagePullPolicy: {{ $v.pullPolicy }}
 {{- end -}}
 
+{{/* The same of the image of OVN. Takes the root and the values; and another repository and tag, where they are set. */}}
+{{- define "tombolo.ovnImage" -}}
+{{- $root := index . 0 -}}{{- $v := index . 1 -}}
+image: {{ printf "%s/%s:%s" $v.registry (index . 2 | default $v.ovnRepository) (index . 3 | default $v.ovnTag | default $root.Chart.AppVersion) }}
+imagePullPolicy: {{ $v.pullPolicy }}
+{{- end -}}
+
 {{/* Names of Secrets as a pod has them. */}}
 {{- define "tombolo.pullSecrets" -}}
 {{- $all := list -}}
