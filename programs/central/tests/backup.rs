@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use tombolo_needs::needs;
+use tombolo_testbed::eventually;
 
 struct Servers {
     dir: TempDir,
@@ -49,11 +50,9 @@ impl Servers {
             let args =
                 [format!("--remote=punix:{}", socket.display()), format!("--unixctl={}", control.display())];
             servers.running.push(Command::new("ovsdb-server").args(args).arg(&file).spawn()?);
-            let began = Instant::now();
-            while !socket.exists() {
-                ensure!(began.elapsed() < Duration::from_secs(20), "no server of {name}");
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            eventually(&format!("a server of {name}"), Duration::from_secs(20), || {
+                Ok(socket.exists().then_some(()))
+            })?;
         }
         Ok(Some(servers))
     }

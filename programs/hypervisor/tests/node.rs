@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use tombolo_needs::needs;
+use tombolo_testbed::eventually;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -97,14 +98,7 @@ impl Node {
 }
 
 fn until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
-    let began = Instant::now();
-    while !holds() {
-        if began.elapsed() > SOON {
-            bail!("waiting for {what}");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
+    eventually(what, SOON, || Ok(holds().then_some(())))
 }
 
 #[test]
