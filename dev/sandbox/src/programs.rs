@@ -48,11 +48,18 @@ const READY: Duration = Duration::from_secs(120);
 pub struct Images {
     /// Our programs.
     pub ours: Image,
-    /// OVN; none where it runs on the hosts already.
-    pub ovn: Option<Image>,
+    /// OVN's pods; none where it runs on the hosts already.
+    pub ovn: Option<Pods<Image>>,
+}
+
+/// OVN as pods, by the images or by their names.
+#[derive(Clone, Debug)]
+pub struct Pods<T> {
+    /// The databases and northd.
+    pub central: T,
     /// Open vSwitch for the hosts that have it as a pod ([`ovn::BY_POD`]), which are newer than the others.
-    pub ovs: Option<Image>,
-    /// Whether the clients of OVN's databases speak TLS, where these run as pods.
+    pub node: T,
+    /// Whether the databases' clients speak TLS.
     pub tls: bool,
 }
 
@@ -73,12 +80,10 @@ pub fn phases() -> Result<()> {
 /// When a program or a library can't be read, or a tool fails.
 pub fn images(phase: &Phase, programs: &OurPrograms, ovn: Option<OvnRelease>) -> Result<Images> {
     let image = |release| images::ovn(&images_dir(), programs, release, phase);
-    Ok(Images {
-        ours: images::ours(&images_dir(), programs, phase)?,
-        ovn: ovn.map(image).transpose()?,
-        ovs: ovn.map(|_| image(OvnRelease::Debian13)).transpose()?,
-        tls: false,
-    })
+    let pods = |release| {
+        anyhow::Ok(Pods { central: image(release)?, node: image(OvnRelease::Debian13)?, tls: false })
+    };
+    Ok(Images { ours: images::ours(&images_dir(), programs, phase)?, ovn: ovn.map(pods).transpose()? })
 }
 
 /// Where image archives lie.
@@ -95,10 +100,9 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
     phase.hint(format_args!("{}/kubectl -n {NAMESPACE} describe pods", paths::bin().display()));
     symlink(&programs.kubectl_ko, &kubernetes::plugins().join("kubectl-ko"))?;
     kubernetes::install_helm(&go::helm(phase)?)?;
-    let all = [Some(&images.ours), images.ovn.as_ref(), images.ovs.as_ref()];
-    let import = |host: &Host| {
-        all.into_iter().flatten().try_for_each(|image| node::import(phase, host, image).map(drop))
-    };
+    let of_ovn = images.ovn.iter().flat_map(|pods| [&pods.central, &pods.node]);
+    let all: Vec<&Image> = std::iter::once(&images.ours).chain(of_ovn).collect();
+    let import = |host: &Host| all.iter().try_for_each(|image| node::import(phase, host, image).map(drop));
     thread::scope(|scope| {
         let imports: Vec<_> = hosts::all()
             .into_iter()
@@ -110,35 +114,32 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
             })
             .collect();
         let name = |image: &Image| image.tags.first().cloned().context("our image has no name");
-        let pods = |(ovn, ovs): (&Image, &Image)| anyhow::Ok(Pods { ovn: name(ovn)?, ovs: name(ovs)? });
-        let pods = images.ovn.as_ref().zip(images.ovs.as_ref()).map(pods).transpose();
+        let pods = |pods: &Pods<Image>| {
+            anyhow::Ok(Pods { central: name(&pods.central)?, node: name(&pods.node)?, tls: pods.tls })
+        };
+        let pods = images.ovn.as_ref().map(pods).transpose();
         let names = name(&images.ours).and_then(|ours| Ok((ours, pods?)));
         let applied = names.and_then(|(ours, pods)| {
             if pods.is_some() {
                 label()?;
             }
-            install(phase, &ours, pods.as_ref(), if images.tls { Access::Tls } else { Access::Plain })
+            let tls = pods.as_ref().is_some_and(|pods| pods.tls);
+            install(phase, &ours, pods.as_ref(), if tls { Access::Tls } else { Access::Plain })
         });
         for import in imports {
             import.join().map_err(|_| anyhow!("a thread that imports an image failed"))??;
         }
         applied
     })?;
-    if images.ovn.is_some() {
+    if let Some(pods) = &images.ovn {
         wait_workload(phase, CENTRAL).inspect_err(|_| describe(phase))?;
-        if images.tls {
+        if pods.tls {
             keys::fetch()?;
         }
         wait_workload(phase, HYPERVISOR).inspect_err(|_| describe(phase))?;
         ovn::hypervisors(phase, &ovn::BY_POD)?;
     }
     wait(phase)
-}
-
-/// The images of OVN's pods, by their names.
-struct Pods {
-    ovn: String,
-    ovs: String,
 }
 
 /// Says which hosts run a member of OVN's databases, and which have Open vSwitch as a pod.
@@ -156,7 +157,7 @@ pub const BACKUP_DIR: &str = "/var/lib/ovn/backup";
 const OVS_LABEL: &str = "openvswitch=pod";
 
 /// Installs or upgrades the release. Values that didn't change, and the image that runs already, change nothing.
-fn install(phase: &Phase, image: &str, pods: Option<&Pods>, access: Access) -> Result<()> {
+fn install(phase: &Phase, image: &str, pods: Option<&Pods<String>>, access: Access) -> Result<()> {
     let values = paths::state().join("values.json");
     fs::write(&values, values_for(image, pods, access)?.to_string())
         .with_context(|| format!("writing {}", values.display()))?;
@@ -167,7 +168,7 @@ fn install(phase: &Phase, image: &str, pods: Option<&Pods>, access: Access) -> R
 }
 
 /// The values for the sandbox: no kube-proxy is needed, and what is tested has all halves of admission.
-fn values_for(image: &str, pods: Option<&Pods>, access: Access) -> Result<Value> {
+fn values_for(image: &str, pods: Option<&Pods<String>>, access: Access) -> Result<Value> {
     let (api, port) = control_plane::server();
     let parts = |image: &str| {
         let (name, tag) = image.rsplit_once(':')?;
@@ -196,7 +197,7 @@ fn values_for(image: &str, pods: Option<&Pods>, access: Access) -> Result<Value>
         "pinger": { "extraArgs": ["--internal-dns="] },
     });
     if let Some(pods) = pods {
-        for (of, image) in [("ovn", &pods.ovn), ("ovs", &pods.ovs)] {
+        for (of, image) in [("ovn", &pods.central), ("ovs", &pods.node)] {
             let (_, repository, tag) = parts(image)?;
             values["global"]["images"][of] = json!({ "repository": repository, "tag": tag });
         }

@@ -16,7 +16,8 @@ pub fn run(args: &[&str]) -> Result<()> {
     let all = Phase::run("images", &log, |phase| {
         let mut all = images::base(&programs::images_dir(), phase)?;
         let images = programs::images(phase, &programs, Some(OvnRelease::Debian13))?;
-        all.extend([Some(images.ours), images.ovn].into_iter().flatten());
+        all.push(images.ours);
+        all.extend(images.ovn.map(|pods| pods.central));
         Ok(all)
     })?;
     for image in all {

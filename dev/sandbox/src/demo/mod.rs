@@ -184,10 +184,10 @@ fn up(ovn: Ovn) -> Result<(OurPrograms, Images)> {
     let (programs, images) = thread::scope(|scope| {
         let ours = scope.spawn(|| {
             let programs = Phase::run("our programs", logs.join("our-programs.log"), crate::release::build)?;
-            let images = Phase::run("our image", logs.join("our-image.log"), |p| {
+            let mut images = Phase::run("our image", logs.join("our-image.log"), |p| {
                 programs::images(p, &programs, ovn.is_pods().then_some(OvnRelease::Machine))
             })?;
-            let images = Images { tls: ovn == Ovn::CentralTls, ..images };
+            images.ovn.iter_mut().for_each(|pods| pods.tls = ovn == Ovn::CentralTls);
             Ok::<_, anyhow::Error>((programs, images))
         });
         let up = match ovn.is_pods() {
