@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -25,6 +27,8 @@ const TLS_OFFSET: u16 = 10_000;
 const ELECTION_TIMER: u32 = 5000;
 /// Inactivity probes of ovn-controller and northd: a busy machine is no dead peer. Seconds.
 const PROBE: u32 = 60;
+/// Between two looks at a host's own ovn-controller.
+const LOOK: Duration = Duration::from_millis(500);
 const UP: Duration = Duration::from_secs(60);
 /// Names of the daemons on each host, in the order of starting.
 pub const DAEMONS: [&str; 6] =
@@ -190,20 +194,46 @@ pub fn hypervisors(phase: &Phase, by_pod: &[u8]) -> Result<()> {
             controller(&host)?;
         }
     }
-    registered(phase)
+    Ok(())
 }
 
-/// Waits until each host is a chassis. A host's own ovn-controller that ends is started again, as systemd does it.
+/// Does `work`, and starts a host's own ovn-controller that ends meanwhile again, as its monitor (`ovn-ctl`) does on a host. That of
+/// 23.03 ends now and then in the first second after its database has appeared.
+///
+/// # Errors
+/// Those of `work`.
+pub fn revived_while<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                if let Err(error) = revive() {
+                    crate::progress::say(format_args!("{error:#}"));
+                }
+                thread::sleep(LOOK);
+            }
+        });
+        let result = work();
+        is_done.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+fn revive() -> Result<()> {
+    for host in hosts::all() {
+        let own = host.daemons().iter().any(|name| name == "ovn-controller");
+        if own && host.daemon_pid("ovn-controller").is_none() {
+            crate::progress::say(format_args!("ovn-controller on {host} has ended, and is started again"));
+            host.start_again("ovn-controller")?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until each host is a chassis.
 fn registered(phase: &Phase) -> Result<()> {
     phase.doing("waiting for the chassis");
     exec::wait_ok("a chassis per host", UP, || {
-        for host in hosts::all() {
-            let own = host.daemons().iter().any(|name| name == "ovn-controller");
-            if own && host.daemon_pid("ovn-controller").is_none() {
-                phase.doing(format_args!("starting ovn-controller on {host} again: it has ended"));
-                host.start_again("ovn-controller")?;
-            }
-        }
         let chassis = sbctl(["--bare", "--columns=hostname", "list", "Chassis"])?;
         let there = chassis.lines().filter(|l| !l.is_empty()).count();
         if there < usize::from(hosts::COUNT) { bail!("only {there} there") } else { Ok(()) }

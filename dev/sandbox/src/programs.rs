@@ -138,6 +138,7 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
         }
         wait_workload(phase, HYPERVISOR).inspect_err(|_| describe(phase))?;
         ovn::hypervisors(phase, &ovn::BY_POD)?;
+        return ovn::revived_while(|| wait(phase));
     }
     wait(phase)
 }
