@@ -8,6 +8,7 @@ mod r#gen;
 mod image;
 mod links;
 mod sandbox_cmd;
+mod space;
 mod test;
 mod unused;
 mod walk;

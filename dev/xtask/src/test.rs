@@ -36,6 +36,9 @@ pub enum Tier {
 /// happens: a step that fails or can't be started is counted, and the others still run.
 pub fn run(tier: Tier) -> bool {
     let began = Instant::now();
+    if tier == Tier::Full {
+        crate::space::warn();
+    }
     let mut steps = Steps::default();
     let prepared = match tier {
         Tier::Full => steps.run("what the tests need", || {
