@@ -4,7 +4,7 @@ use tombolo_ovn::nb::LogicalSwitch;
 use tombolo_ovsdb::{Condition, Datum, Mutation, Name, Op, Row, Uuid};
 use tombolo_plan::desired::{DesiredRow, Managed};
 use tombolo_plan::nb::{self, Ownership, table};
-use tombolo_plan::owner::{CLUSTER_KEY, ClusterId, VENDOR_KEY};
+use tombolo_plan::owner::{CLUSTER_KEY, ClusterId, VENDOR, VENDOR_KEY};
 
 use crate::{Comparison, Group, Refusal};
 
@@ -74,6 +74,10 @@ fn describe_holder(cluster: &ClusterId, row: &Row) -> String {
                 "OpenStack Neutron".to_owned()
             }
             None => match row.key(LogicalSwitch::EXTERNAL_IDS, VENDOR_KEY) {
+                Some(VENDOR) => format!(
+                    "the vendor {VENDOR} (a cluster that Kube-OVN leaves is taken over by --take-over, see \
+                     docs/operate/take-over.md)"
+                ),
                 Some(vendor) => format!("the vendor {vendor}"),
                 None => "an unknown system".to_owned(),
             },

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use tombolo_names::rows::PREFIX;
 use tombolo_ovn::nb::LogicalRouter;
-use tombolo_ovsdb::{Condition, Name, Op, Replica, Uuid};
+use tombolo_ovsdb::{Condition, Datum, Mutation, Mutator, Name, Op, Replica, Row, Uuid};
 use tombolo_plan::nb::{self, Ownership, table};
-use tombolo_plan::owner::ClusterId;
+use tombolo_plan::owner::{ClusterId, STANDS_FOR_KEY, VENDOR, VENDOR_KEY};
 
 /// The edges that we hang on a router of others (invariant 1); beside them what the user grants, [`nb::GRANTED`].
 const EDGES: &[(Name, Name)] =
@@ -34,6 +35,13 @@ pub fn touched(cluster: &ClusterId, replica: &Replica, ops: &[Op]) -> Vec<String
         Op::Delete { table, conditions } if !ours(table, conditions) => {
             Some(format!("a deletion from {table} where {conditions:?}"))
         }
+        Op::Mutate { table, conditions, mutations }
+            if selected(conditions)
+                .and_then(|row| replica.row(table, &row))
+                .is_some_and(|row| is_take_over(row, mutations)) =>
+        {
+            None
+        }
         Op::Mutate { table, conditions, mutations } if !ours(table, conditions) => {
             let allowed =
                 |column| EDGES.contains(&(*table, column)) || nb::GRANTED.contains(&(*table, column));
@@ -43,6 +51,19 @@ pub fn touched(cluster: &ClusterId, replica: &Replica, ops: &[Op]) -> Vec<String
         _ => None,
     };
     ops.iter().filter_map(judge).collect()
+}
+
+/// Whether our marks, and nothing else, come to a row that may be Kube-OVN's: it is in no cluster of ours, and Neutron hasn't
+/// marked it.
+fn is_take_over(row: &Row, mutations: &[Mutation]) -> bool {
+    let [Mutation { column: LogicalRouter::EXTERNAL_IDS, mutator: Mutator::Insert, value }] = mutations
+    else {
+        return false;
+    };
+    let theirs = row.get(LogicalRouter::EXTERNAL_IDS).map(Datum::str_map).unwrap_or_default();
+    let is_free = !theirs.keys().any(|key| key.starts_with(PREFIX) || key.starts_with("neutron:"));
+    let is_mark = |(key, value)| key == VENDOR_KEY && value == VENDOR || str::starts_with(key, PREFIX);
+    is_free && value.key(STANDS_FOR_KEY).is_some() && value.string_entries().all(is_mark)
 }
 
 fn inserted(op: &Op) -> Option<Uuid> {
@@ -64,7 +85,7 @@ fn selected(conditions: &[Condition]) -> Option<Uuid> {
 #[cfg(test)]
 mod tests {
     use tombolo_ovn::nb::{LogicalSwitch, LogicalSwitchPort};
-    use tombolo_ovsdb::{Datum, Row, Schema, Wanted};
+    use tombolo_ovsdb::{Schema, Wanted};
 
     use tombolo_plan::owner::{CLUSTER_KEY, OWNER_KEY};
 
@@ -110,6 +131,30 @@ mod tests {
         let fine = [update(OURS), delete(OURS), insert(mark("pod/a/p")), edge, delete(Uuid::from_u128(77))];
         assert_eq!(judged(&fine), 0);
         assert_eq!(judged(&[insert(Row::from_cells([(LogicalSwitchPort::NAME, Datum::string("p"))]))]), 1);
+    }
+
+    #[test]
+    fn our_marks_come_to_rows_that_may_be_kube_ovns() {
+        let ids = LogicalSwitch::EXTERNAL_IDS;
+        let take = |row, pairs: &[(&str, &str)]| {
+            let value = Datum::map_of_strings(pairs.iter().copied());
+            Op::mutate(table::SWITCH, row, [Mutation::insert(ids, value)])
+        };
+        let marks =
+            [(CLUSTER_KEY, "c1"), (OWNER_KEY, "subnet/s"), (STANDS_FOR_KEY, "u"), (VENDOR_KEY, VENDOR)];
+        let judged = |theirs: &[(&str, &str)], op: Op| {
+            let schema = Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
+            let mut replica = Replica::new(&Wanted::everything(&schema).intersect(&schema), &[]);
+            let row = Row::from_cells([(ids, Datum::map_of_strings(theirs.iter().copied()))]);
+            replica.put(table::SWITCH, THEIRS, Some(row));
+            touched(&ClusterId::new("c1").unwrap(), &replica, &[op]).len()
+        };
+        let theirs = [(VENDOR_KEY, VENDOR)];
+        assert_eq!(judged(&theirs, take(THEIRS, &marks)), 0);
+        assert_eq!(judged(&[("neutron:network_name", "n")], take(THEIRS, &marks)), 1);
+        assert_eq!(judged(&[(CLUSTER_KEY, "c2")], take(THEIRS, &marks)), 1);
+        assert_eq!(judged(&theirs, take(THEIRS, &marks[..2])), 1, "without what it stands for");
+        assert_eq!(judged(&theirs, take(THEIRS, &[marks[2], ("ls", "s")])), 1);
     }
 
     #[test]

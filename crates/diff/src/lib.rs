@@ -10,6 +10,7 @@ mod edges;
 mod entries;
 pub mod foreign;
 mod refusal;
+mod take_over;
 
 use std::collections::BTreeSet;
 
@@ -19,6 +20,7 @@ use tombolo_plan::nb::{self, Ownership};
 use tombolo_plan::owner::{ClusterId, Owner};
 
 pub use refusal::Refusal;
+pub use take_over::take_over;
 
 /// The operations that bring one owner's rows to what is desired. They belong in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,17 @@ pub struct Group {
 }
 
 impl Group {
+    /// Nothing yet of this owner.
+    fn of(owner: &Owner) -> Group {
+        Group {
+            owner: owner.clone(),
+            preconditions: Vec::new(),
+            ops: Vec::new(),
+            deletes: 0,
+            awaited: BTreeSet::new(),
+        }
+    }
+
     /// Whether everything is as desired.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -64,13 +77,6 @@ struct Comparison<'a> {
 /// A [`Refusal`]; one owner's never concerns another.
 pub fn diff(replica: &Replica, cluster: &ClusterId, owner: &Owner, desired: &Rows) -> Result<Group, Refusal> {
     let standing: Vec<_> = nb::all_owned(replica, cluster, owner).collect();
-    let group = Group {
-        owner: owner.clone(),
-        preconditions: Vec::new(),
-        ops: Vec::new(),
-        deletes: 0,
-        awaited: BTreeSet::new(),
-    };
     let mut comparison = Comparison {
         replica,
         cluster,
@@ -79,7 +85,7 @@ pub fn diff(replica: &Replica, cluster: &ClusterId, owner: &Owner, desired: &Row
         wanted: desired.rows.iter().map(|row| (row.table, row.uuid)).collect(),
         named: desired.entries.iter().map(|it| (it.row, it.column, &it.element)).collect(),
         standing: &standing,
-        group,
+        group: Group::of(owner),
     };
     // What goes comes first: a name it holds may be wanted again.
     for (table, uuid, row) in &standing {

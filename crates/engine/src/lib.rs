@@ -386,6 +386,10 @@ impl Engine {
                 if change.old.is_none() {
                     dirty.extend(self.reign.awaited.wake(uuid));
                 }
+                if let (true, Some(row)) = (before == Ownership::Foreign, &change.new) {
+                    let stood_for = tombolo_plan::nb::stands_for(row);
+                    dirty.extend(stood_for.into_iter().flat_map(|uuid| self.reign.awaited.wake(uuid)));
+                }
                 // Owners that wait for this row, to hang theirs on it, can go on.
                 if let (true, Ownership::Ours(owner)) = (before == Ownership::Foreign, after) {
                     self.reign.work.unblock(&owner);

@@ -1,6 +1,6 @@
 //! One owner's step: plan it, and do the first stage that leaves something to do.
 
-use tombolo_diff::{Group, Refusal, diff};
+use tombolo_diff::{Group, Refusal, diff, take_over};
 use tombolo_names::Reason;
 use tombolo_plan::{Intent, Kind, Owner, Plan, Problem, Rows, Stage, plan};
 
@@ -198,7 +198,9 @@ impl Engine {
     }
 
     fn compare(&self, owner: &Owner, rows: &Rows) -> Result<Group, Refusal> {
-        diff(self.world.nb(), &self.world.config().cluster, owner, rows)
+        let (nb, config) = (self.world.nb(), self.world.config());
+        let taken = config.take_over.then(|| take_over(nb, &config.cluster, owner, rows)).flatten();
+        taken.map_or_else(|| diff(nb, &config.cluster, owner, rows), Ok)
     }
 }
 

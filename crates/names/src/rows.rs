@@ -12,6 +12,8 @@ pub const PARENT: &str = "tombolo.io/parent";
 /// What the row's owner has put into rows that it shares with other owners, where it isn't a reference to the row itself:
 /// `<uuid of the shared row>/<element>`, separated by blanks.
 pub const ENTRIES: &str = "tombolo.io/entries";
+/// On a row taken over from Kube-OVN, which keeps its own uuid: the one that a row of ours in its place has.
+pub const STANDS_FOR: &str = "tombolo.io/stands-for";
 /// The key by which Kube-OVN's tools know a row.
 pub const VENDOR_KEY: &str = "vendor";
 /// Its value. It alone proves nothing: a Kube-OVN beside us writes it too.
@@ -24,5 +26,6 @@ pub const EPOCH: &str = "tombolo.io/epoch";
 pub const CONTAINER: &str = "tombolo.io/container-id";
 /// On a port in Open vSwitch: the interface's name in the container.
 pub const IFNAME: &str = "tombolo.io/ifname";
-/// On a port in Open vSwitch: the MAC of the container's side.
+/// On a port in Open vSwitch: the MAC of the container's side. On a router's port taken over from Kube-OVN: its MAC, which pods
+/// have in their neighbor tables.
 pub const MAC: &str = "tombolo.io/mac";

@@ -39,6 +39,8 @@ pub struct Config {
     pub router_selector: Selector,
     /// `--external-vpc-retention`, seconds: how long a Vpc with `spec.namespaces` outlives its router.
     pub retention_secs: u64,
+    /// `--take-over`: rows that Kube-OVN made for this cluster become ours.
+    pub take_over: bool,
     /// `--uninstall`: nothing of this cluster is to stand any more.
     pub leaving: bool,
 }

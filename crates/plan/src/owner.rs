@@ -10,8 +10,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use tombolo_names::rows::{
-    CLUSTER as CLUSTER_KEY, ENTRIES as ENTRIES_KEY, OWNER as OWNER_KEY, PARENT as PARENT_KEY, VENDOR,
-    VENDOR_KEY,
+    CLUSTER as CLUSTER_KEY, ENTRIES as ENTRIES_KEY, MAC as MAC_KEY, OWNER as OWNER_KEY, PARENT as PARENT_KEY,
+    STANDS_FOR as STANDS_FOR_KEY, VENDOR, VENDOR_KEY,
 };
 
 /// Namespace of all row uuids, so that they don't clash with another UUIDv5 of the same words.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tombolo_ovsdb::{Name, Row, Uuid};
+use tombolo_names::rows::{PREFIX, STANDS_FOR};
+use tombolo_ovsdb::{Datum, Name, Row, Uuid};
 use tombolo_plan::ClusterId;
 use tombolo_plan::nb::{self, Ownership};
 
@@ -93,11 +94,29 @@ pub fn is_ours(cluster: &ClusterId, row: &Row) -> bool {
     matches!(nb::ownership(cluster, row), Ownership::Ours(_))
 }
 
+/// Whether a row of Kube-OVN's got our marks, and is otherwise as it was. It may be Kube-OVN's if it is of no cluster and
+/// Neutron hasn't marked it.
+fn is_taken_over(touch: &Touch, before: &Row, after: &Row) -> bool {
+    let ids = |row: &Row| row.get("external_ids").map(Datum::str_map).unwrap_or_default();
+    let (old, new) = (ids(before), ids(after));
+    let is_mark = |key: &str| key.starts_with(PREFIX) || key == "vendor";
+    !old.keys().any(|key| key.starts_with(PREFIX) || key.starts_with("neutron:"))
+        && new.contains_key(STANDS_FOR)
+        && old.iter().all(|(key, value)| new.get(key) == Some(value))
+        && new.keys().all(|key| old.contains_key(key) || is_mark(key))
+        && touch.changed().all(|(column, ..)| column == "external_ids")
+}
+
 impl Case<'_> {
     fn northbound(&self, touch: &Touch) -> Result<(), String> {
         match (&touch.before, &touch.after) {
             (None, Some(row)) if !is_ours(self.cluster, row) => {
                 Err(format!("invariant 2: made without our marks: {row:?}"))
+            }
+            (Some(before), Some(after))
+                if is_ours(self.cluster, after) && is_taken_over(touch, before, after) =>
+            {
+                Ok(())
             }
             (Some(row), _) if !is_ours(self.cluster, row) => {
                 self.foreign(touch, "OVN_Northbound", |_, row| is_ours(self.cluster, row))

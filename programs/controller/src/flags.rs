@@ -86,6 +86,9 @@ pub struct Acting {
     #[arg(long, value_name = "ID")]
     pub cluster_id: Option<String>,
 
+    /// Make rows that Kube-OVN made for this cluster ours, in place, where they say what ours would (docs/operate/take-over.md)
+    #[arg(long, default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    pub take_over: bool,
     /// Take everything of this cluster out of OVN and off its objects, and end; "force": though pods are on the network
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "unused", value_parser = ["unused", "force"])]
     pub uninstall: Option<String>,

@@ -97,6 +97,7 @@ mod tests {
             external_vpcs: true,
             router_selector: Selector::default(),
             retention_secs: 0,
+            take_over: false,
             leaving: false,
             port_security: false,
         })

@@ -64,8 +64,11 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<()> {
         },
     };
     let config = settings::config(&flags, &id)?;
-    let nb_client =
-        nb::connect(&flags, tombolo_plan::nb::wanted(&config.cluster), tombolo_plan::nb::indexes())?;
+    let wanted = match config.take_over {
+        true => tombolo_plan::nb::wanted_to_take_over(&config.cluster),
+        false => tombolo_plan::nb::wanted(&config.cluster),
+    };
+    let nb_client = nb::connect(&flags, wanted, tombolo_plan::nb::indexes())?;
 
     let (to_engine, inputs) = mpsc::channel(INPUTS);
     let (writes, write_requests) = mpsc::unbounded_channel();

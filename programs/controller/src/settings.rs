@@ -32,6 +32,7 @@ pub fn config(flags: &Flags, cluster: &str) -> Result<Config> {
         router_selector: Selector::parse(&f.external_vpc_selector)
             .map_err(|e| anyhow!("--external-vpc-selector: {e}"))?,
         retention_secs: f.external_vpc_retention.as_secs(),
+        take_over: f.take_over,
         leaving: f.uninstall.is_some(),
     })
 }

@@ -31,6 +31,7 @@ pub fn config() -> Config {
         external_vpcs: true,
         router_selector: Selector::default(),
         retention_secs: 3_600,
+        take_over: false,
         leaving: false,
     }
 }

@@ -1,6 +1,7 @@
 //! One owner's rows against small databases. The invariants that are proved here are numbered in ARCHITECTURE.md.
 
 mod entries;
+mod taken_over;
 
 use std::collections::BTreeMap;
 

@@ -39,6 +39,7 @@ fn config() -> Config {
         external_vpcs: true,
         router_selector: Selector::default(),
         retention_secs: 100,
+        take_over: false,
         leaving: false,
     }
 }

@@ -14,7 +14,7 @@ use tombolo_ovn::nb::{
 use tombolo_ovn::{Facts, Reference};
 use tombolo_ovsdb::{Atom, Change, Condition, Datum, Function, IndexSpec, Replica, Row, Uuid, Wanted};
 
-use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner, VENDOR, VENDOR_KEY};
+use crate::owner::{CLUSTER_KEY, ClusterId, MAC_KEY, OWNER_KEY, Owner, STANDS_FOR_KEY, VENDOR, VENDOR_KEY};
 
 pub(crate) use shared::entry_word;
 use shared::{BY_ENTRY, by_entry};
@@ -79,6 +79,33 @@ fn by_name_column(row: &Row) -> Vec<Atom> {
     row.str("name").map(Atom::from).into_iter().collect()
 }
 
+/// The rows taken over from Kube-OVN, by the uuids that they stand for.
+const BY_STANDS_FOR: &str = "stands-for";
+
+fn by_stands_for(row: &Row) -> Vec<Atom> {
+    stands_for(row).map(Atom::Uuid).into_iter().collect()
+}
+
+/// The uuid that this row would have, had it not been taken over from Kube-OVN.
+#[must_use]
+pub fn stands_for(row: &Row) -> Option<Uuid> {
+    row.key("external_ids", STANDS_FOR_KEY)?.parse().ok()
+}
+
+/// The row that is there as `owner`'s row `uuid`: one taken over from Kube-OVN, which keeps its own uuid; otherwise that one.
+#[must_use]
+pub fn in_place_of(
+    replica: &Replica,
+    cluster: &ClusterId,
+    table: &'static str,
+    owner: &Owner,
+    uuid: Uuid,
+) -> Uuid {
+    let rows = replica.find(table, BY_STANDS_FOR, &Atom::Uuid(uuid));
+    let ours = rows.filter(|(_, row)| owner_of(cluster, row).as_ref() == Some(owner));
+    ours.map(|(uuid, _)| uuid).min().unwrap_or(uuid)
+}
+
 fn by_owner(row: &Row) -> Vec<Atom> {
     row.key("external_ids", OWNER_KEY).map(Atom::from).into_iter().collect()
 }
@@ -89,6 +116,7 @@ pub fn indexes() -> Vec<IndexSpec> {
     let mut all = neutron::INDEXES.to_vec();
     all.extend(OWNED.map(|table| IndexSpec::by(table, BY_OWNER, by_owner)));
     all.extend(OWNED.map(|table| IndexSpec::by(table, BY_ENTRY, by_entry)));
+    all.extend(OWNED.map(|table| IndexSpec::by(table, BY_STANDS_FOR, by_stands_for)));
     all.push(IndexSpec::by(table::SWITCH_PORT, BY_ADDRESS, by_address));
     let by_name = [table::SWITCH_PORT, table::PORT_GROUP];
     all.extend(by_name.map(|table| IndexSpec::by(table, neutron::BY_NAME, by_name_column)));
@@ -107,13 +135,6 @@ pub fn indexes() -> Vec<IndexSpec> {
 /// port groups unique, so a name of theirs can't be ours.
 #[must_use]
 pub fn wanted(cluster: &ClusterId) -> Wanted {
-    let ours = || {
-        vec![Condition::includes("external_ids", Datum::map_of_strings([(CLUSTER_KEY, cluster.as_str())]))]
-    };
-    let clusters = || {
-        let vendor = Datum::map_of_strings([(VENDOR_KEY, VENDOR)]);
-        [ours(), vec![Condition::includes("external_ids", vendor)]].concat()
-    };
     // A route of Neutron's may lie inside a Subnet of ours. There are few, but for the default route of each router with a
     // gateway, which can't.
     let default_route = Datum::string("0.0.0.0/0");
@@ -122,7 +143,31 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
         function: Function::NotEqual,
         value: default_route,
     };
-    let routes = [ours(), vec![other]].concat();
+    wanted_to_take_over(cluster)
+        .only(table::STATIC_ROUTE, [ours(cluster), vec![other]].concat())
+        .only(table::PORT_GROUP, clusters(cluster))
+}
+
+/// The same to take rows over from Kube-OVN, of which versions before 1.15 mark neither port groups nor routes.
+#[must_use]
+pub fn wanted_to_take_over(cluster: &ClusterId) -> Wanted {
+    all_rows()
+        .only(table::SWITCH_PORT, clusters(cluster))
+        .only(table::POLICY, ours(cluster))
+        .only(table::ADDRESS_SET, ours(cluster))
+}
+
+fn ours(cluster: &ClusterId) -> Vec<Condition> {
+    vec![Condition::includes("external_ids", Datum::map_of_strings([(CLUSTER_KEY, cluster.as_str())]))]
+}
+
+fn clusters(cluster: &ClusterId) -> Vec<Condition> {
+    let vendor = Datum::map_of_strings([(VENDOR_KEY, VENDOR)]);
+    [ours(cluster), vec![Condition::includes("external_ids", vendor)]].concat()
+}
+
+/// The columns of each table.
+fn all_rows() -> Wanted {
     Wanted::new()
         .table(
             table::ROUTER,
@@ -171,7 +216,6 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
                 LogicalSwitchPort::EXTERNAL_IDS,
             ],
         )
-        .only(table::SWITCH_PORT, clusters())
         .table(
             table::STATIC_ROUTE,
             &[
@@ -184,7 +228,6 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
                 LogicalRouterStaticRoute::EXTERNAL_IDS,
             ],
         )
-        .only(table::STATIC_ROUTE, routes)
         .table(
             table::POLICY,
             &[
@@ -197,14 +240,11 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
                 LogicalRouterPolicy::EXTERNAL_IDS,
             ],
         )
-        .only(table::POLICY, ours())
         .table(
             table::PORT_GROUP,
             &[PortGroup::NAME, PortGroup::PORTS, PortGroup::ACLS, PortGroup::EXTERNAL_IDS],
         )
-        .only(table::PORT_GROUP, clusters())
         .table(table::ADDRESS_SET, &[AddressSet::NAME, AddressSet::ADDRESSES, AddressSet::EXTERNAL_IDS])
-        .only(table::ADDRESS_SET, ours())
 }
 
 /// Whose a row is (invariant 2).
@@ -356,12 +396,17 @@ pub fn others_columns(table: &str) -> &'static [&'static str] {
 pub fn is_own_key(table: &str, column: &str, key: &str) -> bool {
     match (table, column) {
         (_, "external_ids") => {
-            key.starts_with(tombolo_names::rows::PREFIX)
+            key.starts_with(tombolo_names::rows::PREFIX) && !is_kept(key)
                 || matches!(key, "ls" | "lr" | "pod" | "node" | "subnet")
         }
         (table::SWITCH_PORT, "options") => matches!(key, "requested-chassis" | "iface-id-ver"),
         _ => false,
     }
+}
+
+/// Of a row taken over from Kube-OVN: what it keeps for as long as it stands.
+fn is_kept(key: &str) -> bool {
+    matches!(key, STANDS_FOR_KEY | MAC_KEY)
 }
 
 /// Whether nothing but columns of [`edge_columns`] and [`SHARED`] changed.

@@ -50,8 +50,7 @@ pub fn plan(world: &World, name: &str) -> Plan {
     if address::other_bears(world, &owner, ip, &mut plan) {
         return plan;
     }
-    let router =
-        world.config().cluster.row_uuid(table::ROUTER, &Owner::vpc(&world.config().cluster_router), "router");
+    let router = world.row_uuid(table::ROUTER, &Owner::vpc(&world.config().cluster_router), "router");
     if world.nb().row(table::ROUTER, &router).is_none() {
         // Its policies hang there. An operator deleted the router, and the Vpc brings it back.
         plan.waits_for = Some(Owner::vpc(&world.config().cluster_router));

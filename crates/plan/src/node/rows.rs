@@ -8,7 +8,7 @@ use tombolo_ovsdb::{Datum, Row, Uuid};
 
 use crate::address;
 use crate::desired::{DesiredRow, Edge, Managed, Rows};
-use crate::names::{node_group, node_group_uuid, node_port, switch_uuid};
+use crate::names::{node_group, node_port};
 use crate::nb::{self, table};
 use crate::owner::Owner;
 use crate::row::{child_ids, external_ids, string, strings};
@@ -17,7 +17,7 @@ use crate::world::{IpEntry, World};
 /// The name of a node's port group in the database: the one that stands, or [`node_group`], which nodes `a-b` and `a.b`
 /// share: the second one gets a unique name.
 fn group_in_use(world: &World, node: &str) -> String {
-    let uuid = node_group_uuid(&world.config().cluster, node);
+    let uuid = world.node_group_uuid(node);
     if let Some(name) = world.nb().row(table::PORT_GROUP, &uuid).and_then(|row| row.str("name")) {
         return name.to_owned();
     }
@@ -33,12 +33,12 @@ pub(super) fn rows(world: &World, name: &str, ip: &IpEntry, router: Uuid) -> Row
     let cluster = &world.config().cluster;
     let owner = Owner::node(name);
     let join = world.config().join_subnet.as_str();
-    let switch = switch_uuid(cluster, join);
+    let switch = world.switch_uuid(join);
     let group = group_in_use(world, name);
     let mut rows = vec![
         DesiredRow {
             table: table::SWITCH_PORT,
-            uuid: cluster.row_uuid(table::SWITCH_PORT, &owner, "port"),
+            uuid: world.row_uuid(table::SWITCH_PORT, &owner, "port"),
             columns: [
                 (LogicalSwitchPort::NAME, string(&node_port(name))),
                 (LogicalSwitchPort::ADDRESSES, strings([address::port_addresses(ip)])),
@@ -49,7 +49,7 @@ pub(super) fn rows(world: &World, name: &str, ip: &IpEntry, router: Uuid) -> Row
         },
         DesiredRow {
             table: table::PORT_GROUP,
-            uuid: node_group_uuid(cluster, name),
+            uuid: world.node_group_uuid(name),
             columns: [
                 (PortGroup::NAME, string(&group)),
                 (PortGroup::EXTERNAL_IDS, Managed::Keys(external_ids(cluster, &owner, [("node", name)]))),
@@ -62,7 +62,7 @@ pub(super) fn rows(world: &World, name: &str, ip: &IpEntry, router: Uuid) -> Row
     let mut policy = |role: String, priority: i64, matching: String, hop: IpAddr| {
         rows.push(DesiredRow {
             table: table::POLICY,
-            uuid: cluster.row_uuid(table::POLICY, &owner, &role),
+            uuid: world.row_uuid(table::POLICY, &owner, &role),
             columns: [
                 (LogicalRouterPolicy::PRIORITY, Managed::Whole(Datum::integer(priority))),
                 (LogicalRouterPolicy::MATCH, string(&matching)),

@@ -56,8 +56,7 @@ pub fn plan(world: &World, owner: &Owner) -> Plan {
 fn serve(world: &World, owner: &Owner, pod: &Arc<PodView>, ip: &IpEntry) -> Plan {
     let mut plan = Plan::default();
     let subnet = ip.subnet();
-    let cluster = &world.config().cluster;
-    let uuid = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
+    let uuid = world.row_uuid(table::SWITCH_PORT, owner, "port");
     let port = world.nb().row(table::SWITCH_PORT, &uuid);
     if !world.subnets().contains(subnet) {
         plan.problem(Reason::SubnetNotFound, format!("the Subnet {subnet} of the pod's address is gone"));
@@ -104,7 +103,7 @@ fn annotations(
     ip: &IpEntry,
     Established { spec, net }: &Established,
 ) -> Option<Intent> {
-    let port = world.config().cluster.row_uuid(table::SWITCH_PORT, owner, "port");
+    let port = world.row_uuid(table::SWITCH_PORT, owner, "port");
     let mtu = match spec.mtu {
         0 => world.router_mtu(&spec.vpc),
         mtu => Some(mtu),

@@ -11,7 +11,7 @@ use tombolo_ovsdb::{Atom, Uuid};
 
 use crate::address;
 use crate::desired::{DesiredRow, Edge, Entry, Managed, Rows};
-use crate::names::{node_group_uuid, pod_port, switch_uuid};
+use crate::names::pod_port;
 use crate::nb::table;
 use crate::owner::Owner;
 use crate::row::{child_ids, string, strings};
@@ -22,8 +22,8 @@ pub(super) fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, sp
     let cluster = &world.config().cluster;
     let (namespace, name) = owner.namespaced();
     let subnet = ip.subnet();
-    let switch = switch_uuid(cluster, subnet);
-    let uuid = cluster.row_uuid(table::SWITCH_PORT, owner, "port");
+    let switch = world.switch_uuid(subnet);
+    let uuid = world.row_uuid(table::SWITCH_PORT, owner, "port");
     let mut row = DesiredRow {
         table: table::SWITCH_PORT,
         uuid,
@@ -47,7 +47,7 @@ pub(super) fn rows(world: &World, owner: &Owner, pod: &PodView, ip: &IpEntry, sp
     let leaves_by_node = world.vpc_kind(&spec.vpc).is_default() && spec.gateway_type == DISTRIBUTED;
     let group = Entry {
         table: table::PORT_GROUP,
-        row: node_group_uuid(cluster, node),
+        row: world.node_group_uuid(node),
         column: PortGroup::PORTS,
         element: Atom::Uuid(uuid),
         value: None,

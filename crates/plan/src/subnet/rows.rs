@@ -9,7 +9,7 @@ use tombolo_ovn::nb::{
 use tombolo_ovsdb::{Datum, Uuid};
 
 use crate::desired::{DesiredRow, Edge, Managed, Rows};
-use crate::names::{gateway_mac, router_port_name, switch_port_name, switch_uuid};
+use crate::names::{router_port_name, switch_port_name};
 use crate::nb::table;
 use crate::owner::Owner;
 use crate::row::{child_ids, external_ids, keys, string, strings};
@@ -19,7 +19,7 @@ use crate::world::{Established, Net, SPEC_KEY, World};
 /// The router's row: Neutron's, or that of the default Vpc once it stands.
 pub(super) fn router_uuid(world: &World, vpc: &str, kind: VpcKind) -> Option<Uuid> {
     kind.neutron_router().or_else(|| {
-        let uuid = world.config().cluster.row_uuid(table::ROUTER, &Owner::vpc(vpc), "router");
+        let uuid = world.row_uuid(table::ROUTER, &Owner::vpc(vpc), "router");
         world.nb().row(table::ROUTER, &uuid).map(|_| uuid)
     })
 }
@@ -28,7 +28,7 @@ pub(super) fn switch_row(world: &World, name: &str, spec: &SubnetSpec) -> Desire
     let cluster = &world.config().cluster;
     DesiredRow {
         table: table::SWITCH,
-        uuid: switch_uuid(cluster, name),
+        uuid: world.switch_uuid(name),
         columns: [
             (LogicalSwitch::NAME, string(name)),
             (
@@ -56,7 +56,7 @@ pub(super) fn rows(
     let cluster = &world.config().cluster;
     let owner = Owner::subnet(name);
     let vpc = spec.vpc.as_str();
-    let mac = gateway_mac(cluster, name).to_kube_ovn();
+    let mac = world.gateway_mac(name).to_kube_ovn();
     let switch = switch_row(world, name, spec);
     let switch_uuid = switch.uuid;
     let mut rows = vec![switch];
@@ -66,7 +66,7 @@ pub(super) fn rows(
     });
     rows.push(DesiredRow {
         table: table::ROUTER_PORT,
-        uuid: cluster.row_uuid(table::ROUTER_PORT, &owner, &format!("port/{vpc}")),
+        uuid: world.row_uuid(table::ROUTER_PORT, &owner, &format!("port/{vpc}")),
         columns: [
             (LogicalRouterPort::NAME, string(&port)),
             (LogicalRouterPort::MAC, string(&mac)),
@@ -81,7 +81,7 @@ pub(super) fn rows(
     });
     rows.push(DesiredRow {
         table: table::SWITCH_PORT,
-        uuid: cluster.row_uuid(table::SWITCH_PORT, &owner, &format!("port/{vpc}")),
+        uuid: world.row_uuid(table::SWITCH_PORT, &owner, &format!("port/{vpc}")),
         columns: [
             (LogicalSwitchPort::NAME, string(&switch_port_name(name, vpc))),
             (LogicalSwitchPort::TYPE, string("router")),
@@ -112,7 +112,7 @@ fn routing(world: &World, name: &str, net: &Net, router: Uuid) -> Vec<DesiredRow
         let word = if family == Family::V4 { "ip4" } else { "ip6" };
         rows.push(DesiredRow {
             table: table::POLICY,
-            uuid: cluster.row_uuid(table::POLICY, &owner, &format!("allow/{word}")),
+            uuid: world.row_uuid(table::POLICY, &owner, &format!("allow/{word}")),
             columns: [
                 (LogicalRouterPolicy::PRIORITY, Managed::Whole(Datum::integer(31_000))),
                 (LogicalRouterPolicy::MATCH, string(&format!("{word}.dst == {cidr}"))),
@@ -127,7 +127,7 @@ fn routing(world: &World, name: &str, net: &Net, router: Uuid) -> Vec<DesiredRow
             let everything = if family == Family::V4 { "0.0.0.0/0" } else { "::/0" };
             rows.push(DesiredRow {
                 table: table::STATIC_ROUTE,
-                uuid: cluster.row_uuid(table::STATIC_ROUTE, &owner, &format!("default/{word}")),
+                uuid: world.row_uuid(table::STATIC_ROUTE, &owner, &format!("default/{word}")),
                 columns: [
                     (LogicalRouterStaticRoute::IP_PREFIX, string(everything)),
                     (LogicalRouterStaticRoute::NEXTHOP, string(&gateway.to_string())),

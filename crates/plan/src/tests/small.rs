@@ -34,6 +34,7 @@ pub(crate) fn config() -> Config {
         external_vpcs: true,
         router_selector: Selector::default(),
         retention_secs: 100,
+        take_over: false,
         leaving: false,
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn plan(world: &World, name: &str, object: Option<&Arc<Vpc>>) -> Plan
     let mut plan = Plan::default();
     let owner = Owner::vpc(name);
     let cluster = &world.config().cluster;
-    let uuid = cluster.row_uuid(table::ROUTER, &owner, "router");
+    let uuid = world.row_uuid(table::ROUTER, &owner, "router");
     // The router stands whether or not the object does: all pods hang on it.
     plan.then_rows(Rows {
         rows: vec![DesiredRow {

@@ -15,7 +15,6 @@ use tombolo_ovsdb::Row;
 
 use super::store::{Index, Store};
 use super::{Dirty, Net, World};
-use crate::names::switch_uuid;
 use crate::nb::{self, table};
 use crate::owner::{Owner, OwnerKind};
 
@@ -79,7 +78,7 @@ impl World {
 
     fn switch_of(&self, subnet: &str) -> Option<&Row> {
         let cluster = &self.config.cluster;
-        let row = self.nb.row(table::SWITCH, &switch_uuid(cluster, subnet))?;
+        let row = self.nb.row(table::SWITCH, &self.switch_uuid(subnet))?;
         (nb::owner_of(cluster, row) == Some(Owner::subnet(subnet))).then_some(row)
     }
 

@@ -16,6 +16,7 @@ mod networks;
 mod nodes;
 mod pods;
 mod pools;
+mod rows;
 mod services;
 mod serving;
 mod store;

@@ -86,7 +86,7 @@ impl World {
     /// Whether the port of a pod or node stands. Its address isn't free then, whatever becomes of the IP object: it may
     /// be in use (invariant 5).
     pub(crate) fn bears(&self, owner: &Owner) -> bool {
-        let uuid = self.config.cluster.row_uuid(table::SWITCH_PORT, owner, "port");
+        let uuid = self.row_uuid(table::SWITCH_PORT, owner, "port");
         self.nb.row(table::SWITCH_PORT, &uuid).is_some()
     }
 
@@ -209,7 +209,7 @@ impl World {
         }
         let mut pool = SubnetPool::new(net.cidr, &net.gateways, &net.excluded);
         // The router's own MAC must stay the router's.
-        let gateway = crate::names::gateway_mac(&self.config.cluster, subnet);
+        let gateway = self.gateway_mac(subnet);
         if let Err(holder) = pool.claim_mac("gateway", gateway) {
             debug_assert!(false, "an empty pool has no holder, but {holder}");
         }

@@ -1,0 +1,44 @@
+//! Which row stands for an owner's: the one with the uuid that follows from its words, or one taken over from Kube-OVN.
+
+use tombolo_net::Mac;
+use tombolo_ovn::nb::LogicalRouterPort;
+use tombolo_ovsdb::Uuid;
+
+use super::World;
+use crate::names;
+use crate::nb::{self, table};
+use crate::owner::{MAC_KEY, Owner};
+
+impl World {
+    /// The uuid of the row that `owner` keeps in `table` in the role `role` (see [`crate::ClusterId::row_uuid`]).
+    #[must_use]
+    pub fn row_uuid(&self, table: &'static str, owner: &Owner, role: &str) -> Uuid {
+        let cluster = &self.config.cluster;
+        nb::in_place_of(&self.nb, cluster, table, owner, cluster.row_uuid(table, owner, role))
+    }
+
+    /// The row of a Subnet's switch.
+    #[must_use]
+    pub fn switch_uuid(&self, subnet: &str) -> Uuid {
+        let cluster = &self.config.cluster;
+        let uuid = names::switch_uuid(cluster, subnet);
+        nb::in_place_of(&self.nb, cluster, table::SWITCH, &Owner::subnet(subnet), uuid)
+    }
+
+    /// The row of a node's port group.
+    #[must_use]
+    pub fn node_group_uuid(&self, node: &str) -> Uuid {
+        let cluster = &self.config.cluster;
+        let uuid = names::node_group_uuid(cluster, node);
+        nb::in_place_of(&self.nb, cluster, table::PORT_GROUP, &Owner::node(node), uuid)
+    }
+
+    /// The MAC of the router in a Subnet: one taken over from Kube-OVN keeps its own, which pods have in their neighbor tables.
+    #[must_use]
+    pub fn gateway_mac(&self, subnet: &str) -> Mac {
+        let cluster = &self.config.cluster;
+        let ports = nb::owned(&self.nb, cluster, table::ROUTER_PORT, &Owner::subnet(subnet));
+        let kept = ports.iter().find_map(|(_, row)| row.key(LogicalRouterPort::EXTERNAL_IDS, MAC_KEY));
+        kept.and_then(|mac| mac.parse().ok()).unwrap_or_else(|| names::gateway_mac(cluster, subnet))
+    }
+}

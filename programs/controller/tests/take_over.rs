@@ -1,0 +1,193 @@
+//! A cluster that Kube-OVN left is taken over in place. The rows and objects are those of real controllers of Kube-OVN's
+//! (`tests/kube-ovn`, with how they were recorded).
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use common::{Bed, Controller};
+use serde_json::{Value, json};
+use tombolo_needs::needs;
+use tombolo_testbed::eventually;
+
+const SOON: Duration = Duration::from_secs(30);
+/// So long it is watched that nothing happens.
+const WHILE: Duration = Duration::from_secs(3);
+/// Versions of Kube-OVN that left something in `tests/kube-ovn`.
+const VERSIONS: [&str; 1] = ["1.14.10"];
+
+/// A cluster as Kube-OVN leaves it.
+struct Left {
+    bed: Bed,
+    rows: Value,
+}
+
+impl Left {
+    fn by(version: &str) -> Result<Option<Self>> {
+        let Some(bed) = Bed::start_newer()? else { return Ok(None) };
+        let dir = format!("{}/tests/kube-ovn/{version}", env!("CARGO_MANIFEST_DIR"));
+        let read = |name: &str| -> Result<Value> {
+            let text = std::fs::read_to_string(format!("{dir}/{name}"))?;
+            serde_json::from_str(&text).with_context(|| format!("reading {dir}/{name}"))
+        };
+        let (rows, objects) = (read("nb.json")?, read("objects.json")?);
+        let mut params = vec![json!("OVN_Northbound")];
+        for (table, uuid, row) in all(&rows) {
+            params.push(json!({ "op": "insert", "table": table, "uuid": uuid, "row": row }));
+        }
+        let answer = Command::new("ovsdb-client")
+            .args(["transact", bed.nb.address(), &Value::Array(params).to_string()])
+            .output()?;
+        let text = String::from_utf8_lossy(&answer.stdout);
+        ensure!(answer.status.success() && !text.contains("\"error\""), "{text}");
+        for node in objects["items"].as_array().into_iter().flatten().filter(|it| it["kind"] == "Node") {
+            let address = node["status"]["addresses"][0]["address"].as_str().unwrap_or_default();
+            bed.node(node["metadata"]["name"].as_str().unwrap_or_default(), address)?;
+        }
+        bed.api.apply(&objects.to_string())?;
+        Ok(Some(Self { bed, rows }))
+    }
+
+    /// Tables of the database by row, as the server has them now.
+    fn now(&self) -> Result<BTreeMap<String, Value>> {
+        let answer = Command::new("ovsdb-client").args(["backup", self.bed.nb.address()]).output()?;
+        let text = String::from_utf8(answer.stdout)?;
+        let tables: Value = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .nth(1)
+            .context("the backup has no rows")?;
+        Ok(all(&tables).map(|(_, uuid, row)| (uuid.to_owned(), row.clone())).collect())
+    }
+
+    /// The ports of switches and routers that Kube-OVN made: name and uuid.
+    fn ports(&self) -> BTreeMap<String, String> {
+        let tables = ["Logical_Switch", "Logical_Switch_Port", "Logical_Router_Port", "Logical_Router"];
+        let rows = all(&self.rows)
+            .filter(|(table, _, row)| tables.contains(table) && id(row, "vendor") == "kube-ovn");
+        rows.map(|(_, uuid, row)| (row["name"].as_str().unwrap_or_default().to_owned(), uuid.to_owned()))
+            .collect()
+    }
+}
+
+fn all(tables: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let tables = tables.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with('_'));
+    tables.flat_map(|(table, rows)| {
+        rows.as_object().into_iter().flatten().map(|(uuid, row)| (table.as_str(), uuid.as_str(), row))
+    })
+}
+
+/// A value of a row's `external_ids`.
+fn id<'a>(row: &'a Value, key: &str) -> &'a str {
+    let pairs = row["external_ids"][1].as_array();
+    let pair = pairs.into_iter().flatten().find(|pair| pair[0] == key);
+    pair.and_then(|pair| pair[1].as_str()).unwrap_or_default()
+}
+
+/// Waits until each port of Kube-OVN's is ours.
+fn taken_over(left: &Left) -> Result<BTreeMap<String, Value>> {
+    eventually("all ports to be taken over", SOON, || {
+        let rows = left.now()?;
+        let ports = left.ports();
+        let ours = |uuid: &String| rows.get(uuid).is_some_and(|row| !id(row, "tombolo.io/owner").is_empty());
+        Ok(ports.values().all(ours).then_some(rows))
+    })
+}
+
+#[test]
+fn no_port_loses_its_uuid_and_no_pod_its_address() -> Result<()> {
+    // invariants 2 and 5
+    for version in VERSIONS {
+        let left = needs!(Left::by(version)?);
+        let before: BTreeMap<String, Value> =
+            all(&left.rows).map(|(_, uuid, row)| (uuid.to_owned(), row.clone())).collect();
+        ensure!(left.ports().len() >= 8, "{version}: the record is empty: {:?}", left.ports());
+        // Who doesn't ask for it gets a refusal, and nothing changes.
+        let mut without = Controller::start(&left.bed, "without", &[])?;
+        let refusal = eventually("the refusal", SOON, || {
+            Ok(Some(left.bed.ready("vpc", "ovn-cluster")?).filter(|ready| ready.reason == "NameTaken"))
+        })
+        .map_err(|error| error.context(without.log()))?;
+        ensure!(refusal.message.contains("the vendor kube-ovn"), "{version}: {refusal:?}");
+        ensure!(refusal.message.contains("--take-over"), "{version}: {refusal:?}");
+        ensure!(without.stop()?.success());
+        for (uuid, row) in left.now()?.iter().filter(|(uuid, _)| before.contains_key(*uuid)) {
+            ensure!(id(row, "tombolo.io/cluster").is_empty(), "{version}: {uuid} {row}");
+        }
+
+        let mut controller = Controller::start(&left.bed, "taking", &["--take-over"])?;
+        let after = taken_over(&left).map_err(|error| error.context(controller.log()))?;
+        let lower = |value: &Value| value.to_string().to_lowercase();
+        for (name, uuid) in left.ports() {
+            let (old, new) = (&before[&uuid], &after[&uuid]);
+            // The same address, and the same MAC.
+            if old["addresses"] != "router" {
+                ensure!(
+                    lower(&old["addresses"]) == lower(&new["addresses"]),
+                    "{version}: {name}: {old} {new}"
+                );
+            }
+            ensure!(lower(&old["mac"]) == lower(&new["mac"]), "{version}: {name}: {old} {new}");
+            ensure!(old["name"] == new["name"], "{version}: {old} {new}");
+        }
+        for pod in ["p1", "p2", "p3"] {
+            let had = all(&left.rows).find(|(_, _, row)| row["name"] == format!("{pod}.a"));
+            let had = had.and_then(|(_, _, row)| row["addresses"].as_str()).unwrap_or_default().to_owned();
+            let has = left.bed.routed("a", pod)?;
+            ensure!(had.ends_with(&format!(" {has}")), "{version}: {pod} had {had} and has {has}");
+        }
+        // A new pod gets an address that none has, and one that goes takes its row along.
+        left.bed.pod("a", "new", "n1")?;
+        let new = left.bed.routed("a", "new")?;
+        ensure!(!left.rows.to_string().contains(&format!(" {new}\"")), "{version}: {new} is taken");
+        left.bed.api.kubectl(&["delete", "pod", "-n", "a", "p1", "--force", "--grace-period=0"])?;
+        let gone = left.ports()["p1.a"].clone();
+        eventually("the pod's port to go", SOON, || Ok((!left.now()?.contains_key(&gone)).then_some(())))?;
+        ensure!(controller.stop()?.success());
+
+        // From now on it is as any other cluster: no flag, and nothing to do.
+        let settled = left.now()?;
+        let mut later = Controller::start(&left.bed, "later", &[])?;
+        eventually("the lease", SOON, || {
+            Ok((later.metric("leader_election_master_status")? == 1.0).then_some(()))
+        })?;
+        std::thread::sleep(WHILE);
+        let now = left.now()?;
+        let differing: Vec<_> = now.iter().filter(|(uuid, row)| settled.get(*uuid) != Some(row)).collect();
+        // The epoch counts on.
+        ensure!(differing.len() == 1 && now.len() == settled.len(), "{version}: {differing:?}");
+        ensure!(later.stop()?.success());
+        left.bed.guard.check()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_living_controller_of_kube_ovns_holds_it_up() -> Result<()> {
+    let left = needs!(Left::by(VERSIONS[0])?);
+    let lease = |seconds: u64| {
+        let now = Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S.000000Z"]).output()?;
+        left.bed.api.apply(
+            &json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "metadata": { "name": "kube-ovn-controller", "namespace": "kube-system" },
+                "spec": { "holderIdentity": "theirs", "leaseDurationSeconds": seconds,
+                    "renewTime": String::from_utf8_lossy(&now.stdout).trim() } })
+            .to_string(),
+        )
+    };
+    lease(600)?;
+    let mut controller = Controller::start(&left.bed, "taking", &["--take-over"])?;
+    eventually("it to say so", SOON, || {
+        Ok(controller.log().contains("waits until it is stopped").then_some(()))
+    })?;
+    std::thread::sleep(WHILE);
+    let rows = left.now()?;
+    ensure!(rows.values().all(|row| id(row, "tombolo.io/cluster").is_empty()), "it wrote beside Kube-OVN's");
+    left.bed.api.kubectl(&["delete", "lease", "-n", "kube-system", "kube-ovn-controller"])?;
+    taken_over(&left)?;
+    ensure!(controller.stop()?.success());
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! What stands in the way of a take-over: objects and wishes of Kube-OVN's that this version doesn't serve. Pure.
+//!
+//! Whoever relies on them would lose them without a word, so each blocks. Words come from the same tables as the controller's.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tombolo_api::annotations::{LOGICAL_SWITCH, VPC_EXTERNAL};
+use tombolo_api::validate::{self, Place};
+use tombolo_api::{OVN_PROVIDER, SubnetSpec, VpcSpec};
+
+/// Kinds of Kube-OVN's that nothing here serves: resource and kind.
+pub const KINDS: [(&str, &str); 22] = [
+    ("vlans", "Vlan"),
+    ("provider-networks", "ProviderNetwork"),
+    ("security-groups", "SecurityGroup"),
+    ("vpc-nat-gateways", "VpcNatGateway"),
+    ("iptables-eips", "IptablesEIP"),
+    ("iptables-fip-rules", "IptablesFIPRule"),
+    ("iptables-dnat-rules", "IptablesDnatRule"),
+    ("iptables-snat-rules", "IptablesSnatRule"),
+    ("ovn-eips", "OvnEip"),
+    ("ovn-fips", "OvnFip"),
+    ("ovn-snat-rules", "OvnSnatRule"),
+    ("ovn-dnat-rules", "OvnDnatRule"),
+    ("switch-lb-rules", "SwitchLBRule"),
+    ("router-lb-rules", "RouterLBRule"),
+    ("vpc-dnses", "VpcDns"),
+    ("vpc-egress-gateways", "VpcEgressGateway"),
+    ("vips", "Vip"),
+    ("ippools", "IPPool"),
+    ("qos-policies", "QoSPolicy"),
+    ("bgp-confs", "BgpConf"),
+    ("evpn-confs", "EvpnConf"),
+    ("dnsnameresolvers", "DNSNameResolver"),
+];
+/// So many objects of a kind are named.
+const NAMED: usize = 5;
+
+
+
+/// Everything that is looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Objects of [`KINDS`], by kind; a kind that the API server doesn't know has none.
+    pub unserved: BTreeMap<&'static str, Vec<Value>>,
+    /// NetworkPolicies.
+    pub policies: Vec<Value>,
+    /// Subnets.
+    pub subnets: Vec<Value>,
+    /// Vpcs.
+    pub vpcs: Vec<Value>,
+    /// Pods.
+    pub pods: Vec<Value>,
+}
+
+/// The outcome.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// What must be changed first.
+    pub blocks: Vec<String>,
+    /// What is lost without harm to anything else: pods go on without it.
+    pub lost: Vec<String>,
+}
+
+/// Looks at everything.
+pub fn check(facts: &Facts) -> Report {
+    let mut report = Report::default();
+    for (_, kind) in KINDS {
+        let objects = facts.unserved.get(kind).map_or(&[][..], Vec::as_slice);
+        if !objects.is_empty() {
+            report.blocks.push(format!("{}: this version serves no {kind}", named(kind, objects)));
+        }
+    }
+    if !facts.policies.is_empty() {
+        report.blocks.push(format!(
+            "{}: this version enforces none, so what they forbid would pass",
+            named("NetworkPolicy", &facts.policies)
+        ));
+    }
+    for vpc in &facts.vpcs {
+        look_at_vpc(vpc, &mut report);
+    }
+    for subnet in &facts.subnets {
+        look_at_subnet(subnet, facts, &mut report);
+    }
+    for pod in facts.pods.iter().filter(|pod| pod["spec"]["hostNetwork"] != true) {
+        let annotations: BTreeMap<String, String> = read(&pod["metadata"]["annotations"]).unwrap_or_default();
+        let subnet = annotations.get(LOGICAL_SWITCH);
+        let place = subnet.map_or(Place::DefaultVpc, |subnet| place_of_subnet(subnet, facts));
+        let limits = validate::pod_limits(&annotations, OVN_PROVIDER, place);
+        add(&format!("Pod {}", full_name(pod)), &limits, &mut report);
+    }
+    report
+}
+
+fn look_at_vpc(vpc: &Value, report: &mut Report) {
+    let words = format!("Vpc {}", full_name(vpc));
+    if vpc["status"]["default"] != true && !is_external(vpc) {
+        report.blocks.push(format!("{words}: this version serves the default Vpc and Neutron's routers, no Vpc of its own"));
+        return;
+    }
+    let place = if is_external(vpc) { Place::NeutronRouter } else { Place::DefaultVpc };
+    match read::<VpcSpec>(&vpc["spec"]) {
+        Some(spec) => add(&words, &validate::vpc_limits(&spec, place), report),
+        None => report.blocks.push(format!("{words}: its spec can't be read")),
+    }
+}
+
+fn look_at_subnet(subnet: &Value, facts: &Facts, report: &mut Report) {
+    let words = format!("Subnet {}", full_name(subnet));
+    match read::<SubnetSpec>(&subnet["spec"]) {
+        Some(spec) => {
+            add(&words, &validate::subnet_limits(&spec, place_of_vpc(&spec.vpc, facts)), report);
+        }
+        None => report.blocks.push(format!("{words}: its spec can't be read")),
+    }
+}
+
+fn add(words: &str, problems: &[validate::Problem], report: &mut Report) {
+    for problem in problems {
+        let line = format!("{words}: {problem}");
+        match problem.severity {
+            validate::Severity::Refuse => report.blocks.push(line),
+            validate::Severity::Ignored => report.lost.push(line),
+        }
+    }
+}
+
+fn place_of_subnet(subnet: &str, facts: &Facts) -> Place {
+    let found = facts.subnets.iter().find(|it| it["metadata"]["name"] == subnet);
+    place_of_vpc(found.and_then(|it| it["spec"]["vpc"].as_str()).unwrap_or_default(), facts)
+}
+
+fn place_of_vpc(vpc: &str, facts: &Facts) -> Place {
+    match facts.vpcs.iter().find(|it| it["metadata"]["name"] == vpc) {
+        Some(vpc) if is_external(vpc) => Place::NeutronRouter,
+        _ => Place::DefaultVpc,
+    }
+}
+
+fn is_external(vpc: &Value) -> bool {
+    vpc["metadata"]["labels"][VPC_EXTERNAL] == "true"
+}
+
+fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    serde_json::from_value(value.clone()).ok()
+}
+
+fn full_name(object: &Value) -> String {
+    let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+    match text("namespace") {
+        "" => text("name").to_owned(),
+        namespace => format!("{namespace}/{}", text("name")),
+    }
+}
+
+/// A kind and some of its objects: `Vip a, b and 3 more`.
+fn named(kind: &str, objects: &[Value]) -> String {
+    let names: Vec<String> = objects.iter().take(NAMED).map(full_name).collect();
+    let more = objects.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{kind} {}{more}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str, spec: Value) -> Value {
+        json!({ "metadata": { "name": name }, "spec": spec })
+    }
+
+    /// What a default installation of Kube-OVN has.
+    fn default_installation() -> Facts {
+        let subnet = |name: &str, more: Value| {
+            let mut spec = json!({ "vpc": "ovn-cluster", "protocol": "IPv4", "provider": "ovn", "gatewayType": "distributed",
+                "cidrBlock": "10.16.0.0/16", "gateway": "10.16.0.1", "enableLb": true, "natOutgoing": true });
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            object(name, spec)
+        };
+        let mut vpc = object("ovn-cluster", json!({}));
+        vpc["status"] = json!({ "default": true });
+        Facts {
+            subnets: vec![subnet("ovn-default", json!({})), subnet("join", json!({ "disableInterConnection": true }))],
+            vpcs: vec![vpc],
+            pods: vec![json!({ "metadata": { "name": "p", "namespace": "a",
+                "annotations": { "ovn.kubernetes.io/logical_switch": "ovn-default" } } })],
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn a_default_installation_can_be_taken_over() {
+        assert_eq!(check(&default_installation()), Report::default());
+    }
+
+    #[test]
+    fn everything_unserved_is_named() {
+        let mut facts = default_installation();
+        let vips = ["a", "b", "c", "d", "e", "f"].map(|name| object(name, json!({}))).to_vec();
+        facts.unserved.insert("Vip", vips);
+        facts.policies.push(json!({ "metadata": { "name": "deny", "namespace": "a" } }));
+        facts.vpcs.push(object("custom", json!({})));
+        facts.subnets[0]["spec"]["private"] = json!(true);
+        facts.subnets.push(object("broken", json!({ "excludeIps": 7 })));
+        facts.pods[0]["metadata"]["annotations"]["ovn.kubernetes.io/security_groups"] = json!("web");
+        facts.pods[0]["metadata"]["annotations"]["ovn.kubernetes.io/ingress_rate"] = json!("3");
+        let Report { blocks, lost } = check(&facts);
+        for words in [
+            "Vip a, b, c, d, e and 1 more: this version serves no Vip",
+            "NetworkPolicy a/deny: this version enforces none",
+            "Vpc custom: this version serves the default Vpc",
+            "Subnet ovn-default: spec.private: this version can't do it",
+            "Subnet broken: its spec can't be read",
+            "Pod a/p: metadata.annotations[\"ovn.kubernetes.io/security_groups\"]",
+        ] {
+            assert!(blocks.iter().any(|line| line.starts_with(words)), "{words}: {blocks:#?}");
+        }
+        assert_eq!(blocks.len(), 6, "{blocks:#?}");
+        assert_eq!(lost.len(), 1, "{lost:?}");
+    }
+
+    #[test]
+    fn neutrons_routers_have_limits_of_their_own() {
+        let mut facts = default_installation();
+        let mut vpc = object("neutron-1", json!({}));
+        vpc["metadata"]["labels"] = json!({ VPC_EXTERNAL: "true" });
+        facts.vpcs.push(vpc);
+        facts.subnets.push(object("net2", json!({ "vpc": "neutron-1", "natOutgoing": true })));
+        let Report { blocks, .. } = check(&facts);
+        assert_eq!(blocks.len(), 1, "{blocks:?}");
+        assert!(blocks[0].starts_with("Subnet net2: spec.natOutgoing: not possible"), "{blocks:?}");
+    }
+}
