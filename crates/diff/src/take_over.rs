@@ -79,10 +79,8 @@ fn route<'a>(replica: &'a Replica, row: &DesiredRow) -> Option<(Uuid, &'a Row)> 
 /// Kube-OVN's mark, and no cluster's of ours. Before 1.15 its port groups have another one.
 fn is_kube_ovns(table: &str, row: &Row) -> bool {
     let id = |key| row.key(LogicalSwitch::EXTERNAL_IDS, key);
-    let is_a_nodes =
-        || id("np").is_some_and(|np| np.strip_prefix("node/").is_some_and(|node| id("node") == Some(node)));
-    (id(VENDOR_KEY) == Some(VENDOR) || table == table::PORT_GROUP && is_a_nodes())
-        && id(CLUSTER_KEY).is_none()
+    let is_a_nodes = || id(CLUSTER_KEY).is_none() && id("np").is_some_and(|np| np.starts_with("node/"));
+    nb::is_kube_ovns(row) || table == table::PORT_GROUP && is_a_nodes()
 }
 
 fn says_the_same(row: &DesiredRow, found: &Row) -> bool {

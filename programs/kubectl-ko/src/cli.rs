@@ -10,7 +10,8 @@ use clap::{Parser, Subcommand};
 use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
 use crate::{
-    backup, collect, completion, diagnose, doctor, ipam, node, openstack, reload, restore, trace, vpc,
+    backup, collect, completion, diagnose, doctor, ipam, node, openstack, reload, restore, take_over, trace,
+    vpc,
 };
 use tombolo_names::annotations::BRAKE_RELEASE;
 
@@ -108,6 +109,11 @@ pub enum Command {
     Man {
         /// The directory, such as /usr/local/share/man/man1
         directory: PathBuf,
+    },
+    /// Take a cluster over from Kube-OVN, in place, and the way back (docs/operate/take-over.md)
+    TakeOver {
+        #[command(subcommand)]
+        what: take_over::What,
     },
     /// Inspect address management
     Ipam {
@@ -237,6 +243,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Completion { shell } => completion::script(shell),
         Command::Man { directory } => completion::manual(&directory),
         Command::Ipam { what: Ipam::Check { cluster_id } } => ipam::check(&kubectl, cluster_id.as_deref()),
+        Command::TakeOver { what } => take_over::command(&kubectl, &what),
         Command::Brake { what: Brake::Release { vpc } } => release(&kubectl, vpc),
     }
 }

@@ -19,6 +19,7 @@ mod reload;
 mod restore;
 mod rows;
 mod snapshot;
+mod take_over;
 mod times;
 mod tls;
 mod trace;

@@ -270,6 +270,13 @@ pub fn ownership(cluster: &ClusterId, row: &Row) -> Ownership {
     }
 }
 
+/// Whether a row bears Kube-OVN's mark and no cluster's of ours. It is foreign, unless it is to be taken over.
+#[must_use]
+pub fn is_kube_ovns(row: &Row) -> bool {
+    let id = |key| row.key("external_ids", key);
+    id(VENDOR_KEY) == Some(VENDOR) && id(CLUSTER_KEY).is_none()
+}
+
 /// The owner of ours whose row this is.
 #[must_use]
 pub fn owner_of(cluster: &ClusterId, row: &Row) -> Option<Owner> {

@@ -10,6 +10,7 @@ use tombolo_ovsdb::Uuid;
 use super::alone::problems_alone;
 use super::in_use;
 use super::rows::router_uuid;
+use crate::names::router_port_name;
 use crate::nb::{self, table};
 use crate::owner::{Owner, OwnerKind};
 use crate::vpc::VpcKind;
@@ -29,7 +30,9 @@ pub(super) fn taken(
 ) -> Vec<(String, Cidr)> {
     let mut taken = Vec::new();
     let router = router_uuid(world, &spec.vpc, kind);
-    let Standing { ours, others } = overlapping_ports(world, router, net.cidr);
+    // What Kube-OVN made of this very Subnet is to become ours.
+    let own = world.config().take_over.then(|| router_port_name(&spec.vpc, name));
+    let Standing { ours, others } = overlapping_ports(world, router, net.cidr, own.as_deref());
     let age = |entry: &SubnetEntry, name: &str| {
         (entry.object.metadata.creation_timestamp.as_ref().map(|t| t.0), name.to_owned())
     };
@@ -58,7 +61,7 @@ pub(super) fn taken(
         // A wish that is refused by itself, or because of rows that stand, is in no other Subnet's way.
         let vain = || {
             validate::blocks(&problems_alone(world, other, &other_entry.spec, kind))
-                || overlapping_ports(world, router, theirs.cidr)
+                || overlapping_ports(world, router, theirs.cidr, None)
                     .ours
                     .keys()
                     .any(|third| third != other && third != name)
@@ -82,8 +85,8 @@ struct Standing {
     others: Vec<(String, Cidr)>,
 }
 
-/// The ports on a router whose networks overlap this one.
-fn overlapping_ports(world: &World, router: Option<Uuid>, cidr: DualCidr) -> Standing {
+/// The ports on a router whose networks overlap this one, but for Kube-OVN's of the name `own`.
+fn overlapping_ports(world: &World, router: Option<Uuid>, cidr: DualCidr, own: Option<&str>) -> Standing {
     let mut ours: BTreeMap<String, Vec<Cidr>> = BTreeMap::new();
     let mut others = BTreeMap::new();
     for port in router.into_iter().flat_map(|router| world.ports_on(router, cidr)) {
@@ -95,6 +98,9 @@ fn overlapping_ports(world: &World, router: Option<Uuid>, cidr: DualCidr) -> Sta
             nb::Ownership::Ours(_) => {}
             nb::Ownership::Foreign | nb::Ownership::Orphan => {
                 let port_name = row.str("name").unwrap_or_default();
+                if own == Some(port_name) && nb::is_kube_ovns(row) {
+                    continue;
+                }
                 let whose = match neutron::network_of(row) {
                     Some(switch) => match neutron::network_display_name(world.nb(), switch) {
                         Some(display) => format!("Neutron's network {display:?}"),

@@ -79,7 +79,7 @@ fn fits(then: &Snapshot, now: &Snapshot) -> Result<()> {
 }
 
 /// The leader, or the one server that there is.
-fn leader(servers: &Servers) -> Result<String> {
+pub fn leader(servers: &Servers) -> Result<String> {
     let mut why = Vec::new();
     for endpoint in &servers.endpoints {
         match server(endpoint, Database::Nb, &servers.tls) {

@@ -38,8 +38,6 @@ pub const KINDS: [(&str, &str); 22] = [
 /// So many objects of a kind are named.
 const NAMED: usize = 5;
 
-
-
 /// Everything that is looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -98,7 +96,9 @@ pub fn check(facts: &Facts) -> Report {
 fn look_at_vpc(vpc: &Value, report: &mut Report) {
     let words = format!("Vpc {}", full_name(vpc));
     if vpc["status"]["default"] != true && !is_external(vpc) {
-        report.blocks.push(format!("{words}: this version serves the default Vpc and Neutron's routers, no Vpc of its own"));
+        report.blocks.push(format!(
+            "{words}: this version serves the default Vpc and Neutron's routers, no Vpc of its own"
+        ));
         return;
     }
     let place = if is_external(vpc) { Place::NeutronRouter } else { Place::DefaultVpc };
@@ -185,7 +185,10 @@ mod tests {
         let mut vpc = object("ovn-cluster", json!({}));
         vpc["status"] = json!({ "default": true });
         Facts {
-            subnets: vec![subnet("ovn-default", json!({})), subnet("join", json!({ "disableInterConnection": true }))],
+            subnets: vec![
+                subnet("ovn-default", json!({})),
+                subnet("join", json!({ "disableInterConnection": true })),
+            ],
             vpcs: vec![vpc],
             pods: vec![json!({ "metadata": { "name": "p", "namespace": "a",
                 "annotations": { "ovn.kubernetes.io/logical_switch": "ovn-default" } } })],
@@ -216,7 +219,7 @@ mod tests {
             "Vpc custom: this version serves the default Vpc",
             "Subnet ovn-default: spec.private: this version can't do it",
             "Subnet broken: its spec can't be read",
-            "Pod a/p: metadata.annotations[\"ovn.kubernetes.io/security_groups\"]",
+            "Pod a/p: metadata.annotations[ovn.kubernetes.io/security_groups]",
         ] {
             assert!(blocks.iter().any(|line| line.starts_with(words)), "{words}: {blocks:#?}");
         }

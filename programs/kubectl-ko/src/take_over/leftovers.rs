@@ -1,0 +1,261 @@
+//! What Kube-OVN leaves in the northbound that nothing takes over: load balancers, its port groups and policies for each Subnet and
+//! node, its deny-all group. Pure.
+//!
+//! A row is Kube-OVN's by its mark, or by a name and keys that only Kube-OVN writes (before 1.15 it marked neither load balancers
+//! nor groups). Whatever Neutron or a cluster of ours has marked never is. Rows of pods, nodes and Subnets that still exist aren't
+//! left over: they have yet to be taken over, and hold the command up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+use tombolo_names::rows::{CLUSTER, OWNER, PREFIX, VENDOR, VENDOR_KEY};
+
+use crate::snapshot::Snapshot;
+
+type Columns = Map<String, Value>;
+
+/// Tables of the rows that other rows are made of; they go in this order, with what refers to them.
+const TABLES: [&str; 11] = [
+    "Load_Balancer",
+    "ACL",
+    "Logical_Router_Policy",
+    "Logical_Router_Static_Route",
+    "Port_Group",
+    "Address_Set",
+    "DHCP_Options",
+    "Logical_Switch_Port",
+    "Logical_Router_Port",
+    "Logical_Switch",
+    "Logical_Router",
+];
+
+/// Where rows of them hang that are in no root table.
+const EDGES: [(&str, &str); 6] = [
+    ("Port_Group", "acls"),
+    ("Logical_Switch", "acls"),
+    ("Logical_Switch", "ports"),
+    ("Logical_Router", "policies"),
+    ("Logical_Router", "static_routes"),
+    ("Logical_Router", "ports"),
+];
+
+/// Names of Kubernetes' objects.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Ports of pods and nodes: `pod.namespace`, `node-name`.
+    pub ports: BTreeSet<String>,
+    /// Subnets.
+    pub subnets: BTreeSet<String>,
+    /// Vpcs.
+    pub vpcs: BTreeSet<String>,
+}
+
+/// A row that goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Leftover {
+    /// Its table.
+    pub table: &'static str,
+    /// Its uuid.
+    pub uuid: String,
+    /// Its name, or what it says.
+    pub name: String,
+    /// Rows that refer to it, of a table that is no root: tables, rows, columns.
+    pub parents: Vec<(String, String, String)>,
+}
+
+/// What goes, and what holds it up.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// What goes.
+    pub rows: Vec<Leftover>,
+    /// Rows that have yet to be taken over, in words.
+    pub held: Vec<String>,
+}
+
+/// Looks through the northbound.
+pub fn find(nb: &Snapshot, names: &Names) -> Found {
+    let mut found = Found::default();
+    let referrers = referrers(nb);
+    for table in TABLES {
+        for (uuid, row) in nb.tables.get(table).into_iter().flatten() {
+            let parents = referrers.get(uuid.as_str()).cloned().unwrap_or_default();
+            if !is_kube_ovns(table, row) && !is_a_rule_of_theirs(nb, table, row, &parents) {
+                continue;
+            }
+            let name = name(row, uuid);
+            if is_in_use(table, row, names) {
+                found.held.push(format!("{table} {name}"));
+                continue;
+            }
+            let parents = if is_root(nb, table) { Vec::new() } else { parents };
+            found.rows.push(Leftover { table, uuid: uuid.clone(), name, parents });
+        }
+    }
+    found
+}
+
+/// A count for each table.
+pub fn counts(rows: &[Leftover]) -> BTreeMap<&'static str, usize> {
+    rows.iter().fold(BTreeMap::new(), |mut all, row| {
+        *all.entry(row.table).or_default() += 1;
+        all
+    })
+}
+
+/// The one transaction in which they go. A row that a cluster of ours has marked meanwhile stays.
+pub fn transaction(database: &str, rows: &[Leftover]) -> Value {
+    let mut params = vec![json!(database)];
+    for Leftover { table, uuid, parents, .. } in rows {
+        for (parent, at, column) in parents {
+            params.push(json!({ "op": "mutate", "table": parent, "where": [["_uuid", "==", ["uuid", at]]],
+                "mutations": [[column, "delete", ["uuid", uuid]]] }));
+        }
+        if parents.is_empty() {
+            params
+                .push(json!({ "op": "delete", "table": table, "where": [["_uuid", "==", ["uuid", uuid]]] }));
+        }
+    }
+    params.push(json!({ "op": "comment", "comment": "kubectl ko take-over finish" }));
+    Value::Array(params)
+}
+
+/// What makes our rows Kube-OVN's again: our marks go, and with them the rows that only we make.
+pub fn back(nb: &Snapshot, cluster: &str) -> Vec<Value> {
+    let mut ops = Vec::new();
+    let referrers = referrers(nb);
+    for (table, uuid, row) in nb.all().filter(|(_, _, row)| id(row, CLUSTER) == Some(cluster)) {
+        let this = json!([["_uuid", "==", ["uuid", uuid]]]);
+        let is_ours_alone = match table {
+            // The fence.
+            "Address_Set" => id(row, OWNER) == Some("cluster/"),
+            // Of the pods of a node; Kube-OVN has one for each Subnet and node.
+            "Logical_Router_Policy" => row["priority"] == 29_000,
+            _ => false,
+        };
+        if !is_ours_alone {
+            let keys: Vec<&str> =
+                pairs(row).map(|(key, _)| key).filter(|key| key.starts_with(PREFIX)).collect();
+            ops.push(json!({ "op": "mutate", "table": table, "where": this,
+                "mutations": [["external_ids", "delete", ["set", keys]]] }));
+            continue;
+        }
+        let parents = referrers.get(uuid).filter(|_| !is_root(nb, table)).cloned().unwrap_or_default();
+        for (parent, at, column) in &parents {
+            ops.push(json!({ "op": "mutate", "table": parent, "where": [["_uuid", "==", ["uuid", at]]],
+                "mutations": [[column, "delete", ["uuid", uuid]]] }));
+        }
+        if parents.is_empty() {
+            ops.push(json!({ "op": "delete", "table": table, "where": this }));
+        }
+    }
+    ops
+}
+
+fn is_root(nb: &Snapshot, table: &str) -> bool {
+    nb.schema["tables"][table]["isRoot"] == true
+}
+
+fn pairs(row: &Columns) -> impl Iterator<Item = (&str, &str)> {
+    let all = row.get("external_ids").and_then(|ids| ids[1].as_array());
+    all.into_iter().flatten().filter_map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?)))
+}
+
+fn id<'a>(row: &'a Columns, key: &str) -> Option<&'a str> {
+    pairs(row).find(|(k, _)| *k == key).map(|(_, value)| value)
+}
+
+fn is_marked_by_others(row: &Columns) -> bool {
+    pairs(row).any(|(key, _)| key.starts_with("neutron:") || key.starts_with(PREFIX))
+}
+
+fn is_kube_ovns(table: &str, row: &Columns) -> bool {
+    if is_marked_by_others(row) {
+        return false;
+    }
+    if id(row, VENDOR_KEY) == Some(VENDOR) {
+        return true;
+    }
+    let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
+    match table {
+        "Load_Balancer" => is_load_balancer(name),
+        "Port_Group" => {
+            let is_of_node = id(row, "np").is_some_and(|np| np.contains('/'));
+            let is_security_group = name.starts_with("ovn.sg.") && id(row, "type") == Some("security_group");
+            is_of_node || is_security_group
+        }
+        "Address_Set" => name.starts_with("ovn.sg.") && id(row, "sg").is_some(),
+        _ => false,
+    }
+}
+
+/// `cluster-tcp-loadbalancer`, `cluster-udp-session-loadbalancer`, `vpc-NAME-tcp-load`, `vpc-NAME-sctp-sess-load`.
+fn is_load_balancer(name: &str) -> bool {
+    let is_protocol = |word: &str| matches!(word, "tcp" | "udp" | "sctp");
+    let cluster = name.strip_prefix("cluster-").and_then(|rest| rest.strip_suffix("-loadbalancer"));
+    let of_cluster = cluster.map(|rest| rest.strip_suffix("-session").unwrap_or(rest));
+    let vpc = name.strip_prefix("vpc-").and_then(|rest| rest.strip_suffix("-load"));
+    let of_vpc =
+        vpc.map(|rest| rest.strip_suffix("-sess").unwrap_or(rest)).and_then(|rest| rest.rsplit_once('-'));
+    of_cluster.is_some_and(is_protocol) || of_vpc.is_some_and(|(_, word)| is_protocol(word))
+}
+
+/// A rule in a group or switch of Kube-OVN's or of ours; we make none.
+fn is_a_rule_of_theirs(
+    nb: &Snapshot,
+    table: &str,
+    row: &Columns,
+    parents: &[(String, String, String)],
+) -> bool {
+    table == "ACL"
+        && !is_marked_by_others(row)
+        && id(row, "parent").is_some()
+        && parents.iter().all(|(table, uuid, _)| {
+            nb.row(table, uuid).is_some_and(|row| is_kube_ovns(table, row) || id(row, CLUSTER).is_some())
+        })
+}
+
+/// The strong references to rows that are in no root table, by those rows: tables, rows, columns.
+fn referrers(nb: &Snapshot) -> BTreeMap<&str, Vec<(String, String, String)>> {
+    let mut all: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for (table, column) in EDGES {
+        for (at, row) in nb.tables.get(table).into_iter().flatten() {
+            for uuid in row.get(column).map(uuids).unwrap_or_default() {
+                all.entry(uuid).or_default().push((table.to_owned(), at.clone(), column.to_owned()));
+            }
+        }
+    }
+    all
+}
+
+fn uuids(value: &Value) -> Vec<&str> {
+    match value[0].as_str() {
+        Some("uuid") => value[1].as_str().into_iter().collect(),
+        Some("set") => value[1].as_array().into_iter().flatten().flat_map(uuids).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a row is that of an object that exists.
+fn is_in_use(table: &str, row: &Columns, names: &Names) -> bool {
+    let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
+    match table {
+        "Logical_Switch" => names.subnets.contains(name),
+        "Logical_Router" => names.vpcs.contains(name),
+        "Logical_Switch_Port" => {
+            let is_routers = row.get("type").is_some_and(|kind| kind == "router");
+            let of_subnet = id(row, "ls").is_some_and(|subnet| names.subnets.contains(subnet));
+            names.ports.contains(name) || is_routers && of_subnet
+        }
+        "Logical_Router_Port" => names.subnets.iter().any(|subnet| {
+            name.strip_suffix(subnet.as_str())
+                .and_then(|rest| rest.strip_suffix('-'))
+                .is_some_and(|vpc| names.vpcs.contains(vpc))
+        }),
+        _ => false,
+    }
+}
+
+fn name(row: &Columns, uuid: &str) -> String {
+    let text = |column: &str| row.get(column).and_then(Value::as_str).filter(|text| !text.is_empty());
+    ["name", "match", "ip_prefix"].into_iter().find_map(text).unwrap_or(uuid).to_owned()
+}

@@ -1,0 +1,114 @@
+//! What is left over of a real cluster of Kube-OVN's, and what isn't.
+
+use serde_json::json;
+
+use super::*;
+
+/// The northbound that a controller of Kube-OVN 1.14.10 left.
+fn left() -> Snapshot {
+    let text = include_str!("../../../controller/tests/kube-ovn/1.14.10/nb.json");
+    snapshot(serde_json::from_str(text).unwrap())
+}
+
+fn snapshot(rows: Value) -> Snapshot {
+    let schema: Value = serde_json::from_str(tombolo_ovn::nb::SCHEMA).unwrap();
+    Snapshot::read(&crate::snapshot::tests::file(&[schema, rows])).unwrap()
+}
+
+fn names(ports: &[&str], subnets: &[&str], vpcs: &[&str]) -> Names {
+    let set = |all: &[&str]| all.iter().map(|it| (*it).to_owned()).collect();
+    Names { ports: set(ports), subnets: set(subnets), vpcs: set(vpcs) }
+}
+
+/// The rows of existing objects are ours, as the controller leaves them.
+fn taken_over() -> Snapshot {
+    let mut nb = left();
+    let names = ["ovn-default", "join", "ovn-cluster", "node.n1", "node.n2"];
+    for rows in nb.tables.values_mut() {
+        for row in rows.values_mut() {
+            let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
+            let is_port = name.ends_with(".a") || name.starts_with("node-") || name.contains("ovn-cluster");
+            let is_route = row.get("ip_prefix").is_some();
+            if names.contains(&name) || is_port || is_route {
+                let mut ids = row["external_ids"][1].as_array().cloned().unwrap_or_default();
+                ids.extend([json!(["tombolo.io/cluster", "c"]), json!(["tombolo.io/owner", "x/y"])]);
+                row.insert("external_ids".into(), json!(["map", ids]));
+            }
+        }
+    }
+    nb
+}
+
+#[test]
+fn nothing_is_left_over_before_it_is_taken_over() {
+    // invariant 4
+    let ports = ["p1.a", "p2.a", "p3.a", "node-n1", "node-n2"];
+    let held = leftovers::find(&left(), &names(&ports, &["join", "ovn-default"], &["ovn-cluster"])).held;
+    for row in [
+        "Logical_Switch_Port p1.a",
+        "Logical_Switch join",
+        "Logical_Router ovn-cluster",
+        "Logical_Router_Port ovn-cluster-join",
+        "Logical_Switch_Port node-n2",
+        "Logical_Switch_Port join-ovn-cluster",
+    ] {
+        assert!(held.iter().any(|it| it == row), "{row}: {held:?}");
+    }
+}
+
+#[test]
+fn what_is_left_goes_and_neutrons_rows_stay() {
+    // invariant 1
+    let found = leftovers::find(&taken_over(), &names(&["p1.a"], &["join", "ovn-default"], &["ovn-cluster"]));
+    assert_eq!(found.held, Vec::<String>::new());
+    let counted: Vec<_> = counts(&found.rows).into_iter().collect();
+    assert_eq!(
+        counted,
+        [("ACL", 2), ("Load_Balancer", 6), ("Logical_Router_Policy", 6), ("Port_Group", 3)],
+        "{:#?}",
+        found.rows
+    );
+    let text = leftovers::transaction("OVN_Northbound", &found.rows).to_string();
+    let neutrons = found.rows.iter().find(|row| row.name.starts_with("neutron-"));
+    assert!(neutrons.is_none(), "{text}");
+    // A policy goes by its router's column: the database refuses to delete what is referred to.
+    let policies = found.rows.iter().filter(|row| row.table == "Logical_Router_Policy");
+    assert!(policies.clone().all(|row| row.parents.len() == 1), "{:?}", policies.collect::<Vec<_>>());
+    assert_eq!(text.matches("\"policies\",\"delete\"").count(), 6, "{text}");
+}
+
+#[test]
+fn names_alone_make_no_row_kube_ovns_that_others_have_marked() {
+    let octavias = json!({ "Load_Balancer": { "5208475b-16b6-4356-8e10-889578906723": {
+        "name": "vpc-a-tcp-load", "external_ids": ["map", [["neutron:vip", "10.0.0.1"]]] },
+        "5208475b-16b6-4356-8e10-889578906724": { "name": "web" },
+        "5208475b-16b6-4356-8e10-889578906725": { "name": "vpc-a-tcp-load" } } });
+    let rows = leftovers::find(&snapshot(octavias), &Names::default()).rows;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0].uuid, "5208475b-16b6-4356-8e10-889578906725");
+}
+
+#[test]
+fn the_way_back_takes_our_marks_and_our_own_rows_away() {
+    let mut nb = taken_over();
+    let mut policy = nb.tables["Logical_Router_Policy"].values().next().unwrap().clone();
+    policy.insert("priority".into(), json!(29_000));
+    policy.insert("external_ids".into(), json!(["map", [["tombolo.io/cluster", "c"], ["node", "n1"]]]));
+    let uuid = "43e289c6-5994-5971-bf17-cc42259e1938";
+    nb.tables.get_mut("Logical_Router_Policy").unwrap().insert(uuid.into(), policy);
+    let router = nb
+        .tables
+        .get_mut("Logical_Router")
+        .unwrap()
+        .values_mut()
+        .find(|it| it["name"] == "ovn-cluster")
+        .unwrap();
+    router["policies"][1].as_array_mut().unwrap().push(json!(["uuid", uuid]));
+    let ops = leftovers::back(&nb, "c");
+    let text = Value::Array(ops.clone()).to_string();
+    assert!(text.contains(&format!("[\"policies\",\"delete\",[\"uuid\",\"{uuid}\"]]")), "{text}");
+    let marks: Vec<_> = ops.iter().filter(|op| op["mutations"][0][0] == "external_ids").collect();
+    assert!(marks.len() >= 12 && marks.iter().all(|op| !op.to_string().contains("vendor")), "{text}");
+    assert!(!ops.iter().any(|op| op["op"] == "delete"), "{text}");
+    assert!(leftovers::back(&nb, "another").is_empty());
+}
