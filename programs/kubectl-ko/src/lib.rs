@@ -14,6 +14,7 @@ pub mod ipam;
 pub mod kubectl;
 mod node;
 mod openstack;
+mod owners;
 mod process;
 mod reload;
 mod restore;

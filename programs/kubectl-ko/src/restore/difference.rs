@@ -112,7 +112,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::restore::owners::{Owners, Side};
+    use crate::owners::{Owners, Side};
 
     fn snapshot(rows: Value) -> Snapshot {
         let columns = json!({ "name": { "type": "string" }, "nb_cfg": { "type": "integer" },

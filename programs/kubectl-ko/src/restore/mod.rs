@@ -2,7 +2,6 @@
 //! file moved, so the cluster of servers stays, and what doesn't differ isn't touched. It says first what it would do.
 
 mod difference;
-mod owners;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,10 +13,10 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::database::servers::server;
 use crate::database::{self, Database, Place, Servers};
 use crate::kubectl::Kubectl;
+use crate::owners::{Owners, Side, name};
 use crate::snapshot::Snapshot;
 use crate::{backup, times, wire};
 use difference::{Change, What, difference, transaction};
-use owners::{Owners, Side, name};
 
 /// So many rows of others are named one by one.
 const NAMED: usize = 20;

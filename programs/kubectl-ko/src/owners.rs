@@ -101,13 +101,13 @@ pub fn name(row: &Map<String, Value>, uuid: &str) -> String {
 }
 
 /// The pairs of a map of strings.
-fn pairs(value: &Value) -> impl Iterator<Item = (&str, &str)> {
+pub fn pairs(value: &Value) -> impl Iterator<Item = (&str, &str)> {
     let all = if value[0] == "map" { value[1].as_array() } else { None };
     all.into_iter().flatten().filter_map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?)))
 }
 
 /// The rows that a value refers to.
-fn uuids(value: &Value) -> Vec<&str> {
+pub fn uuids(value: &Value) -> Vec<&str> {
     match value.as_array().map(Vec::as_slice) {
         Some([kind, one]) if kind == "uuid" => one.as_str().into_iter().collect(),
         Some([kind, Value::Array(all)]) if kind == "set" => all.iter().flat_map(uuids).collect(),
