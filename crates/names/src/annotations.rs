@@ -200,6 +200,8 @@ pub const ISSUED_BY: &str = "tombolo.io/issued-by";
 pub const ROTATE: &str = "tombolo.io/rotate";
 /// On the Secret of the authorities: the word that was answered last.
 pub const ROTATED: &str = "tombolo.io/rotated";
+/// On the last object that `kubectl ko uninstall-ovn` deletes: when it had seen that nobody's network is in OVN, in seconds since 1970.
+pub const UNINSTALLS_OVN: &str = "tombolo.io/uninstalls-ovn";
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
 use crate::{
     backup, collect, completion, diagnose, doctor, ipam, node, openstack, reload, restore, take_over, trace,
-    vpc,
+    uninstall, vpc,
 };
 use tombolo_names::annotations::BRAKE_RELEASE;
 
@@ -95,6 +95,19 @@ pub enum Command {
     },
     /// Restart our workloads, one kind after the other, each waited for
     Reload,
+    /// Remove ovn-central and ovs-ovn, which helm uninstall keeps; refused while they carry anybody's network
+    ///
+    /// It looks first, and changes nothing, while Tombolo is installed, while rows of Neutron or of anybody else are in OVN, while hosts
+    /// other than this cluster's nodes are chassis of it, while interfaces of VMs are on the nodes' br-int, and while any of this can't be
+    /// read. The databases' files and br-int stay on the hosts; it says how they are removed by hand. It can be repeated.
+    UninstallOvn {
+        /// Do it; without, only say whether it would be done, and what would go
+        #[arg(long)]
+        yes: bool,
+        /// This cluster's id in OVN's external_ids, as the chart's clusterId had it [default: the uid of kube-system]
+        #[arg(long, value_name = "ID")]
+        cluster_id: Option<String>,
+    },
     /// Print a script that completes these commands
     ///
     /// kubectl completes plugins by a program of its own on PATH: link this one there as kubectl_complete-ko
@@ -240,6 +253,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::EnvCheck => diagnose::environment(&kubectl),
         Command::Log { group } => collect::command(&kubectl, group),
         Command::Reload => reload::command(&kubectl),
+        Command::UninstallOvn { yes, cluster_id } => uninstall::command(&kubectl, yes, cluster_id.as_deref()),
         Command::Completion { shell } => completion::script(shell),
         Command::Man { directory } => completion::manual(&directory),
         Command::Ipam { what: Ipam::Check { cluster_id } } => ipam::check(&kubectl, cluster_id.as_deref()),

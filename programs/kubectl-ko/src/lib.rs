@@ -24,6 +24,7 @@ mod take_over;
 mod times;
 mod tls;
 mod trace;
+mod uninstall;
 mod vpc;
 mod wire;
 

@@ -54,7 +54,7 @@ pub fn text(output: &Output) -> String {
 }
 
 /// A server that is killed with the test.
-pub struct Server(std::process::Child);
+pub struct Server(pub std::process::Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
