@@ -86,6 +86,7 @@ pub fn play(stage: &Console, phase: &Phase, central: bool) -> Result<()> {
         "none",
         left.join("\n"),
     )?;
+    keeps_ovn(stage, central)?;
     if central {
         let members = kubectl(["-n", "kube-system", "get", "pods", "-l", "app=ovn-central", "-o", "name"])?;
         stage.same("OVN's databases stay", members.lines().count(), hosts::all().len())?;
@@ -93,4 +94,21 @@ pub fn play(stage: &Console, phase: &Phase, central: bool) -> Result<()> {
         stage.check("with Neutron's router", routers.contains("neutron-"), "neutron-…", &routers)?;
     }
     Ok(())
+}
+
+/// OVN as pods carries Neutron's network: even who confirms can't remove it. An OVN of others' is nothing that could be removed.
+fn keeps_ovn(stage: &Console, central: bool) -> Result<()> {
+    stage.remark("OVN's databases and Open vSwitch have a command of their own.");
+    let output = stage.try_run("kubectl ko uninstall-ovn --yes")?;
+    let (what, code, words) = match central {
+        true => (
+            "it refuses, since Neutron has rows in OVN, and changes nothing",
+            1,
+            ["nb: Neutron has rows here", "Logical_Router (neutron-", "OVN stays, and nothing was changed"],
+        ),
+        false => ("it finds nothing of ours", 0, ["nothing of ovn-central and ovs-ovn is in namespace"; 3]),
+    };
+    let says = words.iter().all(|word| output.stdout.contains(word));
+    let ended = output.status.code() == Some(code);
+    stage.check(what, says && ended, format_args!("{words:?}, exit code {code}"), &output.stdout)
 }
