@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 use tombolo_names::rows::{CLUSTER, OWNER, PREFIX, VENDOR, VENDOR_KEY};
 
+use crate::owners::{pairs, uuids};
 use crate::snapshot::Snapshot;
 
 type Columns = Map<String, Value>;
@@ -134,7 +135,7 @@ pub fn back(nb: &Snapshot, cluster: &str) -> Vec<Value> {
         };
         if !is_ours_alone {
             let keys: Vec<&str> =
-                pairs(row).map(|(key, _)| key).filter(|key| key.starts_with(PREFIX)).collect();
+                ids(row).map(|(key, _)| key).filter(|key| key.starts_with(PREFIX)).collect();
             ops.push(json!({ "op": "mutate", "table": table, "where": this,
                 "mutations": [["external_ids", "delete", ["set", keys]]] }));
             continue;
@@ -155,17 +156,16 @@ fn is_root(nb: &Snapshot, table: &str) -> bool {
     nb.schema["tables"][table]["isRoot"] == true
 }
 
-fn pairs(row: &Columns) -> impl Iterator<Item = (&str, &str)> {
-    let all = row.get("external_ids").and_then(|ids| ids[1].as_array());
-    all.into_iter().flatten().filter_map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?)))
+fn ids(row: &Columns) -> impl Iterator<Item = (&str, &str)> {
+    row.get("external_ids").map(pairs).into_iter().flatten()
 }
 
 fn id<'a>(row: &'a Columns, key: &str) -> Option<&'a str> {
-    pairs(row).find(|(k, _)| *k == key).map(|(_, value)| value)
+    ids(row).find(|(k, _)| *k == key).map(|(_, value)| value)
 }
 
 fn is_marked_by_others(row: &Columns) -> bool {
-    pairs(row).any(|(key, _)| key.starts_with("neutron:") || key.starts_with(PREFIX))
+    ids(row).any(|(key, _)| key.starts_with("neutron:") || key.starts_with(PREFIX))
 }
 
 fn is_kube_ovns(table: &str, row: &Columns) -> bool {
@@ -225,14 +225,6 @@ fn referrers(nb: &Snapshot) -> BTreeMap<&str, Vec<(String, String, String)>> {
         }
     }
     all
-}
-
-fn uuids(value: &Value) -> Vec<&str> {
-    match value[0].as_str() {
-        Some("uuid") => value[1].as_str().into_iter().collect(),
-        Some("set") => value[1].as_array().into_iter().flatten().flat_map(uuids).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// Whether a row is that of an object that exists.
