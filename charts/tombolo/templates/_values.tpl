@@ -35,7 +35,46 @@ Fails, with a sentence, where values contradict each other or ask for what isn't
 {{- end -}}
 {{- include "tombolo.families" $out -}}
 {{- include "tombolo.databases" $out -}}
+{{- include "tombolo.apart" $out -}}
 {{- $out | toYaml -}}
+{{- end -}}
+
+{{/* Fails where networks overlap, or hold a member's address: nothing would lead to one of the two. */}}
+{{- define "tombolo.apart" -}}
+{{- $v := . -}}
+{{- $all := list -}}
+{{- range $of := list (list "pods" $v.podCidr) (list "Services" $v.serviceCidr) (list "nodes (join)" $v.joinCidr) -}}
+  {{- range $cidr := splitList "," (index $of 1) -}}
+    {{- $range := include "tombolo.range" (trim $cidr) | fromYaml -}}
+    {{- if $range.end -}}{{- $all = append $all (dict "what" (index $of 0) "cidr" $cidr "range" $range) -}}{{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- range $at, $one := $all -}}
+  {{- range $other := slice $all (add1 $at) -}}
+    {{- if and (lt $one.range.start $other.range.end) (lt $other.range.start $one.range.end) -}}
+      {{- fail (printf "\n\nthe networks of %s (%s) and of %s (%s) overlap; choose another one" $one.what $one.cidr $other.what $other.cidr) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- range $node := $v.masterNodes | default list -}}
+    {{- $address := include "tombolo.range" (printf "%s/32" $node) | fromYaml -}}
+    {{- if and $address.end (le $one.range.start $address.start) (lt $address.start $one.range.end) -}}
+      {{- fail (printf "\n\nthe network of %s (%s) holds the address %s of masterNodes; choose another network" $one.what $one.cidr $node) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The first number of an IPv4 network and the first after it. Empty for IPv6 and for what is none: the controller judges those. */}}
+{{- define "tombolo.range" -}}
+{{- if regexMatch "^[0-9]{1,3}([.][0-9]{1,3}){3}/([0-9]|[12][0-9]|3[0-2])$" . -}}
+  {{- $parts := splitList "/" . -}}
+  {{- $address := 0 -}}
+  {{- range $byte := splitList "." (first $parts) -}}{{- $address = add (mul $address 256) (int $byte) -}}{{- end -}}
+  {{- $size := 1 -}}
+  {{- range until (int (sub 32 (int (last $parts)))) -}}{{- $size = mul $size 2 -}}{{- end -}}
+  {{- $start := mul (div $address $size) $size -}}
+  {{- dict "start" $start "end" (add $start $size) | toYaml -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The value at a path of dots: `set` says whether there is one. */}}
