@@ -199,7 +199,8 @@ impl Engine {
 
     fn compare(&self, owner: &Owner, rows: &Rows) -> Result<Group, Refusal> {
         let (nb, config) = (self.world.nb(), self.world.config());
-        let taken = config.take_over.then(|| take_over(nb, &config.cluster, owner, rows)).flatten();
+        let takes_over = config.take_over && self.world.is_left_by_kube_ovn();
+        let taken = takes_over.then(|| take_over(nb, &config.cluster, owner, rows)).flatten();
         taken.map_or_else(|| diff(nb, &config.cluster, owner, rows), Ok)
     }
 }

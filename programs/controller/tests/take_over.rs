@@ -27,13 +27,18 @@ struct Left {
 
 impl Left {
     fn by(version: &str) -> Result<Option<Self>> {
+        Self::of(version, |_| true)
+    }
+
+    /// Only the objects that `keep` keeps.
+    fn of(version: &str, keep: fn(&Value) -> bool) -> Result<Option<Self>> {
         let Some(bed) = Bed::start_newer()? else { return Ok(None) };
         let dir = format!("{}/tests/kube-ovn/{version}", env!("CARGO_MANIFEST_DIR"));
         let read = |name: &str| -> Result<Value> {
             let text = std::fs::read_to_string(format!("{dir}/{name}"))?;
             serde_json::from_str(&text).with_context(|| format!("reading {dir}/{name}"))
         };
-        let (rows, objects) = (read("nb.json")?, read("objects.json")?);
+        let (rows, mut objects) = (read("nb.json")?, read("objects.json")?);
         let mut params = vec![json!("OVN_Northbound")];
         for (table, uuid, row) in all(&rows) {
             params.push(json!({ "op": "insert", "table": table, "uuid": uuid, "row": row }));
@@ -47,6 +52,7 @@ impl Left {
             let address = node["status"]["addresses"][0]["address"].as_str().unwrap_or_default();
             bed.node(node["metadata"]["name"].as_str().unwrap_or_default(), address)?;
         }
+        objects["items"].as_array_mut().context("no objects")?.retain(keep);
         bed.api.apply(&objects.to_string())?;
         Ok(Some(Self { bed, rows }))
     }
@@ -195,4 +201,31 @@ fn a_living_controller_of_kube_ovns_holds_it_up() -> Result<()> {
     taken_over(&left)?;
     ensure!(controller.stop()?.success());
     Ok(())
+}
+
+#[test]
+fn rows_of_another_cluster_of_kube_ovns_stay_its_own() -> Result<()> {
+    // invariant 1: the same names of nodes, router and Subnets, but none of the addresses that its nodes have
+    let is_not_the_nets =
+        |object: &Value| !["IP", "Vpc", "Subnet", "Pod"].iter().any(|kind| object["kind"] == *kind);
+    let left = needs!(Left::of(VERSIONS[1], is_not_the_nets)?);
+    left.bed.api.kubectl(&[
+        "annotate",
+        "nodes",
+        "--all",
+        "ovn.kubernetes.io/ip_address-",
+        "ovn.kubernetes.io/mac_address-",
+    ])?;
+    let mut controller = Controller::start(&left.bed, "taking", &["--take-over"])?;
+    eventually("the refusal", SOON, || {
+        Ok((left.bed.ready("vpc", "ovn-cluster")?.reason == "NameTaken").then_some(()))
+    })
+    .map_err(|error| error.context(controller.log()))?;
+    std::thread::sleep(WHILE);
+    let rows = left.now()?;
+    let marked = rows.values().filter(|row| !id(row, "tombolo.io/cluster").is_empty()).count();
+    // The fence alone.
+    ensure!(marked == 1, "{marked} rows bear our marks");
+    ensure!(controller.stop()?.success());
+    left.bed.guard.check().map(drop)
 }
