@@ -229,3 +229,29 @@ fn rows_of_another_cluster_of_kube_ovns_stay_its_own() -> Result<()> {
     ensure!(controller.stop()?.success());
     left.bed.guard.check().map(drop)
 }
+
+#[test]
+fn the_address_of_a_port_that_is_left_over_goes_to_no_other_pod() -> Result<()> {
+    // invariant 5
+    let left = needs!(Left::by(VERSIONS[1])?);
+    // Between Kube-OVN's stop and our start: nobody takes its port away.
+    left.bed.api.kubectl(&["delete", "pod", "-n", "a", "p1", "--force", "--grace-period=0"])?;
+    let port = left.ports()["p1.a"].clone();
+    let had = left.now()?[&port]["addresses"].as_str().unwrap_or_default().to_owned();
+    let mut controller = Controller::start(&left.bed, "taking", &["--take-over"])?;
+    left.bed.routed("a", "p2")?;
+    eventually("the IP object to go", SOON, || {
+        Ok(left.bed.api.kubectl(&["get", "ip", "p1.a"]).is_err().then_some(()))
+    })?;
+    for n in 0..4 {
+        let pod = format!("new-{n}");
+        left.bed.pod("a", &pod, "n1")?;
+        let has = left.bed.routed("a", &pod)?;
+        ensure!(!had.ends_with(&format!(" {has}")), "{pod} got {has}, which {port} bears: {had}");
+    }
+    ensure!(left.now()?.contains_key(&port), "a row of Kube-OVN's went");
+    // Once it is gone the address is free again: the lowest is given out next, some time.
+    left.bed.nb.ctl(&["lsp-del", "p1.a"])?;
+    ensure!(controller.stop()?.success());
+    left.bed.guard.check().map(drop)
+}

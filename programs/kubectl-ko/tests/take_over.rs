@@ -31,7 +31,11 @@ fn fill(bed: &Bed, cluster: Option<&str>) -> Result<()> {
             };
             if let Some(cluster) = cluster.filter(|_| taken) {
                 let mut ids = row["external_ids"][1].as_array().cloned().unwrap_or_default();
-                ids.extend([json!([CLUSTER, cluster]), json!(["tombolo.io/owner", "subnet/x"])]);
+                ids.extend([
+                    json!([CLUSTER, cluster]),
+                    json!(["tombolo.io/owner", "subnet/x"]),
+                    json!(["tombolo.io/stands-for", uuid]),
+                ]);
                 row["external_ids"] = json!(["map", ids]);
             }
             // OVN 23.03's schema hasn't got it.
@@ -153,6 +157,25 @@ fn rows_that_are_kube_ovns_still_hold_it_up_and_what_is_unserved_blocks() -> Res
     let ko = |args: &[&str]| -> Result<_> { Ok(bed.command(args).current_dir(dir.path()).output()?) };
     fill(&bed, None)?;
     lease(&bed, "tombolo-controller", "ours")?;
+    let anothers = ko(&["take-over", "finish", "--yes"])?;
+    assert!(
+        !anothers.status.success() && text(&anothers).contains("has taken nothing over"),
+        "{}",
+        text(&anothers)
+    );
+    let marks = [
+        ("cluster", bed.api.cluster_uid()?),
+        ("owner", "vpc/ovn-cluster".into()),
+        ("stands-for", "u".into()),
+    ];
+    for (key, value) in marks {
+        bed.nb.ctl(&[
+            "set",
+            "Logical_Router",
+            "ovn-cluster",
+            &format!("external_ids:\"tombolo.io/{key}\"=\"{value}\""),
+        ])?;
+    }
     let held = ko(&["take-over", "finish", "--yes"])?;
     assert!(!held.status.success(), "{}", text(&held));
     for words in ["not taken over yet: Logical_Switch_Port ubuntu.net2", "nothing was changed"] {

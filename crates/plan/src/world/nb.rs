@@ -51,7 +51,7 @@ impl World {
         let owner_of = |row: &Row| nb::owner_of(&self.config.cluster, row);
         match (&change.old, &change.new, table) {
             (None, Some(row), table::SWITCH_PORT) => self.adopt_port(row),
-            (Some(row), None, table::SWITCH_PORT) if owner_of(row).is_some() => {
+            (Some(row), None, table::SWITCH_PORT) if owner_of(row).is_some() || nb::is_kube_ovns(row) => {
                 self.forget_borne(row.str("name").unwrap_or_default(), dirty);
             }
             // Whether a Subnet stands decides whose place it is where two overlap.

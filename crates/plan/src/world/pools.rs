@@ -87,7 +87,21 @@ impl World {
     /// be in use (invariant 5).
     pub(crate) fn bears(&self, owner: &Owner) -> bool {
         let uuid = self.row_uuid(table::SWITCH_PORT, owner, "port");
-        self.nb.row(table::SWITCH_PORT, &uuid).is_some()
+        self.nb.row(table::SWITCH_PORT, &uuid).is_some() || self.is_borne_by_kube_ovns(owner)
+    }
+
+    /// Whether a port that Kube-OVN left for this pod or node stands, though none of ours takes its place: the pod ended before.
+    fn is_borne_by_kube_ovns(&self, owner: &Owner) -> bool {
+        let name = match owner.kind {
+            _ if !self.config.take_over => return false,
+            OwnerKind::Pod => {
+                let (namespace, pod) = owner.namespaced();
+                crate::names::pod_port(namespace, pod)
+            }
+            OwnerKind::Node => crate::names::node_port(&owner.name),
+            _ => return false,
+        };
+        nb::named(&self.nb, table::SWITCH_PORT, &name).into_iter().any(|(_, row)| nb::is_kube_ovns(row))
     }
 
     pub(super) fn keep_borne(&mut self, port: &str, subnet: &str) {

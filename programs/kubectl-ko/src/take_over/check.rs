@@ -2,11 +2,13 @@
 //!
 //! Whoever relies on them would lose them without a word, so each blocks. Words come from the same tables as the controller's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tombolo_api::annotations::{LOGICAL_SWITCH, VPC_EXTERNAL};
+use tombolo_api::annotations::{
+    EIP, LOGICAL_SWITCH, MULTUS_DEFAULT_NETWORK, NORTH_GATEWAY, SNAT, VPC_EXTERNAL,
+};
 use tombolo_api::validate::{self, Place};
 use tombolo_api::{OVN_PROVIDER, SubnetSpec, VpcSpec};
 
@@ -43,7 +45,7 @@ const NAMED: usize = 5;
 pub struct Facts {
     /// Objects of [`KINDS`], by kind; a kind that the API server doesn't know has none.
     pub unserved: BTreeMap<&'static str, Vec<Value>>,
-    /// NetworkPolicies.
+    /// NetworkPolicies, and those of administrators.
     pub policies: Vec<Value>,
     /// Subnets.
     pub subnets: Vec<Value>,
@@ -51,6 +53,12 @@ pub struct Facts {
     pub vpcs: Vec<Value>,
     /// Pods.
     pub pods: Vec<Value>,
+    /// Services.
+    pub services: Vec<Value>,
+    /// IPs.
+    pub ips: Vec<Value>,
+    /// Kube-OVN's ConfigMaps that switch something on.
+    pub switches: Vec<Value>,
 }
 
 /// The outcome.
@@ -72,10 +80,25 @@ pub fn check(facts: &Facts) -> Report {
         }
     }
     if !facts.policies.is_empty() {
+        for kind in facts.policies.iter().map(|it| text(it, "kind")).collect::<BTreeSet<_>>() {
+            let some: Vec<Value> =
+                facts.policies.iter().filter(|it| text(it, "kind") == kind).cloned().collect();
+            report.blocks.push(format!(
+                "{}: this version enforces none, so what they forbid would pass",
+                named(if kind.is_empty() { "NetworkPolicy" } else { kind }, &some)
+            ));
+        }
+    }
+    let machines: Vec<Value> =
+        facts.ips.iter().filter(|ip| ip["spec"]["podType"] == "VirtualMachine").cloned().collect();
+    if !machines.is_empty() {
         report.blocks.push(format!(
-            "{}: this version enforces none, so what they forbid would pass",
-            named("NetworkPolicy", &facts.policies)
+            "{}: the port of a KubeVirt VM has the VM's name, which this version doesn't serve",
+            named("IP", &machines)
         ));
+    }
+    for switch in facts.switches.iter().filter(|it| it["data"].as_object().is_some_and(is_on)) {
+        report.blocks.push(format!("ConfigMap {}: this version doesn't serve it", full_name(switch)));
     }
     for vpc in &facts.vpcs {
         look_at_vpc(vpc, &mut report);
@@ -83,14 +106,82 @@ pub fn check(facts: &Facts) -> Report {
     for subnet in &facts.subnets {
         look_at_subnet(subnet, facts, &mut report);
     }
-    for pod in facts.pods.iter().filter(|pod| pod["spec"]["hostNetwork"] != true) {
+    for service in &facts.services {
+        look_at_service(service, facts, &mut report);
+    }
+    for pod in facts.pods.iter().filter(|pod| has_a_port(pod)) {
         let annotations: BTreeMap<String, String> = read(&pod["metadata"]["annotations"]).unwrap_or_default();
         let subnet = annotations.get(LOGICAL_SWITCH);
         let place = subnet.map_or(Place::DefaultVpc, |subnet| place_of_subnet(subnet, facts));
         let limits = validate::pod_limits(&annotations, OVN_PROVIDER, place);
-        add(&format!("Pod {}", full_name(pod)), &limits, &mut report);
+        let words = format!("Pod {}", full_name(pod));
+        let (serious, other): (Vec<_>, Vec<_>) =
+            limits.into_iter().partition(|it| is_more_than_lost(&it.field));
+        add(&words, &other, &mut report);
+        report.blocks.extend(serious.iter().map(|problem| format!("{words}: {problem}")));
+        if let Some(subnet) = subnet.filter(|_| place == Place::NeutronRouter) {
+            admitted(&words, text(&pod["metadata"], "namespace"), subnet, facts, &mut report);
+        }
     }
     report
+}
+
+/// Whether a pod has a port in OVN.
+pub fn has_a_port(pod: &Value) -> bool {
+    let is_over = ["Succeeded", "Failed"].iter().any(|phase| pod["status"]["phase"] == *phase);
+    pod["spec"]["hostNetwork"] != true && !is_over
+}
+
+fn is_on(data: &serde_json::Map<String, Value>) -> bool {
+    data.iter().any(|(key, value)| key.starts_with("enable") && value == "true")
+}
+
+/// Annotations without which a running pod doesn't go on as it was: a further interface, addresses outside, a first interface
+/// of another network.
+fn is_more_than_lost(field: &str) -> bool {
+    let keys = [EIP, SNAT, NORTH_GATEWAY, MULTUS_DEFAULT_NETWORK];
+    keys.iter().any(|key| field.contains(key)) || field.contains(".ovn.kubernetes.io/")
+}
+
+/// Behind a Neutron router a pod's namespace is admitted by the Vpc and by the Subnet; Kube-OVN asks for less.
+fn admitted(words: &str, namespace: &str, subnet: &str, facts: &Facts, report: &mut Report) {
+    let Some(subnet) = facts.subnets.iter().find(|it| it["metadata"]["name"] == subnet) else { return };
+    let Some(vpc) = facts.vpcs.iter().find(|it| it["metadata"]["name"] == subnet["spec"]["vpc"]) else {
+        return;
+    };
+    for (kind, object) in [("Vpc", vpc), ("Subnet", subnet)] {
+        let by_selector = object["spec"]["namespaceSelectors"].as_array().is_some_and(|all| !all.is_empty());
+        let lists = object["spec"]["namespaces"].as_array();
+        if !by_selector && !lists.is_some_and(|all| all.iter().any(|it| it == namespace)) {
+            report.blocks.push(format!(
+                "{words}: spec.namespaces of {kind} {} doesn't list {namespace}, so its successor would be refused: add it",
+                full_name(object)
+            ));
+        }
+    }
+}
+
+/// A Service of pods to which no node has a route: Kube-OVN's load balancer on the switch served it, and kube-proxy can't.
+fn look_at_service(service: &Value, facts: &Facts, report: &mut Report) {
+    let namespace = text(&service["metadata"], "namespace");
+    let leads_to_pods = service["spec"]["selector"].as_object().is_some_and(|all| !all.is_empty())
+        && !["None", ""].contains(&text(&service["spec"], "clusterIP"));
+    let lists = |subnet: &&Value| {
+        let all = subnet["spec"]["namespaces"].as_array();
+        all.is_some_and(|all| all.iter().any(|it| it == namespace))
+            && place_of_vpc(text(&subnet["spec"], "vpc"), facts) == Place::NeutronRouter
+    };
+    if let Some(subnet) = facts.subnets.iter().find(lists).filter(|_| leads_to_pods) {
+        report.blocks.push(format!(
+            "Service {}: its pods are on Subnet {} behind Neutron's router, where kube-proxy doesn't reach them and nothing else serves it",
+            full_name(service),
+            full_name(subnet)
+        ));
+    }
+}
+
+fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object[key].as_str().unwrap_or_default()
 }
 
 fn look_at_vpc(vpc: &Value, report: &mut Report) {
@@ -225,6 +316,64 @@ mod tests {
         }
         assert_eq!(blocks.len(), 6, "{blocks:#?}");
         assert_eq!(lost.len(), 1, "{lost:?}");
+    }
+
+    #[test]
+    fn whatever_runs_and_would_be_cut_off_blocks() {
+        let mut facts = default_installation();
+        let pod = |name: &str, key: &str, value: &str| json!({ "metadata": { "name": name, "namespace": "a", "annotations": { key: value } } });
+        facts.pods = vec![
+            pod("second", "net1.default.ovn.kubernetes.io/logical_switch", "ovn-default"),
+            pod("outside", "ovn.kubernetes.io/eip", "1.2.3.4"),
+            pod("multus", "v1.multus-cni.io/default-network", "macvlan"),
+        ];
+        let mut over = pod("over", "ovn.kubernetes.io/eip", "1.2.3.5");
+        over["status"] = json!({ "phase": "Succeeded" });
+        facts.pods.push(over);
+        facts.ips.push(json!({ "metadata": { "name": "vm1.a" }, "spec": { "podType": "VirtualMachine" } }));
+        facts
+            .switches
+            .push(json!({ "metadata": { "name": "ovn-external-gw-config", "namespace": "kube-system" },
+            "data": { "enable-external-gw": "true" } }));
+        facts.policies.push(json!({ "kind": "AdminNetworkPolicy", "metadata": { "name": "deny" } }));
+        let Report { blocks, lost } = check(&facts);
+        for words in [
+            "Pod a/second",
+            "Pod a/outside",
+            "Pod a/multus",
+            "IP vm1.a",
+            "ConfigMap kube-system/ovn-external-gw-config",
+            "AdminNetworkPolicy deny",
+        ] {
+            assert!(blocks.iter().any(|line| line.starts_with(words)), "{words}: {blocks:#?}");
+        }
+        assert_eq!((blocks.len(), lost.len()), (6, 0), "{blocks:#?} {lost:?}");
+        facts.switches[0]["data"]["enable-external-gw"] = json!("false");
+        assert_eq!(check(&facts).blocks.len(), 5);
+    }
+
+    #[test]
+    fn behind_neutrons_router_services_and_namespaces_are_judged() {
+        let mut facts = default_installation();
+        let mut vpc = object("neutron-1", json!({}));
+        vpc["metadata"]["labels"] = json!({ VPC_EXTERNAL: "true" });
+        facts.vpcs.push(vpc);
+        facts.subnets.push(object("net2", json!({ "vpc": "neutron-1", "namespaces": ["net2"] })));
+        facts.pods = vec![json!({ "metadata": { "name": "p", "namespace": "net2",
+            "annotations": { "ovn.kubernetes.io/logical_switch": "net2" } } })];
+        let service = |namespace: &str, ip: &str| {
+            json!({ "metadata": { "name": "web", "namespace": namespace },
+                "spec": { "selector": { "app": "web" }, "clusterIP": ip } })
+        };
+        facts.services =
+            vec![service("net2", "10.96.0.7"), service("net2", "None"), service("a", "10.96.0.8")];
+        let blocks = check(&facts).blocks;
+        assert_eq!(blocks.len(), 2, "{blocks:#?}");
+        assert!(blocks[0].starts_with("Service net2/web: its pods are on Subnet net2"), "{blocks:?}");
+        assert!(blocks[1].contains("spec.namespaces of Vpc neutron-1 doesn't list net2"), "{blocks:?}");
+        facts.vpcs[1]["spec"]["namespaces"] = json!(["net2"]);
+        facts.services.truncate(0);
+        assert_eq!(check(&facts), Report::default());
     }
 
     #[test]

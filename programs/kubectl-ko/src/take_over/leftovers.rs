@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
-use tombolo_names::rows::{CLUSTER, OWNER, PREFIX, VENDOR, VENDOR_KEY};
+use tombolo_names::rows::{CLUSTER, OWNER, PREFIX, STANDS_FOR, VENDOR, VENDOR_KEY};
 
 use crate::owners::{pairs, uuids};
 use crate::snapshot::Snapshot;
@@ -40,6 +40,12 @@ const EDGES: [(&str, &str); 6] = [
     ("Logical_Router", "ports"),
 ];
 
+/// Further rows that go with what they hang on.
+const OTHERS: [(&str, &str); 3] =
+    [("Logical_Router", "nat"), ("Logical_Switch", "qos_rules"), ("Logical_Switch", "forwarding_groups")];
+/// What only we write into a port's options.
+const OPTIONS: [&str; 2] = ["requested-chassis", "iface-id-ver"];
+
 /// Names of Kubernetes' objects.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
@@ -52,7 +58,7 @@ pub struct Names {
 }
 
 /// A row that goes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Leftover {
     /// Its table.
     pub table: &'static str,
@@ -60,6 +66,8 @@ pub struct Leftover {
     pub uuid: String,
     /// Its name, or what it says.
     pub name: String,
+    /// Its marks.
+    pub ids: Value,
     /// Rows that refer to it, of a table that is no root: tables, rows, columns.
     pub parents: Vec<(String, String, String)>,
 }
@@ -89,10 +97,31 @@ pub fn find(nb: &Snapshot, names: &Names) -> Found {
                 continue;
             }
             let parents = if is_root(nb, table) { Vec::new() } else { parents };
-            found.rows.push(Leftover { table, uuid: uuid.clone(), name, parents });
+            let ids = row.get("external_ids").cloned().unwrap_or_else(|| json!(["map", []]));
+            found.rows.push(Leftover { table, uuid: uuid.clone(), name, ids, parents });
         }
     }
+    keep_what_holds_others(nb, &mut found);
     found
+}
+
+/// What hangs on a switch, router or group goes with it: one that holds anything but leftovers stays.
+fn keep_what_holds_others(nb: &Snapshot, found: &mut Found) {
+    let going: BTreeSet<String> = found.rows.iter().map(|row| row.uuid.clone()).collect();
+    let holds = |row: &Leftover| {
+        let columns = EDGES.iter().chain(&OTHERS).filter(|(table, _)| *table == row.table);
+        let values = columns.filter_map(|(table, column)| nb.row(table, &row.uuid)?.get(*column));
+        values.flat_map(uuids).any(|child| !going.contains(child))
+    };
+    let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut found.rows).into_iter().partition(holds);
+    let words = |row: Leftover| format!("{} {}, on which rows of others hang", row.table, row.name);
+    found.held.extend(stay.into_iter().map(words));
+    found.rows = go;
+}
+
+/// Whether rows of this cluster were Kube-OVN's.
+pub fn has_taken_over(nb: &Snapshot, cluster: &str) -> bool {
+    nb.all().any(|(_, _, row)| id(row, CLUSTER) == Some(cluster) && id(row, STANDS_FOR).is_some())
 }
 
 /// A count for each table.
@@ -103,10 +132,12 @@ pub fn counts(rows: &[Leftover]) -> BTreeMap<&'static str, usize> {
     })
 }
 
-/// The one transaction in which they go. A row that a cluster of ours has marked meanwhile stays.
+/// The one transaction in which they go, if each still bears the marks that it had.
 pub fn transaction(database: &str, rows: &[Leftover]) -> Value {
     let mut params = vec![json!(database)];
-    for Leftover { table, uuid, parents, .. } in rows {
+    for Leftover { table, uuid, parents, ids, .. } in rows {
+        params.push(json!({ "op": "wait", "table": table, "where": [["_uuid", "==", ["uuid", uuid]]],
+            "columns": ["external_ids"], "until": "==", "rows": [{ "external_ids": ids }], "timeout": 0 }));
         for (parent, at, column) in parents {
             params.push(json!({ "op": "mutate", "table": parent, "where": [["_uuid", "==", ["uuid", at]]],
                 "mutations": [[column, "delete", ["uuid", uuid]]] }));
@@ -136,8 +167,11 @@ pub fn back(nb: &Snapshot, cluster: &str) -> Vec<Value> {
         if !is_ours_alone {
             let keys: Vec<&str> =
                 ids(row).map(|(key, _)| key).filter(|key| key.starts_with(PREFIX)).collect();
-            ops.push(json!({ "op": "mutate", "table": table, "where": this,
-                "mutations": [["external_ids", "delete", ["set", keys]]] }));
+            let mut mutations = vec![json!(["external_ids", "delete", ["set", keys]])];
+            if table == "Logical_Switch_Port" {
+                mutations.push(json!(["options", "delete", ["set", OPTIONS]]));
+            }
+            ops.push(json!({ "op": "mutate", "table": table, "where": this, "mutations": mutations }));
             continue;
         }
         let parents = referrers.get(uuid).filter(|_| !is_root(nb, table)).cloned().unwrap_or_default();
@@ -236,7 +270,12 @@ fn is_in_use(table: &str, row: &Columns, names: &Names) -> bool {
         "Logical_Switch_Port" => {
             let is_routers = row.get("type").is_some_and(|kind| kind == "router");
             let of_subnet = id(row, "ls").is_some_and(|subnet| names.subnets.contains(subnet));
-            names.ports.contains(name) || is_routers && of_subnet
+            let of_pod = id(row, "pod").and_then(|pod| pod.split_once('/'));
+            let of_pod =
+                of_pod.is_some_and(|(namespace, pod)| names.ports.contains(&format!("{pod}.{namespace}")));
+            // Whatever runs behind it: a further interface, a VM.
+            let is_up = row.get("up").is_some_and(|up| *up == true);
+            names.ports.contains(name) || of_pod || is_up && !is_routers || is_routers && of_subnet
         }
         "Logical_Router_Port" => names.subnets.iter().any(|subnet| {
             name.strip_suffix(subnet.as_str())

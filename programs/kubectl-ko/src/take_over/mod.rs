@@ -69,23 +69,41 @@ fn facts(kubectl: &Kubectl) -> Result<Facts> {
     let list = |resource: &str| -> Result<Vec<Value>> {
         items(kubectl.json(&["get", resource, "--all-namespaces"])?)
     };
-    let served = kubectl.output(&["api-resources", "--api-group=kubeovn.io", "--output=name"])?;
-    let served = String::from_utf8(served).context("reading the kinds of kubeovn.io")?;
-    let served: BTreeSet<&str> = served.lines().collect();
+    let served = kinds_of(kubectl, "kubeovn.io")?;
     let mut facts = Facts {
         policies: list("networkpolicies.networking.k8s.io")?,
         subnets: list("subnets.kubeovn.io")?,
         vpcs: list("vpcs.kubeovn.io")?,
         pods: list("pods")?,
+        services: list("services")?,
+        ips: list("ips.kubeovn.io")?,
         ..Facts::default()
     };
+    for resource in kinds_of(kubectl, "policy.networking.k8s.io")? {
+        facts.policies.extend(list(&resource)?);
+    }
+    for name in ["ovn-external-gw-config", "ovn-ic-config"] {
+        match kubectl.try_json(&["get", "configmap", "-n", kubectl.namespace(), name])? {
+            Ok(found) => facts.switches.push(found),
+            Err(error) if error.contains("NotFound") => {}
+            Err(error) => bail!("reading the ConfigMap {name}: {error}"),
+        }
+    }
     for (resource, kind) in KINDS {
         let resource = format!("{resource}.kubeovn.io");
-        if served.contains(resource.as_str()) {
+        if served.contains(&resource) {
             facts.unserved.insert(kind, list(&resource)?);
         }
     }
     Ok(facts)
+}
+
+/// The kinds of a group that the API server has.
+fn kinds_of(kubectl: &Kubectl, group: &str) -> Result<BTreeSet<String>> {
+    let group = format!("--api-group={group}");
+    let text = kubectl.output(&["api-resources", &group, "--verbs=list", "--output=name"])?;
+    let text = String::from_utf8(text).context("reading the kinds that the API server has")?;
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
 fn items(list: Value) -> Result<Vec<Value>> {
@@ -95,7 +113,8 @@ fn items(list: Value) -> Result<Vec<Value>> {
 fn finish(kubectl: &Kubectl, yes: bool) -> Result<ExitCode> {
     if let Some(holder) = holder(kubectl, KUBE_OVN_LEASE)? {
         bail!(
-            "a controller of Kube-OVN's ({holder}) holds the Lease {KUBE_OVN_LEASE}: stop it first, it would make all of it again"
+            "a controller of Kube-OVN's ({holder}) holds the Lease {KUBE_OVN_LEASE}: stop it first, it would make all of it again; \
+             one that was killed leaves the Lease: delete that"
         );
     }
     ensure!(
@@ -104,8 +123,11 @@ fn finish(kubectl: &Kubectl, yes: bool) -> Result<ExitCode> {
     );
     let place = Place::of(kubectl, Database::Nb)?;
     let now = Snapshot::read(&backup::dump(kubectl, &place, Database::Nb)?)?;
-    let names = names(kubectl)?;
-    let found = leftovers::find(&now, &names);
+    ensure!(
+        leftovers::has_taken_over(&now, &ipam::cluster_id(kubectl)?),
+        "this cluster has taken nothing over: what of Kube-OVN's is in the northbound is another cluster's, or not taken over yet"
+    );
+    let found = leftovers::find(&now, &names(kubectl)?);
     if !found.held.is_empty() {
         for row in &found.held {
             println!("not taken over yet: {row}");
@@ -129,7 +151,13 @@ fn finish(kubectl: &Kubectl, yes: bool) -> Result<ExitCode> {
     }
     // Read once more, for the file: what is removed is in it.
     let now = backup::take(kubectl, &place, Database::Nb, None)?;
-    let rows = leftovers::find(&now, &names).rows;
+    let found = leftovers::find(&now, &names(kubectl)?);
+    ensure!(
+        found.held.is_empty(),
+        "{} is in use by now; nothing was removed: repeat the command",
+        found.held.join(", ")
+    );
+    let rows = found.rows;
     write(kubectl, &leftovers::transaction(Database::Nb.schema(), &rows))?;
     println!("removed: {} rows that Kube-OVN left", rows.len());
     Ok(ExitCode::SUCCESS)
@@ -146,6 +174,10 @@ fn undo(kubectl: &Kubectl, yes: bool) -> Result<ExitCode> {
     let place = Place::of(kubectl, Database::Nb)?;
     let now = Snapshot::read(&backup::dump(kubectl, &place, Database::Nb)?)?;
     let rows = leftovers::back(&now, &cluster);
+    ensure!(
+        rows.is_empty() || leftovers::has_taken_over(&now, &cluster),
+        "this cluster has taken nothing over from Kube-OVN: its rows would be nobody's"
+    );
     if rows.is_empty() {
         println!("no row bears {CLUSTER}={cluster}: nothing to give back");
         return Ok(ExitCode::SUCCESS);
@@ -188,7 +220,8 @@ fn names(kubectl: &Kubectl) -> Result<Names> {
     let all = |resource: &str| -> Result<BTreeSet<String>> {
         Ok(items(kubectl.json(&["get", resource])?)?.iter().map(name).collect())
     };
-    let pods = items(kubectl.json(&["get", "pods", "--all-namespaces"])?)?;
+    let mut pods = items(kubectl.json(&["get", "pods", "--all-namespaces"])?)?;
+    pods.retain(check::has_a_port);
     let port =
         |pod: &Value| format!("{}.{}", name(pod), pod["metadata"]["namespace"].as_str().unwrap_or_default());
     let mut ports: BTreeSet<String> = pods.iter().map(port).collect();

@@ -89,6 +89,30 @@ fn names_alone_make_no_row_kube_ovns_that_others_have_marked() {
 }
 
 #[test]
+fn what_runs_and_what_others_hung_there_stays() {
+    // invariants 1 and 4
+    let port = |more: Value| {
+        let mut row = json!({ "name": "p.a.net1.default.ovn", "external_ids": ["map", [["vendor", "kube-ovn"], ["ls", "s"]]] });
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row
+    };
+    let uuid = |n: u8| format!("00000000-0000-0000-0000-0000000000{n:02}");
+    let nb = |port: Value| {
+        let switch = json!({ "name": "s", "ports": ["uuid", uuid(2)], "external_ids": ["map", [["vendor", "kube-ovn"]]] });
+        snapshot(json!({ "Logical_Switch": { uuid(1): switch }, "Logical_Switch_Port": { uuid(2): port } }))
+    };
+    let found = leftovers::find(&nb(port(json!({}))), &Names::default());
+    assert_eq!((found.rows.len(), found.held.len()), (2, 0), "{found:?}");
+    // It is up: a VM's, or a further interface's. Its switch holds it.
+    let found = leftovers::find(&nb(port(json!({ "up": true }))), &Names::default());
+    assert_eq!((found.rows.len(), found.held.len()), (0, 2), "{found:?}");
+    // One that an administrator made by hand.
+    let found = leftovers::find(&nb(json!({ "name": "mine" })), &Names::default());
+    assert_eq!((found.rows.len(), found.held.len()), (0, 1), "{found:?}");
+    assert!(found.held[0].contains("rows of others hang"), "{found:?}");
+}
+
+#[test]
 fn the_way_back_takes_our_marks_and_our_own_rows_away() {
     let mut nb = taken_over();
     let mut policy = nb.tables["Logical_Router_Policy"].values().next().unwrap().clone();
