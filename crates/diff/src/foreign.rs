@@ -6,7 +6,7 @@ use tombolo_names::rows::PREFIX;
 use tombolo_ovn::nb::LogicalRouter;
 use tombolo_ovsdb::{Condition, Datum, Mutation, Mutator, Name, Op, Replica, Row, Uuid};
 use tombolo_plan::nb::{self, Ownership, table};
-use tombolo_plan::owner::{ClusterId, STANDS_FOR_KEY, VENDOR, VENDOR_KEY};
+use tombolo_plan::owner::{CLUSTER_KEY, ClusterId, STANDS_FOR_KEY, VENDOR, VENDOR_KEY};
 
 /// The edges that we hang on a router of others (invariant 1); beside them what the user grants, [`nb::GRANTED`].
 const EDGES: &[(Name, Name)] =
@@ -38,7 +38,7 @@ pub fn touched(cluster: &ClusterId, replica: &Replica, ops: &[Op]) -> Vec<String
         Op::Mutate { table, conditions, mutations }
             if selected(conditions)
                 .and_then(|row| replica.row(table, &row))
-                .is_some_and(|row| is_take_over(row, mutations)) =>
+                .is_some_and(|row| is_take_over(cluster, row, mutations)) =>
         {
             None
         }
@@ -55,7 +55,7 @@ pub fn touched(cluster: &ClusterId, replica: &Replica, ops: &[Op]) -> Vec<String
 
 /// Whether our marks, and nothing else, come to a row that may be Kube-OVN's: it is in no cluster of ours, and Neutron hasn't
 /// marked it.
-fn is_take_over(row: &Row, mutations: &[Mutation]) -> bool {
+fn is_take_over(cluster: &ClusterId, row: &Row, mutations: &[Mutation]) -> bool {
     let [Mutation { column: LogicalRouter::EXTERNAL_IDS, mutator: Mutator::Insert, value }] = mutations
     else {
         return false;
@@ -63,7 +63,8 @@ fn is_take_over(row: &Row, mutations: &[Mutation]) -> bool {
     let theirs = row.get(LogicalRouter::EXTERNAL_IDS).map(Datum::str_map).unwrap_or_default();
     let is_free = !theirs.keys().any(|key| key.starts_with(PREFIX) || key.starts_with("neutron:"));
     let is_mark = |(key, value)| key == VENDOR_KEY && value == VENDOR || str::starts_with(key, PREFIX);
-    is_free && value.key(STANDS_FOR_KEY).is_some() && value.string_entries().all(is_mark)
+    let is_this_clusters = value.key(CLUSTER_KEY) == Some(cluster.as_str());
+    is_free && is_this_clusters && value.key(STANDS_FOR_KEY).is_some() && value.string_entries().all(is_mark)
 }
 
 fn inserted(op: &Op) -> Option<Uuid> {
@@ -87,7 +88,7 @@ mod tests {
     use tombolo_ovn::nb::{LogicalSwitch, LogicalSwitchPort};
     use tombolo_ovsdb::{Schema, Wanted};
 
-    use tombolo_plan::owner::{CLUSTER_KEY, OWNER_KEY};
+    use tombolo_plan::owner::OWNER_KEY;
 
     use super::*;
 

@@ -11,7 +11,7 @@ use tombolo_ovsdb::{Datum, Uuid};
 use crate::desired::{DesiredRow, Edge, Managed, Rows};
 use crate::names::{router_port_name, switch_port_name};
 use crate::nb::table;
-use crate::owner::Owner;
+use crate::owner::{MAC_KEY, Owner};
 use crate::row::{child_ids, external_ids, keys, string, strings};
 use crate::vpc::VpcKind;
 use crate::world::{Established, Net, SPEC_KEY, World};
@@ -64,6 +64,11 @@ pub(super) fn rows(
     let networks = net.gateways.iter().filter_map(|gateway| {
         Some(IfAddr::within(*gateway, net.cidr.of(Family::of(*gateway))?)?.to_string())
     });
+    let mut ids = child_ids(cluster, &owner, router, [("lr", vpc), ("ls", name)]);
+    if let (Some(kept), Managed::Keys(keys)) = (world.kept_gateway_mac(name), &mut ids) {
+        // On another router, too: pods know it.
+        keys.insert(MAC_KEY.to_owned(), kept.to_kube_ovn());
+    }
     rows.push(DesiredRow {
         table: table::ROUTER_PORT,
         uuid: world.row_uuid(table::ROUTER_PORT, &owner, &format!("port/{vpc}")),
@@ -71,10 +76,7 @@ pub(super) fn rows(
             (LogicalRouterPort::NAME, string(&port)),
             (LogicalRouterPort::MAC, string(&mac)),
             (LogicalRouterPort::NETWORKS, strings(networks)),
-            (
-                LogicalRouterPort::EXTERNAL_IDS,
-                child_ids(cluster, &owner, router, [("lr", vpc), ("ls", name)]),
-            ),
+            (LogicalRouterPort::EXTERNAL_IDS, ids),
         ]
         .into(),
         edges: vec![Edge { table: table::ROUTER, parent: router, column: LogicalRouter::PORTS }],

@@ -57,9 +57,13 @@ impl World {
     /// The MAC of the router in a Subnet: one taken over from Kube-OVN keeps its own, which pods have in their neighbor tables.
     #[must_use]
     pub fn gateway_mac(&self, subnet: &str) -> Mac {
-        let cluster = &self.config.cluster;
-        let ports = nb::owned(&self.nb, cluster, table::ROUTER_PORT, &Owner::subnet(subnet));
+        self.kept_gateway_mac(subnet).unwrap_or_else(|| names::gateway_mac(&self.config.cluster, subnet))
+    }
+
+    /// That MAC, if it was taken over.
+    pub(crate) fn kept_gateway_mac(&self, subnet: &str) -> Option<Mac> {
+        let ports = nb::owned(&self.nb, &self.config.cluster, table::ROUTER_PORT, &Owner::subnet(subnet));
         let kept = ports.iter().find_map(|(_, row)| row.key(LogicalRouterPort::EXTERNAL_IDS, MAC_KEY));
-        kept.and_then(|mac| mac.parse().ok()).unwrap_or_else(|| names::gateway_mac(cluster, subnet))
+        kept.and_then(|mac| mac.parse().ok())
     }
 }
