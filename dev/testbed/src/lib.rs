@@ -9,6 +9,7 @@ mod api_server;
 mod cluster;
 mod controller;
 mod disk;
+pub mod kube_ovn;
 mod nb;
 pub mod neutron;
 mod process;

@@ -1,5 +1,5 @@
 //! A cluster that Kube-OVN left is taken over in place. The rows and objects are those of real controllers of Kube-OVN's
-//! (`tests/kube-ovn`, with how they were recorded).
+//! ([`kube_ovn`]).
 
 mod common;
 
@@ -11,12 +11,12 @@ use anyhow::{Context, Result, ensure};
 use common::{Bed, Controller};
 use serde_json::{Value, json};
 use tombolo_needs::needs;
-use tombolo_testbed::eventually;
+use tombolo_testbed::{eventually, kube_ovn};
 
 const SOON: Duration = Duration::from_secs(30);
 /// So long it is watched that nothing happens.
 const WHILE: Duration = Duration::from_secs(3);
-/// Versions of Kube-OVN that left something in `tests/kube-ovn`.
+/// Versions of Kube-OVN of which it is known.
 const VERSIONS: [&str; 2] = ["1.13.0", "1.14.10"];
 
 /// A cluster as Kube-OVN leaves it.
@@ -33,21 +33,8 @@ impl Left {
     /// Only the objects that `keep` keeps.
     fn of(version: &str, keep: fn(&Value) -> bool) -> Result<Option<Self>> {
         let Some(bed) = Bed::start_newer()? else { return Ok(None) };
-        let dir = format!("{}/tests/kube-ovn/{version}", env!("CARGO_MANIFEST_DIR"));
-        let read = |name: &str| -> Result<Value> {
-            let text = std::fs::read_to_string(format!("{dir}/{name}"))?;
-            serde_json::from_str(&text).with_context(|| format!("reading {dir}/{name}"))
-        };
-        let (rows, mut objects) = (read("nb.json")?, read("objects.json")?);
-        let mut params = vec![json!("OVN_Northbound")];
-        for (table, uuid, row) in all(&rows) {
-            params.push(json!({ "op": "insert", "table": table, "uuid": uuid, "row": row }));
-        }
-        let answer = Command::new("ovsdb-client")
-            .args(["transact", bed.nb.address(), &Value::Array(params).to_string()])
-            .output()?;
-        let text = String::from_utf8_lossy(&answer.stdout);
-        ensure!(answer.status.success() && !text.contains("\"error\""), "{text}");
+        let kube_ovn::Left { rows, mut objects } = kube_ovn::Left::by(version)?;
+        bed.nb.insert(&rows)?;
         for node in objects["items"].as_array().into_iter().flatten().filter(|it| it["kind"] == "Node") {
             let address = node["status"]["addresses"][0]["address"].as_str().unwrap_or_default();
             bed.node(node["metadata"]["name"].as_str().unwrap_or_default(), address)?;
@@ -66,24 +53,17 @@ impl Left {
             .filter_map(|line| serde_json::from_str(line).ok())
             .nth(1)
             .context("the backup has no rows")?;
-        Ok(all(&tables).map(|(_, uuid, row)| (uuid.to_owned(), row.clone())).collect())
+        Ok(kube_ovn::rows(&tables).map(|(_, uuid, row)| (uuid.to_owned(), row.clone())).collect())
     }
 
     /// The ports of switches and routers that Kube-OVN made: name and uuid.
     fn ports(&self) -> BTreeMap<String, String> {
         let tables = ["Logical_Switch", "Logical_Switch_Port", "Logical_Router_Port", "Logical_Router"];
-        let rows = all(&self.rows)
+        let rows = kube_ovn::rows(&self.rows)
             .filter(|(table, _, row)| tables.contains(table) && id(row, "vendor") == "kube-ovn");
         rows.map(|(_, uuid, row)| (row["name"].as_str().unwrap_or_default().to_owned(), uuid.to_owned()))
             .collect()
     }
-}
-
-fn all(tables: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
-    let tables = tables.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with('_'));
-    tables.flat_map(|(table, rows)| {
-        rows.as_object().into_iter().flatten().map(|(uuid, row)| (table.as_str(), uuid.as_str(), row))
-    })
 }
 
 /// A value of a row's `external_ids`.
@@ -109,7 +89,7 @@ fn no_port_loses_its_uuid_and_no_pod_its_address() -> Result<()> {
     for version in VERSIONS {
         let left = needs!(Left::by(version)?);
         let before: BTreeMap<String, Value> =
-            all(&left.rows).map(|(_, uuid, row)| (uuid.to_owned(), row.clone())).collect();
+            kube_ovn::rows(&left.rows).map(|(_, uuid, row)| (uuid.to_owned(), row.clone())).collect();
         ensure!(left.ports().len() >= 8, "{version}: the record is empty: {:?}", left.ports());
         // Who doesn't ask for it gets a refusal, and nothing changes.
         let mut without = Controller::start(&left.bed, "without", &[])?;
@@ -139,7 +119,7 @@ fn no_port_loses_its_uuid_and_no_pod_its_address() -> Result<()> {
             ensure!(lower(&old["mac"]) == lower(&new["mac"]), "{version}: {name}: {old} {new}");
             ensure!(old["name"] == new["name"], "{version}: {old} {new}");
         }
-        let pods = all(&left.rows).filter_map(|(_, _, row)| {
+        let pods = kube_ovn::rows(&left.rows).filter_map(|(_, _, row)| {
             let (namespace, pod) = id(row, "pod").split_once('/')?;
             Some((namespace, pod, row["addresses"].as_str()?))
         });

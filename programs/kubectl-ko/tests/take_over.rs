@@ -2,24 +2,21 @@
 
 mod bed;
 
-use std::process::Command;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use bed::{Bed, text};
-use serde_json::{Value, json};
+use serde_json::json;
 use tombolo_needs::needs;
+use tombolo_testbed::kube_ovn::Left;
 
 const CLUSTER: &str = "tombolo.io/cluster";
 
 /// Rows of Kube-OVN 1.13.0's, with a Subnet on a router of Neutron's. Those of existing objects bear our marks if `cluster` says
 /// whose they are.
 fn fill(bed: &Bed, cluster: Option<&str>) -> Result<()> {
-    let tables: Value = serde_json::from_str(include_str!("../../controller/tests/kube-ovn/1.13.0/nb.json"))?;
-    let mut params = vec![json!("OVN_Northbound")];
-    for (table, rows) in tables.as_object().context("no tables")? {
-        for (uuid, row) in rows.as_object().context("no rows")? {
-            let mut row = row.clone();
-            let name = row["name"].as_str().unwrap_or_default().to_owned();
+    let Left { mut rows, objects } = Left::by("1.13.0")?;
+    for (table, rows) in rows.as_object_mut().context("no tables")? {
+        for (uuid, row) in rows.as_object_mut().context("no rows")? {
+            let name = row["name"].as_str().unwrap_or_default();
             let is_of_object = !name.starts_with("neutron-1") || name.ends_with("-net2");
             let taken = match table.as_str() {
                 "Logical_Switch" | "Logical_Switch_Port" | "Logical_Router" | "Logical_Router_Port" => {
@@ -40,16 +37,9 @@ fn fill(bed: &Bed, cluster: Option<&str>) -> Result<()> {
             }
             // OVN 23.03's schema hasn't got it.
             row.as_object_mut().context("no row")?.remove("tier");
-            params.push(json!({ "op": "insert", "table": table, "uuid": uuid, "row": row }));
         }
     }
-    let answer = Command::new("ovsdb-client")
-        .args(["transact", bed.nb.address(), &Value::Array(params).to_string()])
-        .output()?;
-    let said = String::from_utf8_lossy(&answer.stdout);
-    ensure!(answer.status.success() && !said.contains("\"error\""), "{said}");
-    let objects: Value =
-        serde_json::from_str(include_str!("../../controller/tests/kube-ovn/1.13.0/objects.json"))?;
+    bed.nb.insert(&rows)?;
     bed.api.apply(&objects.to_string())?;
     let patch = ["patch", "vpc", "ovn-cluster", "--subresource=status", "--type=merge", "-p"];
     let status = json!({ "status": { "default": true } }).to_string();
