@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -27,7 +27,7 @@ pub fn command(kubectl: &Kubectl, database: Database, file: Option<PathBuf>) -> 
 
 /// Writes a backup, says where, and returns what is in it.
 pub fn take(kubectl: &Kubectl, place: &Place, database: Database, file: Option<PathBuf>) -> Result<Snapshot> {
-    let path = file.unwrap_or_else(|| default_name(database, now()));
+    let path = file.unwrap_or_else(|| default_name(database, times::now()));
     let bytes = dump(kubectl, place, database)?;
     write(&path, &bytes)?;
     let read = fs::read(&path).with_context(|| format!("reading {} again", path.display()))?;
@@ -57,11 +57,6 @@ fn default_name(database: Database, seconds: i64) -> PathBuf {
     let stamp =
         format!("{:02}{:02}{:02}{:02}{:02}", when.month, when.day, when.hour, when.minute, when.second);
     PathBuf::from(format!("./ovn{}_db.{stamp}.backup", database.word()))
-}
-
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or_default()
 }
 
 /// Into a file beside the place, which then takes it: a reader finds the whole or nothing. Only its owner can read it: a

@@ -81,6 +81,24 @@ impl Kubectl {
         Ok(Ok(value))
     }
 
+    /// The objects that `kubectl ARGS` lists. An answer that is no list is an error: nothing follows from half of one.
+    pub fn list(&self, args: &[&str]) -> Result<Vec<Value>> {
+        let list = self.json(args)?;
+        list["items"]
+            .as_array()
+            .cloned()
+            .with_context(|| format!("kubectl {}: it printed no list", args.join(" ")))
+    }
+
+    /// The object that `kubectl ARGS` gets; none if there is none of that name.
+    pub fn find(&self, args: &[&str]) -> Result<Option<Value>> {
+        match self.try_json(args)? {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.contains("NotFound") => Ok(None),
+            Err(error) => bail!("kubectl {}: {error}", args.join(" ")),
+        }
+    }
+
     /// The output of `kubectl ARGS`.
     pub fn output(&self, args: &[&str]) -> Result<Vec<u8>> {
         let captured = capture(&mut self.command(args), b"", DEADLINE, &self.cannot_start())?;

@@ -84,7 +84,7 @@ fn marked(row: &Map<String, Value>) -> Option<Side> {
         return Some(Side::Kubernetes);
     }
     let neutrons_key = |(key, _): &(&str, &str)| key.starts_with("neutron:") || NEUTRONS_KEYS.contains(key);
-    let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
+    let name = text(row, "name");
     let neutrons = ids.iter().any(neutrons_key) || NEUTRONS_NAMES.iter().any(|start| name.starts_with(start));
     neutrons.then_some(Side::Neutron)
 }
@@ -98,6 +98,16 @@ pub fn name(row: &Map<String, Value>, uuid: &str) -> String {
         Some((_, shown)) => format!("{name} ({shown})"),
         None => name.to_owned(),
     }
+}
+
+/// A value in a row's `external_ids`.
+pub fn id<'a>(row: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    pairs(row.get("external_ids")?).find(|(have, _)| *have == key).map(|(_, value)| value)
+}
+
+/// A string of a row; empty if the column isn't there, or holds none.
+pub fn text<'a>(row: &'a Map<String, Value>, column: &str) -> &'a str {
+    row.get(column).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The pairs of a map of strings.

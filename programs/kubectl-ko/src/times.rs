@@ -1,5 +1,13 @@
 //! Times in words, in UTC: no dependency for five numbers.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or_default()
+}
+
 /// A moment as a calendar and a clock have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Civil {

@@ -69,15 +69,8 @@ fn workloads(kubectl: &Kubectl) -> Read<Vec<Value>> {
 }
 
 fn webhook(kubectl: &Kubectl) -> Read<bool> {
-    match said(kubectl.try_json(&[
-        "get",
-        "validatingwebhookconfigurations.admissionregistration.k8s.io",
-        WEBHOOK,
-    ]))? {
-        Ok(_) => Ok(true),
-        Err(why) if why.contains("NotFound") => Ok(false),
-        Err(why) => Err(why),
-    }
+    let kind = "validatingwebhookconfigurations.admissionregistration.k8s.io";
+    said(kubectl.find(&["get", kind, WEBHOOK])).map(|found| found.is_some())
 }
 
 /// What each server says of itself: in its pod where it has one, else at the controller's endpoints.

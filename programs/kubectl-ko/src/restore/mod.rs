@@ -6,7 +6,6 @@ mod difference;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -95,9 +94,8 @@ fn of_when(then: &Snapshot) -> String {
     let Some(written) = then.date.map(|ms| ms.div_euclid(1000)) else {
         return format!("{name} {version}, of an unknown time");
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since = i64::try_from(now.as_secs()).unwrap_or_default() - written;
-    format!("{name} {version}, of {} ({} ago)", times::Civil::of(written), times::ago(since))
+    let since = times::ago(times::now() - written);
+    format!("{name} {version}, of {} ({since} ago)", times::Civil::of(written))
 }
 
 /// Counts by owner, then the rows of others by name.

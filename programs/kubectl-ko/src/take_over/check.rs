@@ -287,6 +287,15 @@ mod tests {
         }
     }
 
+    /// The same, with a router of Neutron's.
+    fn beside_neutron() -> Facts {
+        let mut facts = default_installation();
+        let mut vpc = object("neutron-1", json!({}));
+        vpc["metadata"]["labels"] = json!({ VPC_EXTERNAL: "true" });
+        facts.vpcs.push(vpc);
+        facts
+    }
+
     #[test]
     fn a_default_installation_can_be_taken_over() {
         assert_eq!(check(&default_installation()), Report::default());
@@ -354,10 +363,7 @@ mod tests {
 
     #[test]
     fn behind_neutrons_router_services_and_namespaces_are_judged() {
-        let mut facts = default_installation();
-        let mut vpc = object("neutron-1", json!({}));
-        vpc["metadata"]["labels"] = json!({ VPC_EXTERNAL: "true" });
-        facts.vpcs.push(vpc);
+        let mut facts = beside_neutron();
         facts.subnets.push(object("net2", json!({ "vpc": "neutron-1", "namespaces": ["net2"] })));
         facts.pods = vec![json!({ "metadata": { "name": "p", "namespace": "net2",
             "annotations": { "ovn.kubernetes.io/logical_switch": "net2" } } })];
@@ -378,10 +384,7 @@ mod tests {
 
     #[test]
     fn neutrons_routers_have_limits_of_their_own() {
-        let mut facts = default_installation();
-        let mut vpc = object("neutron-1", json!({}));
-        vpc["metadata"]["labels"] = json!({ VPC_EXTERNAL: "true" });
-        facts.vpcs.push(vpc);
+        let mut facts = beside_neutron();
         facts.subnets.push(object("net2", json!({ "vpc": "neutron-1", "natOutgoing": true })));
         let Report { blocks, .. } = check(&facts);
         assert_eq!(blocks.len(), 1, "{blocks:?}");

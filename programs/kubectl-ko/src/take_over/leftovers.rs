@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 use tombolo_names::rows::{CLUSTER, OWNER, PREFIX, STANDS_FOR, VENDOR, VENDOR_KEY};
 
-use crate::owners::{pairs, uuids};
+use crate::owners::{id, pairs, text, uuids};
 use crate::snapshot::Snapshot;
 
 type Columns = Map<String, Value>;
+/// A reference to a row of no root table: table, row, column.
+type Parent = (String, String, String);
 
 /// Tables of the rows that other rows are made of; they go in this order, with what refers to them.
 const TABLES: [&str; 11] = [
@@ -69,7 +71,7 @@ pub struct Leftover {
     /// Its marks.
     pub ids: Value,
     /// Rows that refer to it, of a table that is no root: tables, rows, columns.
-    pub parents: Vec<(String, String, String)>,
+    pub parents: Vec<Parent>,
 }
 
 /// What goes, and what holds it up.
@@ -136,16 +138,9 @@ pub fn counts(rows: &[Leftover]) -> BTreeMap<&'static str, usize> {
 pub fn transaction(database: &str, rows: &[Leftover]) -> Value {
     let mut params = vec![json!(database)];
     for Leftover { table, uuid, parents, ids, .. } in rows {
-        params.push(json!({ "op": "wait", "table": table, "where": [["_uuid", "==", ["uuid", uuid]]],
+        params.push(json!({ "op": "wait", "table": table, "where": only(uuid),
             "columns": ["external_ids"], "until": "==", "rows": [{ "external_ids": ids }], "timeout": 0 }));
-        for (parent, at, column) in parents {
-            params.push(json!({ "op": "mutate", "table": parent, "where": [["_uuid", "==", ["uuid", at]]],
-                "mutations": [[column, "delete", ["uuid", uuid]]] }));
-        }
-        if parents.is_empty() {
-            params
-                .push(json!({ "op": "delete", "table": table, "where": [["_uuid", "==", ["uuid", uuid]]] }));
-        }
+        params.extend(removal(table, uuid, parents));
     }
     params.push(json!({ "op": "comment", "comment": "kubectl ko take-over finish" }));
     Value::Array(params)
@@ -156,7 +151,6 @@ pub fn back(nb: &Snapshot, cluster: &str) -> Vec<Value> {
     let mut ops = Vec::new();
     let referrers = referrers(nb);
     for (table, uuid, row) in nb.all().filter(|(_, _, row)| id(row, CLUSTER) == Some(cluster)) {
-        let this = json!([["_uuid", "==", ["uuid", uuid]]]);
         let is_ours_alone = match table {
             // The fence.
             "Address_Set" => id(row, OWNER) == Some("cluster/"),
@@ -171,19 +165,27 @@ pub fn back(nb: &Snapshot, cluster: &str) -> Vec<Value> {
             if table == "Logical_Switch_Port" {
                 mutations.push(json!(["options", "delete", ["set", OPTIONS]]));
             }
-            ops.push(json!({ "op": "mutate", "table": table, "where": this, "mutations": mutations }));
+            ops.push(json!({ "op": "mutate", "table": table, "where": only(uuid), "mutations": mutations }));
             continue;
         }
         let parents = referrers.get(uuid).filter(|_| !is_root(nb, table)).cloned().unwrap_or_default();
-        for (parent, at, column) in &parents {
-            ops.push(json!({ "op": "mutate", "table": parent, "where": [["_uuid", "==", ["uuid", at]]],
-                "mutations": [[column, "delete", ["uuid", uuid]]] }));
-        }
-        if parents.is_empty() {
-            ops.push(json!({ "op": "delete", "table": table, "where": this }));
-        }
+        ops.extend(removal(table, uuid, &parents));
     }
     ops
+}
+
+/// How a row goes: one of no root table by the references to it, with the last of which the database drops it.
+fn removal(table: &str, uuid: &str, parents: &[Parent]) -> Vec<Value> {
+    if parents.is_empty() {
+        return vec![json!({ "op": "delete", "table": table, "where": only(uuid) })];
+    }
+    let forgets = |(parent, at, column): &Parent| json!({ "op": "mutate", "table": parent, "where": only(at), "mutations": [[column, "delete", ["uuid", uuid]]] });
+    parents.iter().map(forgets).collect()
+}
+
+/// The condition that selects one row.
+fn only(uuid: &str) -> Value {
+    json!([["_uuid", "==", ["uuid", uuid]]])
 }
 
 fn is_root(nb: &Snapshot, table: &str) -> bool {
@@ -192,10 +194,6 @@ fn is_root(nb: &Snapshot, table: &str) -> bool {
 
 fn ids(row: &Columns) -> impl Iterator<Item = (&str, &str)> {
     row.get("external_ids").map(pairs).into_iter().flatten()
-}
-
-fn id<'a>(row: &'a Columns, key: &str) -> Option<&'a str> {
-    ids(row).find(|(k, _)| *k == key).map(|(_, value)| value)
 }
 
 fn is_marked_by_others(row: &Columns) -> bool {
@@ -209,7 +207,7 @@ fn is_kube_ovns(table: &str, row: &Columns) -> bool {
     if id(row, VENDOR_KEY) == Some(VENDOR) {
         return true;
     }
-    let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
+    let name = text(row, "name");
     match table {
         "Load_Balancer" => is_load_balancer(name),
         "Port_Group" => {
@@ -234,12 +232,7 @@ fn is_load_balancer(name: &str) -> bool {
 }
 
 /// A rule in a group or switch of Kube-OVN's or of ours; we make none.
-fn is_a_rule_of_theirs(
-    nb: &Snapshot,
-    table: &str,
-    row: &Columns,
-    parents: &[(String, String, String)],
-) -> bool {
+fn is_a_rule_of_theirs(nb: &Snapshot, table: &str, row: &Columns, parents: &[Parent]) -> bool {
     table == "ACL"
         && !is_marked_by_others(row)
         && id(row, "parent").is_some()
@@ -249,7 +242,7 @@ fn is_a_rule_of_theirs(
 }
 
 /// The strong references to rows that are in no root table, by those rows: tables, rows, columns.
-fn referrers(nb: &Snapshot) -> BTreeMap<&str, Vec<(String, String, String)>> {
+fn referrers(nb: &Snapshot) -> BTreeMap<&str, Vec<Parent>> {
     let mut all: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for (table, column) in EDGES {
         for (at, row) in nb.tables.get(table).into_iter().flatten() {
@@ -263,12 +256,12 @@ fn referrers(nb: &Snapshot) -> BTreeMap<&str, Vec<(String, String, String)>> {
 
 /// Whether a row is that of an object that exists.
 fn is_in_use(table: &str, row: &Columns, names: &Names) -> bool {
-    let name = row.get("name").and_then(Value::as_str).unwrap_or_default();
+    let name = text(row, "name");
     match table {
         "Logical_Switch" => names.subnets.contains(name),
         "Logical_Router" => names.vpcs.contains(name),
         "Logical_Switch_Port" => {
-            let is_routers = row.get("type").is_some_and(|kind| kind == "router");
+            let is_routers = text(row, "type") == "router";
             let of_subnet = id(row, "ls").is_some_and(|subnet| names.subnets.contains(subnet));
             let of_pod = id(row, "pod").and_then(|pod| pod.split_once('/'));
             let of_pod =
@@ -287,6 +280,6 @@ fn is_in_use(table: &str, row: &Columns, names: &Names) -> bool {
 }
 
 fn name(row: &Columns, uuid: &str) -> String {
-    let text = |column: &str| row.get(column).and_then(Value::as_str).filter(|text| !text.is_empty());
-    ["name", "match", "ip_prefix"].into_iter().find_map(text).unwrap_or(uuid).to_owned()
+    let said = ["name", "match", "ip_prefix"].map(|column| text(row, column));
+    said.into_iter().find(|text| !text.is_empty()).unwrap_or(uuid).to_owned()
 }

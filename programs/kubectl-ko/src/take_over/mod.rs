@@ -66,9 +66,7 @@ fn check(kubectl: &Kubectl) -> Result<ExitCode> {
 }
 
 fn facts(kubectl: &Kubectl) -> Result<Facts> {
-    let list = |resource: &str| -> Result<Vec<Value>> {
-        items(kubectl.json(&["get", resource, "--all-namespaces"])?)
-    };
+    let list = |resource: &str| kubectl.list(&["get", resource, "--all-namespaces"]);
     let served = kinds_of(kubectl, "kubeovn.io")?;
     let mut facts = Facts {
         policies: list("networkpolicies.networking.k8s.io")?,
@@ -83,11 +81,7 @@ fn facts(kubectl: &Kubectl) -> Result<Facts> {
         facts.policies.extend(list(&resource)?);
     }
     for name in ["ovn-external-gw-config", "ovn-ic-config"] {
-        match kubectl.try_json(&["get", "configmap", "-n", kubectl.namespace(), name])? {
-            Ok(found) => facts.switches.push(found),
-            Err(error) if error.contains("NotFound") => {}
-            Err(error) => bail!("reading the ConfigMap {name}: {error}"),
-        }
+        facts.switches.extend(kubectl.find(&["get", "configmap", "-n", kubectl.namespace(), name])?);
     }
     for (resource, kind) in KINDS {
         let resource = format!("{resource}.kubeovn.io");
@@ -104,10 +98,6 @@ fn kinds_of(kubectl: &Kubectl, group: &str) -> Result<BTreeSet<String>> {
     let text = kubectl.output(&["api-resources", &group, "--verbs=list", "--output=name"])?;
     let text = String::from_utf8(text).context("reading the kinds that the API server has")?;
     Ok(text.lines().map(str::to_owned).collect())
-}
-
-fn items(list: Value) -> Result<Vec<Value>> {
-    list["items"].as_array().cloned().context("kubectl's answer is no list")
 }
 
 fn finish(kubectl: &Kubectl, yes: bool) -> Result<ExitCode> {
@@ -204,23 +194,18 @@ fn write(kubectl: &Kubectl, params: &Value) -> Result<()> {
 
 /// Who holds a Lease; none if it isn't there.
 fn holder(kubectl: &Kubectl, lease: &str) -> Result<Option<String>> {
-    match kubectl.try_json(&["get", "lease", "-n", kubectl.namespace(), lease])? {
-        Ok(found) => {
-            let holder = found["spec"]["holderIdentity"].as_str().unwrap_or_default();
-            Ok((!holder.is_empty()).then(|| holder.to_owned()))
-        }
-        Err(error) if error.contains("NotFound") => Ok(None),
-        Err(error) => bail!("reading the Lease {lease}: {error}"),
-    }
+    let found = kubectl.find(&["get", "lease", "-n", kubectl.namespace(), lease])?.unwrap_or_default();
+    let holder = found["spec"]["holderIdentity"].as_str().filter(|holder| !holder.is_empty());
+    Ok(holder.map(str::to_owned))
 }
 
 /// The names of what exists. A list that can't be read is an error: nothing is removed on partial knowledge.
 fn names(kubectl: &Kubectl) -> Result<Names> {
     let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let all = |resource: &str| -> Result<BTreeSet<String>> {
-        Ok(items(kubectl.json(&["get", resource])?)?.iter().map(name).collect())
+        Ok(kubectl.list(&["get", resource])?.iter().map(name).collect())
     };
-    let mut pods = items(kubectl.json(&["get", "pods", "--all-namespaces"])?)?;
+    let mut pods = kubectl.list(&["get", "pods", "--all-namespaces"])?;
     pods.retain(check::has_a_port);
     let port =
         |pod: &Value| format!("{}.{}", name(pod), pod["metadata"]["namespace"].as_str().unwrap_or_default());

@@ -6,8 +6,7 @@ use super::*;
 
 /// The northbound that a controller of Kube-OVN 1.14.10 left.
 fn left() -> Snapshot {
-    let text = include_str!("../../../controller/tests/kube-ovn/1.14.10/nb.json");
-    snapshot(serde_json::from_str(text).unwrap())
+    snapshot(tombolo_testbed::kube_ovn::Left::by("1.14.10").unwrap().rows)
 }
 
 fn snapshot(rows: Value) -> Snapshot {

@@ -11,6 +11,7 @@ use super::objects::{Found, Object};
 use super::{gather, judge};
 use crate::database::Database;
 use crate::kubectl::Kubectl;
+use crate::times;
 
 /// For the pods of a workload to end.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -42,7 +43,7 @@ pub fn delete(kubectl: &Kubectl, facts: &mut Facts, found: &Found) -> Result<()>
 }
 
 fn note(kubectl: &Kubectl, on: &Object) -> Result<()> {
-    let pair = format!("{UNINSTALLS_OVN}={}", gather::now());
+    let pair = format!("{UNINSTALLS_OVN}={}", times::now());
     let words = ["annotate", "-n", kubectl.namespace(), "--overwrite", TIMEOUT, &on.word(), &pair];
     kubectl.output(&words).map(drop).with_context(|| format!("noting on {on} that the deletion begins"))
 }
@@ -76,8 +77,7 @@ fn ended(kubectl: &Kubectl, app: &str) -> Result<()> {
     let selector = format!("app={app}");
     let began = Instant::now();
     loop {
-        let pods = kubectl.json(&["get", "pods", "-n", kubectl.namespace(), "-l", &selector])?;
-        let left = pods["items"].as_array().context("kubectl get pods printed no list")?;
+        let left = kubectl.list(&["get", "pods", "-n", kubectl.namespace(), "-l", &selector])?;
         let Some(first) = left.first() else { return Ok(()) };
         ensure!(
             began.elapsed() < PATIENCE,

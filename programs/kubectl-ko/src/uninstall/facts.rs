@@ -31,5 +31,5 @@ pub struct Facts {
     /// Interfaces in Open vSwitch (`name`, `external_ids`) by node, of each that has a pod `ovs-ovn`, even one without its DaemonSet.
     pub hosts: Read<BTreeMap<String, Read<Vec<Row>>>>,
     /// Seconds since 1970.
-    pub now: u64,
+    pub now: i64,
 }

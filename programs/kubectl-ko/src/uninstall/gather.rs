@@ -1,7 +1,7 @@
 //! Reads what is decided from. What can't be read is no failure here: it becomes a refusal.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::kubectl::{Kubectl, ready_pod};
 use crate::process::capture;
 use crate::rows::{self, Row};
 use crate::snapshot::Snapshot;
-use crate::{backup, ipam};
+use crate::{backup, ipam, times};
 
 /// Programs of Tombolo itself: Deployments, DaemonSets, values of the label `app`.
 const PROGRAMS: [&str; 5] = [CONTROLLER, AGENT, MONITOR, PINGER, UNINSTALL_HOSTS];
@@ -34,7 +34,7 @@ pub fn gather(kubectl: &Kubectl, cluster: Option<&str>) -> Facts {
     Facts {
         namespace: kubectl.namespace().to_owned(),
         tombolo: said(tombolo(kubectl)),
-        nodes: said(items(kubectl, &["get", "nodes"])),
+        nodes: said(kubectl.list(&["get", "nodes"])),
         cluster: match cluster {
             Some(id) => Ok(id.to_owned()),
             None => said(ipam::cluster_id(kubectl)),
@@ -43,25 +43,12 @@ pub fn gather(kubectl: &Kubectl, cluster: Option<&str>) -> Facts {
         sb: if central { contents(kubectl, Database::Sb) } else { unasked() },
         hosts: said(hosts(kubectl)),
         found,
-        now: now(),
+        now: times::now(),
     }
-}
-
-/// Seconds since 1970.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn said<T>(result: Result<T>) -> Read<T> {
     result.map_err(|error| format!("{error:#}"))
-}
-
-fn items(kubectl: &Kubectl, words: &[&str]) -> Result<Vec<Value>> {
-    let list = kubectl.json(words)?;
-    list["items"]
-        .as_array()
-        .cloned()
-        .with_context(|| format!("kubectl {}: it printed no list", words.join(" ")))
 }
 
 /// Which of the objects there are: one question, which a missing one doesn't fail.
@@ -82,10 +69,10 @@ fn found(kubectl: &Kubectl) -> Result<Found> {
 /// What of Tombolo itself is there, pods that are ending included.
 fn tombolo(kubectl: &Kubectl) -> Result<Vec<String>> {
     let namespace = kubectl.namespace();
-    let workloads = items(kubectl, &["get", "deployments,daemonsets,jobs,cronjobs", "-n", namespace])?;
+    let workloads = kubectl.list(&["get", "deployments,daemonsets,jobs,cronjobs", "-n", namespace])?;
     let mut all = of_tombolo(&workloads, &PROGRAMS);
     let selector = format!("app in ({})", PROGRAMS.join(","));
-    for pod in items(kubectl, &["get", "pods", "-n", namespace, "-l", &selector])? {
+    for pod in kubectl.list(&["get", "pods", "-n", namespace, "-l", &selector])? {
         all.push(format!("pod/{}", pod["metadata"]["name"].as_str().unwrap_or_default()));
     }
     Ok(all)
@@ -105,7 +92,7 @@ pub fn contents(kubectl: &Kubectl, database: Database) -> Read<Snapshot> {
 /// Interfaces by node, of each with a pod `ovs-ovn`, some nodes at a time. A pod that isn't ready has no answer.
 fn hosts(kubectl: &Kubectl) -> Result<BTreeMap<String, Read<Vec<Row>>>> {
     let selector = format!("app={HYPERVISOR}");
-    let pods = items(kubectl, &["get", "pods", "-n", kubectl.namespace(), "-l", &selector])?;
+    let pods = kubectl.list(&["get", "pods", "-n", kubectl.namespace(), "-l", &selector])?;
     let mut by_node: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for pod in pods {
         if let Some(node) = pod["spec"]["nodeName"].as_str() {

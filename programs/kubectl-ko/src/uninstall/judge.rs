@@ -11,7 +11,7 @@ use tombolo_names::workloads::{CENTRAL, HYPERVISOR};
 
 use super::facts::Facts;
 use super::objects::Found;
-use crate::owners::{Owners, Side, name, pairs, uuids};
+use crate::owners::{Owners, Side, id, name, text, uuids};
 use crate::snapshot::Snapshot;
 
 /// So many are named one by one.
@@ -194,11 +194,6 @@ fn is_fence(table: &str, row: &Map<String, Value>, cluster: &str) -> bool {
         && row.get("addresses").is_none_or(|addresses| *addresses == serde_json::json!(["set", []]))
 }
 
-/// A value in `external_ids`.
-fn id<'a>(row: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    pairs(row.get("external_ids")?).find(|(have, _)| *have == key).map(|(_, value)| value)
-}
-
 fn southbound(facts: &Facts) -> Vec<Refusal> {
     let (sb, nodes) = match (&facts.sb, &facts.nodes) {
         (Ok(sb), Ok(nodes)) => (sb, nodes),
@@ -235,10 +230,6 @@ fn southbound(facts: &Facts) -> Vec<Refusal> {
         all.push(no("sb", sentence, fix));
     }
     all
-}
-
-fn text<'a>(row: &'a Map<String, Value>, column: &str) -> &'a str {
-    row.get(column).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Whether a chassis is a node's: by the name of either, by what its agent has written, or by a tunnel's end at the node's address.

@@ -134,8 +134,8 @@ impl Found {
     }
 
     /// Whether an earlier attempt has looked at the databases, found nobody's network, and begun to delete. `now`: seconds since 1970.
-    pub fn has_begun(&self, now: u64) -> bool {
-        let at = |have: &Value| have["metadata"]["annotations"][UNINSTALLS_OVN].as_str()?.parse::<u64>().ok();
+    pub fn has_begun(&self, now: i64) -> bool {
+        let at = |have: &Value| have["metadata"]["annotations"][UNINSTALLS_OVN].as_str()?.parse::<i64>().ok();
         self.ours.iter().filter_map(|(_, have)| at(have)).any(|at| at.abs_diff(now) < BEGUN)
     }
 }

@@ -12,7 +12,7 @@ use crate::rows::rows;
 use crate::snapshot::Snapshot;
 
 const CLUSTER: &str = "18d4c654";
-const NOW: u64 = 1_795_831_243;
+const NOW: i64 = 1_795_831_243;
 
 /// Rows by table and uuid, as a dump has them.
 fn snapshot(tables: Value) -> Snapshot {
