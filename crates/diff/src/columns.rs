@@ -6,7 +6,7 @@ use tombolo_plan::desired::{DesiredRow, Managed};
 use tombolo_plan::nb::{self, Ownership, table};
 use tombolo_plan::owner::{CLUSTER_KEY, ClusterId, VENDOR, VENDOR_KEY};
 
-use crate::{Comparison, Group, Refusal};
+use crate::{Comparison, Group, NAMED, Refusal};
 
 /// A column with more elements than this is changed by what differs, and not written anew.
 const LARGE: usize = 16;
@@ -29,8 +29,7 @@ impl Comparison<'_> {
         let cells: Row = cells.filter(|(column, _)| nb::has(replica, row.table, column)).collect();
         // Names of switches and routers are no index of the schema, so the database would take a second one. Those of ports
         // and port groups are: the database would refuse the whole transaction.
-        let named = [table::SWITCH, table::ROUTER, table::ROUTER_PORT, table::SWITCH_PORT, table::PORT_GROUP];
-        if named.contains(&row.table)
+        if NAMED.contains(&row.table)
             && let Some(name) = cells.str(LogicalSwitch::NAME)
         {
             let stays = |uuid: Uuid, row: &Row| match nb::ownership(cluster, row) {

@@ -16,11 +16,15 @@ use std::collections::BTreeSet;
 
 use tombolo_ovsdb::{Atom, Op, Replica, Row, Uuid};
 use tombolo_plan::desired::Rows;
-use tombolo_plan::nb::{self, Ownership};
+use tombolo_plan::nb::{self, Ownership, table};
 use tombolo_plan::owner::{ClusterId, Owner};
 
 pub use refusal::Refusal;
 pub use take_over::take_over;
+
+/// Tables in which a name is one row's.
+const NAMED: [&str; 5] =
+    [table::SWITCH, table::ROUTER, table::ROUTER_PORT, table::SWITCH_PORT, table::PORT_GROUP];
 
 /// The operations that bring one owner's rows to what is desired. They belong in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use tombolo_plan::desired::{DesiredRow, Managed, Rows};
 use tombolo_plan::nb::{self, table};
 use tombolo_plan::owner::{CLUSTER_KEY, ClusterId, MAC_KEY, Owner, STANDS_FOR_KEY, VENDOR, VENDOR_KEY};
 
-use crate::Group;
+use crate::{Group, NAMED};
 
 /// The operations that take over the rows in whose place the owner's are to stand; `None` if there are none.
 #[must_use]
@@ -46,8 +46,7 @@ fn predecessor<'a>(replica: &'a Replica, row: &DesiredRow) -> Option<(Uuid, &'a 
     if row.table == table::STATIC_ROUTE {
         return route(replica, row);
     }
-    let by_name = [table::SWITCH, table::ROUTER, table::ROUTER_PORT, table::SWITCH_PORT, table::PORT_GROUP];
-    if !by_name.contains(&row.table) {
+    if !NAMED.contains(&row.table) {
         return None;
     }
     let Some(Managed::Whole(name)) = row.columns.get(LogicalSwitch::NAME) else { return None };

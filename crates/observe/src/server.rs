@@ -139,7 +139,7 @@ impl Observer {
         Ok(())
     }
 
-    /// As [`Observer::serve`], on a port of several addresses: binds all at once, then serves by tasks of `tasks` until `stop`.
+    /// As [`Observer::serve`], on a port of several addresses, by tasks of `tasks`, until `stop`.
     ///
     /// # Errors
     /// An address whose port is taken, or that isn't the host's.

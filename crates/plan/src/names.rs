@@ -1,10 +1,8 @@
-//! Names, uuids and MACs that follow from an object's name: rows of one owner that another one's plan, or a tool, has to find.
+//! Names and MACs that follow from an object's name: rows of one owner that another one's plan, or a tool, has to find.
 
 use tombolo_net::Mac;
-use tombolo_ovsdb::Uuid;
 
-use crate::nb::table;
-use crate::owner::{ClusterId, Owner};
+use crate::owner::ClusterId;
 
 /// Name of a pod's port, and of its IP object.
 #[must_use]
@@ -24,12 +22,6 @@ pub fn node_group(node: &str) -> String {
     format!("node.{}", node.replace('-', "."))
 }
 
-/// The row of a node's port group: the pods of the default Vpc on it.
-#[must_use]
-pub fn node_group_uuid(cluster: &ClusterId, node: &str) -> Uuid {
-    cluster.row_uuid(table::PORT_GROUP, &Owner::node(node), "pods")
-}
-
 /// Name of the router's port to a subnet, as Kube-OVN names it.
 #[must_use]
 pub fn router_port_name(vpc: &str, subnet: &str) -> String {
@@ -46,10 +38,4 @@ pub fn switch_port_name(subnet: &str, vpc: &str) -> String {
 #[must_use]
 pub fn gateway_mac(cluster: &ClusterId, subnet: &str) -> Mac {
     Mac::from_seed_bytes(format!("{}\nsubnet/{subnet}", cluster.as_str()).as_bytes())
-}
-
-/// The row of a subnet's switch.
-#[must_use]
-pub fn switch_uuid(cluster: &ClusterId, subnet: &str) -> Uuid {
-    cluster.row_uuid(table::SWITCH, &Owner::subnet(subnet), "switch")
 }

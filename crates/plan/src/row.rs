@@ -23,10 +23,10 @@ pub fn keys<const N: usize>(pairs: [(&str, &str); N]) -> Managed {
 }
 
 /// Our marks, and what Kube-OVN's tools read beside them.
-pub fn external_ids<const N: usize>(
+pub fn external_ids<'a>(
     cluster: &ClusterId,
     owner: &Owner,
-    more: [(&str, &str); N],
+    more: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> BTreeMap<String, String> {
     let mut ids = cluster.marks(owner);
     ids.extend(more.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
@@ -34,11 +34,11 @@ pub fn external_ids<const N: usize>(
 }
 
 /// The same for a row that hangs on a parent.
-pub fn child_ids<const N: usize>(
+pub fn child_ids<'a>(
     cluster: &ClusterId,
     owner: &Owner,
     parent: Uuid,
-    more: [(&str, &str); N],
+    more: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Managed {
     let mut ids = external_ids(cluster, owner, more);
     ids.insert(PARENT_KEY.to_owned(), parent.to_string());

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tombolo_names::rows::{PREFIX, STANDS_FOR};
+use tombolo_names::rows::{PREFIX, STANDS_FOR, VENDOR_KEY};
 use tombolo_ovsdb::{Datum, Name, Row, Uuid};
 use tombolo_plan::ClusterId;
 use tombolo_plan::nb::{self, Ownership};
@@ -99,7 +99,7 @@ pub fn is_ours(cluster: &ClusterId, row: &Row) -> bool {
 fn is_taken_over(touch: &Touch, before: &Row, after: &Row) -> bool {
     let ids = |row: &Row| row.get("external_ids").map(Datum::str_map).unwrap_or_default();
     let (old, new) = (ids(before), ids(after));
-    let is_mark = |key: &str| key.starts_with(PREFIX) || key == "vendor";
+    let is_mark = |key: &str| key.starts_with(PREFIX) || key == VENDOR_KEY;
     !old.keys().any(|key| key.starts_with(PREFIX) || key.starts_with("neutron:"))
         && new.contains_key(STANDS_FOR)
         && old.iter().all(|(key, value)| new.get(key) == Some(value))

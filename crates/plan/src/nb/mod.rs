@@ -14,7 +14,7 @@ use tombolo_ovn::nb::{
 use tombolo_ovn::{Facts, Reference};
 use tombolo_ovsdb::{Atom, Change, Condition, Datum, Function, IndexSpec, Replica, Row, Uuid, Wanted};
 
-use crate::owner::{CLUSTER_KEY, ClusterId, MAC_KEY, OWNER_KEY, Owner, STANDS_FOR_KEY, VENDOR, VENDOR_KEY};
+use crate::owner::{CLUSTER_KEY, ClusterId, OWNER_KEY, Owner, STANDS_FOR_KEY, VENDOR, VENDOR_KEY};
 
 pub(crate) use shared::entry_word;
 use shared::{BY_ENTRY, by_entry};
@@ -398,22 +398,18 @@ pub fn others_columns(table: &str) -> &'static [&'static str] {
 }
 
 /// Whether a key of a map column on a row of ours is one that only we write: what isn't wanted of those any more is taken
-/// away, and no other key ever is (invariant 1). All keys that a plan writes stand here, so that they can go again.
+/// away, and no other key ever is (invariant 1). All keys that a plan writes stand here, so that they can go again; the one by
+/// which a row was taken over stays for as long as the row.
 #[must_use]
 pub fn is_own_key(table: &str, column: &str, key: &str) -> bool {
     match (table, column) {
         (_, "external_ids") => {
-            key.starts_with(tombolo_names::rows::PREFIX) && !is_kept(key)
+            key.starts_with(tombolo_names::rows::PREFIX) && key != STANDS_FOR_KEY
                 || matches!(key, "ls" | "lr" | "pod" | "node" | "subnet")
         }
         (table::SWITCH_PORT, "options") => matches!(key, "requested-chassis" | "iface-id-ver"),
         _ => false,
     }
-}
-
-/// Of a row taken over from Kube-OVN: what it keeps for as long as it stands.
-fn is_kept(key: &str) -> bool {
-    matches!(key, STANDS_FOR_KEY | MAC_KEY)
 }
 
 /// Whether nothing but columns of [`edge_columns`] and [`SHARED`] changed.

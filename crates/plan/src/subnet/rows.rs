@@ -9,7 +9,7 @@ use tombolo_ovn::nb::{
 use tombolo_ovsdb::{Datum, Uuid};
 
 use crate::desired::{DesiredRow, Edge, Managed, Rows};
-use crate::names::{router_port_name, switch_port_name};
+use crate::names::{gateway_mac, router_port_name, switch_port_name};
 use crate::nb::table;
 use crate::owner::{MAC_KEY, Owner};
 use crate::row::{child_ids, external_ids, keys, string, strings};
@@ -56,7 +56,8 @@ pub(super) fn rows(
     let cluster = &world.config().cluster;
     let owner = Owner::subnet(name);
     let vpc = spec.vpc.as_str();
-    let mac = world.gateway_mac(name).to_kube_ovn();
+    let kept = world.kept_gateway_mac(name);
+    let mac = kept.unwrap_or_else(|| gateway_mac(cluster, name)).to_kube_ovn();
     let switch = switch_row(world, name, spec);
     let switch_uuid = switch.uuid;
     let mut rows = vec![switch];
@@ -64,11 +65,9 @@ pub(super) fn rows(
     let networks = net.gateways.iter().filter_map(|gateway| {
         Some(IfAddr::within(*gateway, net.cidr.of(Family::of(*gateway))?)?.to_string())
     });
-    let mut ids = child_ids(cluster, &owner, router, [("lr", vpc), ("ls", name)]);
-    if let (Some(kept), Managed::Keys(keys)) = (world.kept_gateway_mac(name), &mut ids) {
-        // On another router, too: pods know it.
-        keys.insert(MAC_KEY.to_owned(), kept.to_kube_ovn());
-    }
+    // One that is kept is so on another router, too: pods know it.
+    let mark = kept.map(|_| (MAC_KEY, mac.as_str()));
+    let ids = child_ids(cluster, &owner, router, [("lr", vpc), ("ls", name)].into_iter().chain(mark));
     rows.push(DesiredRow {
         table: table::ROUTER_PORT,
         uuid: world.row_uuid(table::ROUTER_PORT, &owner, &format!("port/{vpc}")),

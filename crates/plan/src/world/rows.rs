@@ -21,17 +21,13 @@ impl World {
     /// The row of a Subnet's switch.
     #[must_use]
     pub fn switch_uuid(&self, subnet: &str) -> Uuid {
-        let cluster = &self.config.cluster;
-        let uuid = names::switch_uuid(cluster, subnet);
-        nb::in_place_of(&self.nb, cluster, table::SWITCH, &Owner::subnet(subnet), uuid)
+        self.row_uuid(table::SWITCH, &Owner::subnet(subnet), "switch")
     }
 
-    /// The row of a node's port group.
+    /// The row of a node's port group: the pods of the default Vpc on it.
     #[must_use]
     pub fn node_group_uuid(&self, node: &str) -> Uuid {
-        let cluster = &self.config.cluster;
-        let uuid = names::node_group_uuid(cluster, node);
-        nb::in_place_of(&self.nb, cluster, table::PORT_GROUP, &Owner::node(node), uuid)
+        self.row_uuid(table::PORT_GROUP, &Owner::node(node), "pods")
     }
 
     /// Whether Kube-OVN made rows for this very cluster: the port of one of its nodes bears what the node's IP object says, the

@@ -324,7 +324,11 @@ impl Action {
             Action::ForeignPort(n, present) => {
                 use tombolo_ovsdb::{Datum, Op, Row, Txn};
                 let (name, port) = (subnet(n), row_uuid(table::SWITCH_PORT, &format!("hung-{}", subnet(n))));
-                let switch = tombolo_plan::names::switch_uuid(&sim.config().cluster, &name);
+                let switch = sim.config().cluster.row_uuid(
+                    table::SWITCH,
+                    &tombolo_plan::Owner::subnet(&name),
+                    "switch",
+                );
                 let rows = sim.nb().rows();
                 let stands = rows.row(table::SWITCH, &switch).is_some();
                 let there = rows.row(table::SWITCH_PORT, &port).is_some();
