@@ -27,6 +27,7 @@ pub mod progress;
 pub mod prometheus;
 pub mod reach;
 pub mod release;
+pub mod revive;
 pub mod vm;
 
 use std::fs::{self, File, TryLockError};

@@ -5,8 +5,6 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -27,8 +25,6 @@ const TLS_OFFSET: u16 = 10_000;
 const ELECTION_TIMER: u32 = 5000;
 /// Inactivity probes of ovn-controller and northd: a busy machine is no dead peer. Seconds.
 const PROBE: u32 = 60;
-/// Between two looks at a host's own ovn-controller.
-const LOOK: Duration = Duration::from_millis(500);
 const UP: Duration = Duration::from_secs(60);
 /// Names of the daemons on each host, in the order of starting.
 pub const DAEMONS: [&str; 6] =
@@ -192,39 +188,6 @@ pub fn hypervisors(phase: &Phase, by_pod: &[u8]) -> Result<()> {
         configure(&host)?;
         if own {
             controller(&host)?;
-        }
-    }
-    Ok(())
-}
-
-/// Does `work`, and starts a host's own ovn-controller that ends meanwhile again, as its monitor (`ovn-ctl`) does on a host. That of
-/// 23.03 ends now and then in the first second after its database has appeared.
-///
-/// # Errors
-/// Those of `work`.
-pub fn revived_while<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let is_done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_done.load(Ordering::Relaxed) {
-                if let Err(error) = revive() {
-                    crate::progress::say(format_args!("{error:#}"));
-                }
-                thread::sleep(LOOK);
-            }
-        });
-        let result = work();
-        is_done.store(true, Ordering::Relaxed);
-        result
-    })
-}
-
-fn revive() -> Result<()> {
-    for host in hosts::all() {
-        let own = host.daemons().iter().any(|name| name == "ovn-controller");
-        if own && host.daemon_pid("ovn-controller").is_none() {
-            crate::progress::say(format_args!("ovn-controller on {host} has ended, and is started again"));
-            host.start_again("ovn-controller")?;
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ use crate::kubernetes::util::symlink;
 use crate::kubernetes::{self, control_plane, kubectl, node};
 use crate::ovn::{self, Database};
 use crate::progress::Phase;
-use crate::{exec, go, keys, paths, release};
+use crate::{exec, go, keys, paths, release, revive};
 
 /// The Helm release.
 pub const RELEASE: &str = "tombolo";
@@ -138,7 +138,7 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
         }
         wait_workload(phase, HYPERVISOR).inspect_err(|_| describe(phase))?;
         ovn::hypervisors(phase, &ovn::BY_POD)?;
-        return ovn::revived_while(|| wait(phase));
+        return revive::revived_while(|| wait(phase));
     }
     wait(phase)
 }

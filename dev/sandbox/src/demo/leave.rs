@@ -100,13 +100,13 @@ pub fn play(stage: &Console, phase: &Phase, central: bool) -> Result<()> {
 fn keeps_ovn(stage: &Console, central: bool) -> Result<()> {
     stage.remark("OVN's databases and Open vSwitch have a command of their own.");
     let output = stage.try_run("kubectl ko uninstall-ovn --yes")?;
-    let (what, code, words) = match central {
+    let (what, code, words): (_, _, &[&str]) = match central {
         true => (
             "it refuses, since Neutron has rows in OVN, and changes nothing",
             1,
-            ["nb: Neutron has rows here", "Logical_Router (neutron-", "OVN stays, and nothing was changed"],
+            &["nb: Neutron has rows here", "Logical_Router (neutron-", "OVN stays, and nothing was changed"],
         ),
-        false => ("it finds nothing of ours", 0, ["nothing of ovn-central and ovs-ovn is in namespace"; 3]),
+        false => ("it finds nothing of ours", 0, &["nothing of ovn-central and ovs-ovn is in namespace"]),
     };
     let says = words.iter().all(|word| output.stdout.contains(word));
     let ended = output.status.code() == Some(code);
