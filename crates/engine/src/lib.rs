@@ -374,7 +374,9 @@ impl Engine {
                 let name = |row: &Option<std::sync::Arc<tombolo_ovsdb::Row>>| {
                     row.as_ref().and_then(|row| row.str("name").map(str::to_owned))
                 };
-                if !self.reign.taken.is_empty() && name(&change.old) != name(&change.new) {
+                // One of Kube-OVN's may say by now what ours would.
+                let may_be_free = || name(&change.old) != name(&change.new) || self.world.config().take_over;
+                if !self.reign.taken.is_empty() && may_be_free() {
                     dirty.extend(self.reign.taken.wake(uuid));
                 }
                 let (before, after) = (owner(&change.old), owner(&change.new));

@@ -61,10 +61,14 @@ pub(crate) struct Bed {
 impl Bed {
     /// All is known, and nothing is there.
     pub(crate) fn new() -> Bed {
+        Self::with(config())
+    }
+
+    fn with(config: Config) -> Bed {
         let schema = Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
-        let nb = Replica::new(&nb::wanted(&config().cluster).intersect(&schema), &nb::indexes());
+        let nb = Replica::new(&nb::wanted(&config.cluster).intersect(&schema), &nb::indexes());
         let mut bed = Bed {
-            engine: Engine::new(config(), 1_767_225_600),
+            engine: Engine::new(config, 1_767_225_600),
             now: 1_007,
             nb,
             told: Vec::new(),
@@ -81,7 +85,16 @@ impl Bed {
 
     /// A leader, whose cluster has a namespace `a` and the Subnets of the flags.
     pub(crate) fn leading() -> Bed {
-        let mut bed = Bed::new();
+        Self::leading_with(config())
+    }
+
+    /// One that takes rows over from Kube-OVN.
+    pub(crate) fn taking_over() -> Bed {
+        Self::leading_with(Config { take_over: true, ..config() })
+    }
+
+    fn leading_with(config: Config) -> Bed {
+        let mut bed = Bed::with(config);
         bed.object(Kind::Namespace, "", "a", json!({}));
         bed.lead();
         bed.settle();

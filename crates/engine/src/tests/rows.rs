@@ -100,6 +100,22 @@ fn a_subnet_whose_name_a_foreign_switch_has_waits_for_the_name_alone() {
 }
 
 #[test]
+fn while_rows_are_taken_over_one_that_is_put_right_is_looked_at_again() {
+    let mut bed = Bed::taking_over();
+    bed.rows([(table::SWITCH, OTHER, Some(foreign("s")))]);
+    bed.object(Kind::Subnet, "", "s", json!({ "metadata": {}, "spec": { "cidrBlock": "10.20.0.0/24" } }));
+    bed.settle();
+    assert_eq!(bed.engine.reign.taken.waiting(), 1);
+    let plans = bed.engine.stats().plans;
+    // Its addresses, marks or networks are what tells; the switch stands for all of these.
+    let changed = foreign("s").with("other_config", Datum::map_of_strings([("mcast_snoop", "true")]));
+    bed.rows([(table::SWITCH, OTHER, Some(changed))]);
+    bed.settle();
+    assert!(bed.engine.stats().plans > plans, "nobody looked");
+    assert_eq!(bed.engine.reign.taken.waiting(), 1);
+}
+
+#[test]
 fn a_subnet_that_goes_wants_no_name_any_more() {
     // invariant 12: who waits leaves no trace
     let mut bed = Bed::leading();
