@@ -1,9 +1,11 @@
 //! The HTTP side: `/livez`, `/healthz` (the same), `/readyz` and `/metrics`.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -44,8 +46,25 @@ pub struct Observer {
     registry: Arc<Mutex<Registry>>,
     // The registry doesn't show a family that has no series yet.
     added: Arc<Mutex<BTreeSet<String>>>,
+    // Asked before each page of metrics.
+    asked: Arc<Mutex<Vec<Asked>>>,
     health: Health,
 }
+
+/// What has to be asked for elsewhere before a source can say it.
+#[derive(Clone)]
+struct Asked(Arc<dyn Fn() -> BoxFuture + Send + Sync>);
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Asked")
+    }
+}
+
+/// For all of that, at each page of metrics; Prometheus gives a page ten seconds.
+const ASKED: Duration = Duration::from_secs(5);
 
 impl Observer {
     /// Metrics of the process itself and `tombolo_build_info{program,version}` are there from the start.
@@ -59,7 +78,12 @@ impl Observer {
                 [("program".into(), program.into()), ("version".into(), version.into())].into_iter(),
             )
             .register("tombolo_build_info", "Always 1; the labels say what runs", info);
-        Self { registry: Arc::new(Mutex::new(registry)), added: Arc::default(), health: Health::new() }
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            added: Arc::default(),
+            asked: Arc::default(),
+            health: Health::new(),
+        }
     }
 
     /// The conditions behind `/livez` and `/readyz`.
@@ -94,6 +118,15 @@ impl Observer {
     /// Shows what a source says, at each request.
     pub fn source<S: Source>(&self, source: &Arc<S>) {
         self.register(|registry| registry.register_collector(Box::new(FromSource(source.clone()))));
+    }
+
+    /// Before each page of metrics `ask` is awaited, some seconds at most; then the sources are shown.
+    pub fn ask_before<F>(&self, ask: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let ask = Asked(Arc::new(move || Box::pin(ask())));
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(ask);
     }
 
     /// All metrics in OpenMetrics' text format.
@@ -195,6 +228,14 @@ async fn readyz(State(observer): State<Observer>) -> Response {
 }
 
 async fn metrics(State(observer): State<Observer>) -> Response {
+    let asked = observer.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let all = async {
+        for Asked(ask) in asked {
+            ask().await;
+        }
+    };
+    // Without an answer in time the page is what it was.
+    let _ = tokio::time::timeout(ASKED, all).await;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], observer.metrics()).into_response()
 }
@@ -252,6 +293,14 @@ mod tests {
         let hits: Counter = observer.metric("hits", "Hits");
         hits.inc_by(3);
         observer.health().fail(Probe::Ready, "nb", "no leader");
+        let asked: Counter = observer.metric("asked", "Pages before which something was asked");
+        observer.ask_before(move || {
+            let asked = asked.clone();
+            async move {
+                tokio::task::yield_now().await;
+                asked.inc();
+            }
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

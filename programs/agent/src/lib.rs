@@ -40,3 +40,4 @@ pub mod sysctls;
 
 pub mod troubles;
 pub mod uninstall;
+pub mod vswitchd;

@@ -160,6 +160,8 @@ mod tests {
     fn the_list_of_metrics_is_that_of_alerts_and_dashboards() {
         let observer = Observer::new("test", "1");
         Metrics::new(&observer, "node1");
+        let vswitchd = crate::vswitchd::Vswitchd::new(std::path::Path::new("/nowhere"), "host1");
+        observer.source(&std::sync::Arc::new(vswitchd));
         tombolo_chart::metrics::agree(tombolo_names::workloads::AGENT, &observer.names()).unwrap();
     }
 }

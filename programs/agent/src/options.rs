@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Command};
 use tombolo_api::DEFAULT_VPC;
@@ -156,6 +156,13 @@ impl Options {
         }
     }
 
+    /// The directory of Open vSwitch's sockets, where its database is reached by one.
+    #[must_use]
+    pub fn ovs_run_dir(&self) -> Option<PathBuf> {
+        let path = self.ovs_socket.strip_prefix("unix:").unwrap_or(&self.ovs_socket);
+        path.starts_with('/').then(|| Path::new(path).parent().map(Path::to_owned)).flatten()
+    }
+
     /// The cluster's Service ranges; none, with a warning, if they don't read.
     pub fn services(&self) -> Vec<Cidr> {
         match self.service_cluster_ip_range.parse::<DualCidr>() {
@@ -218,6 +225,7 @@ mod tests {
         let options = options.unwrap();
         assert_eq!(options.interfaces(), ["eth1", "eth0"]);
         assert_eq!(options.ovs_endpoint(), "unix:/run/openvswitch/db.sock");
+        assert_eq!(options.ovs_run_dir(), Some("/run/openvswitch".into()));
         assert!(options.inert.is_empty(), "{:?}", options.inert);
         assert!(options.nat_outgoing);
         assert_eq!(options.cni_conf_name, "01-kube-ovn.conflist");

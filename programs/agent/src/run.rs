@@ -26,6 +26,7 @@ use crate::ovs::Ovs;
 use crate::pods::Pods;
 use crate::report::{self, Sources};
 use crate::troubles::Troubles;
+use crate::vswitchd::Vswitchd;
 use crate::{kube_io, leftovers, notices, ports, server};
 
 /// How long requests under way may take after a SIGTERM; a pod's grace period is 10 s in our manifest.
@@ -59,6 +60,14 @@ async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
     let observer = Observer::new(tombolo_names::workloads::AGENT, env!("CARGO_PKG_VERSION"));
     let metrics = Metrics::new(&observer, &node);
     let health = observer.health().clone();
+    if let Some(dir) = options.ovs_run_dir() {
+        let vswitchd = Arc::new(Vswitchd::new(&dir, &node));
+        observer.source(&vswitchd);
+        observer.ask_before(move || {
+            let vswitchd = vswitchd.clone();
+            async move { vswitchd.look().await }
+        });
+    }
     {
         let (observer, stop, at) = (observer.clone(), stop.clone(), options.metrics_at());
         tasks.spawn(async move {

@@ -262,6 +262,10 @@ async fn from_an_empty_node_to_one_that_serves_pods() {
         "tombolo_agent_pod_ports 1",
         "tombolo_agent_ready 1",
         "tombolo_agent_problems{reason=\"NetworkRefused\"} 0",
+        // Open vSwitch's own.
+        "kube_ovn_ovs_status{hostname=\"node1\",component=\"ovs-vswitchd\"} 1",
+        "kube_ovn_datapath{hostname=\"node1\",datapath=\"ovs-netdev\",type=\"netdev\"} 1",
+        "kube_ovn_interface_rx_bytes{hostname=\"node1\",interfaceName=\"ovn0\"}",
     ] {
         assert!(metrics.contains(want), "{want} is missing in {metrics}");
     }

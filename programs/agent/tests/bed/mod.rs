@@ -247,7 +247,12 @@ impl Bed {
     pub async fn start_vswitchd(&mut self) {
         let (db, ctl) =
             (format!("unix:{}", self.at("db.sock")), format!("--unixctl={}", self.at("vswitchd.ctl")));
-        self.vswitchd = Some(self.start("ovs-vswitchd", &[&db, &ctl, "--disable-system"]).await);
+        let child = self.start("ovs-vswitchd", &[&db, &ctl, "--disable-system"]).await;
+        // As in a directory of its own: by the number in its file its socket is found.
+        std::fs::write(self.at("ovs-vswitchd.pid"), format!("{}\n", child.id())).unwrap();
+        let named = self.at(&format!("ovs-vswitchd.{}.ctl", child.id()));
+        std::os::unix::fs::symlink(self.at("vswitchd.ctl"), named).unwrap();
+        self.vswitchd = Some(child);
     }
 
     /// As a crash: its taps stay, without carrier.
