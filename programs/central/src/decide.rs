@@ -7,8 +7,9 @@
 //! - A file that doesn't fit is put aside only where another member of the cluster answers, which holds all that it has; where
 //!   it may be the only copy, the member waits and says so.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use tombolo_ovsdb::Uuid;
 
@@ -93,10 +94,14 @@ pub enum Next {
     Refuse(String),
 }
 
-/// A member's address without its method.
+/// A member's address without its method. Kube-OVN puts IPv4 addresses in brackets, too, which means the same.
 #[must_use]
-pub fn place(address: &str) -> &str {
-    address.strip_prefix("tcp:").or_else(|| address.strip_prefix("ssl:")).unwrap_or(address)
+pub fn place(address: &str) -> Cow<'_, str> {
+    let bare = address.strip_prefix("tcp:").or_else(|| address.strip_prefix("ssl:")).unwrap_or(address);
+    match bare.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
+        Some((ip, port)) if ip.parse::<Ipv4Addr>().is_ok() => Cow::Owned(format!("{ip}:{port}")),
+        _ => Cow::Borrowed(bare),
+    }
 }
 
 /// Decides.

@@ -15,7 +15,7 @@ fn raft(n: u8) -> String {
 }
 
 fn me(n: u8, count: u8) -> Me {
-    Me { address: ip(n), place: place(&raft(n)).to_owned(), members: (1..=count).map(ip).collect() }
+    Me { address: ip(n), place: place(&raft(n)).into_owned(), members: (1..=count).map(ip).collect() }
 }
 
 fn known(cluster: Option<u128>, reports: &[(u8, Report)]) -> Known {
@@ -260,4 +260,20 @@ proptest! {
             prop_assert!(had.iter().all(|cluster| site.clusters() == [*cluster]));
         }
     }
+}
+
+#[test]
+fn an_address_in_brackets_is_the_same() {
+    for (address, bare) in [
+        ("tcp:[10.0.0.1]:6643", "10.0.0.1:6643"),
+        ("ssl:10.0.0.1:6643", "10.0.0.1:6643"),
+        ("ssl:[fd00::1]:6643", "[fd00::1]:6643"),
+        ("tcp:[10.0.0.1", "[10.0.0.1"),
+    ] {
+        assert_eq!(place(address), bare);
+    }
+    let (server, cluster) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let file = File::Clustered { cluster: Some(cluster), server, address: "tcp:[10.0.0.1]:6643".to_owned() };
+    assert_eq!(next(&me(1, 3), &file, &known(None, &[])), Next::Start { claim: Some(cluster) });
+    assert_eq!(next(&me(1, 3), &file, &known(Some(2), &[])), Next::Start { claim: None });
 }

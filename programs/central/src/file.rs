@@ -29,6 +29,13 @@ pub async fn look(path: &Path, database: Database) -> Result<File> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(File::Missing),
         Err(error) => return Err(error).with_context(|| format!("looking at {}", path.display())),
     }
+    // One that can't be opened is nothing that could be judged: Kube-OVN's belong to another user.
+    std::fs::File::open(path).with_context(|| {
+        format!(
+            "opening {}: the file must be root's, and readable (chown root: it, and its directory)",
+            path.display()
+        )
+    })?;
     let file = text(path)?;
     // Before anything is concluded from a failure: the program itself works.
     ovsdb_tool(&["--version"]).await?;

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod options;
 pub mod registry;
 pub mod run;
+pub mod schema;
 pub mod server;
 pub mod status;
 pub mod tls;

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -22,7 +23,7 @@ use crate::labels::{Labels, Leads};
 use crate::metrics::Metrics;
 use crate::options::{Options, method};
 use crate::registry::Registry;
-use crate::{file, server, status, tls};
+use crate::{file, schema, server, status, tls};
 
 /// Between two decisions, while a member waits or refuses.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -58,6 +59,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<()> {
         observer,
         members,
         options,
+        has_schema: [AtomicBool::new(false), AtomicBool::new(false)],
     });
     for database in database::ALL {
         shared.observer.health().fail(Probe::Ready, database.short(), "not started yet");
@@ -95,6 +97,8 @@ struct Shared {
     registry: Registry,
     observer: Observer,
     metrics: Arc<Metrics>,
+    /// Whether the schemas of both databases, [`database::ALL`], are known to be as new as the image's.
+    has_schema: [AtomicBool; 2],
 }
 
 impl Shared {
@@ -251,6 +255,7 @@ impl Shared {
             Ok(state) if state.is_member() => {
                 health.ok(Probe::Ready, database.short());
                 if state.leads {
+                    self.bring_up_schema(database).await;
                     self.forget_replaced(database, &state, &control).await;
                 }
                 state.leads
@@ -264,6 +269,23 @@ impl Shared {
                 health.fail(Probe::Ready, database.short(), format!("{error:#}"));
                 false
             }
+        }
+    }
+
+    /// Once for each program: the image's schema is the same for as long as it runs, and the database's never goes back.
+    async fn bring_up_schema(&self, database: Database) {
+        let done = &self.has_schema[usize::from(database == Database::Sb)];
+        if done.load(Ordering::Relaxed) {
+            return;
+        }
+        match schema::bring_up(&self.options, database).await {
+            Ok(changed) => {
+                if let Some((before, now)) = changed {
+                    info!("the schema of the {database} is {now} now, and was {before}");
+                }
+                done.store(true, Ordering::Relaxed);
+            }
+            Err(error) => warn!("{error:#}; it serves on as it is, and this is tried again"),
         }
     }
 

@@ -20,6 +20,8 @@ struct Site {
     running: Vec<Option<Child>>,
     /// More arguments of each member.
     more: Vec<&'static str>,
+    /// Whether members are without root's rights to what is others', as in their pods.
+    without_rights: bool,
 }
 
 impl Drop for Site {
@@ -36,7 +38,14 @@ impl Site {
         }
         let Some(api) = ApiServer::start()? else { return Ok(None) };
         let dir = tempfile::Builder::new().prefix("central-").tempdir()?;
-        Ok(Some(Self { api, dir, network, running: vec![None, None, None, None], more: Vec::new() }))
+        Ok(Some(Self {
+            api,
+            dir,
+            network,
+            running: vec![None, None, None, None],
+            more: Vec::new(),
+            without_rights: false,
+        }))
     }
 
     fn address(&self, member: usize) -> String {
@@ -54,7 +63,16 @@ impl Site {
     fn run(&mut self, member: usize) -> Result<()> {
         fs::create_dir_all(self.path(member, ""))?;
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path(member, "log"))?;
-        let child = Command::new(env!("CARGO_BIN_EXE_tombolo-central"))
+        let program = env!("CARGO_BIN_EXE_tombolo-central");
+        let mut command = match self.without_rights {
+            true => {
+                let mut command = Command::new("setpriv");
+                command.args(["--inh-caps=-all", "--bounding-set=-all", program]);
+                command
+            }
+            false => Command::new(program),
+        };
+        let child = command
             .arg(format!("--members={}", self.all()))
             .arg(format!("--address={}", self.address(member)))
             .arg(format!("--dir={}", self.path(member, "etc").display()))
@@ -370,4 +388,142 @@ fn wrong_members_are_refused_with_a_sentence() -> Result<()> {
         ensure!(!output.status.success() && text.contains(words), "{text}");
     }
     Ok(())
+}
+
+/// Members of a cluster that another installation has made, as Kube-OVN's scripts do it: addresses in brackets. Ends when dropped.
+struct Others(Vec<Child>);
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A schema as it was in an older release: another version, and without a column.
+fn another_schema(site: &Site, short: &str, version: &str, lacks: (&str, &str)) -> Result<PathBuf> {
+    let text = fs::read_to_string(format!("/usr/share/ovn/ovn-{short}.ovsschema"))?;
+    let mut schema: serde_json::Value = serde_json::from_str(&text)?;
+    schema["version"] = version.into();
+    let columns = schema["tables"][lacks.0]["columns"].as_object_mut().context("a table")?;
+    columns.remove(lacks.1).with_context(|| format!("no column {}", lacks.1))?;
+    schema.as_object_mut().context("an object")?.remove("cksum");
+    let path = site.dir.path().join(format!("{short}.ovsschema"));
+    fs::write(&path, schema.to_string())?;
+    Ok(path)
+}
+
+/// Founds both clusters and lets all members join; then they end, and their files stay. The northbound one's id.
+fn others_cluster(site: &Site) -> Result<String> {
+    let run = |program: &str, args: &[&str]| -> Result<String> {
+        let output = Command::new(program).args(args).output()?;
+        ensure!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    };
+    let schemas = [
+        ("nb", "OVN_Northbound", 6643, another_schema(site, "nb", "5.0.0", ("Logical_Switch", "copp"))?),
+        ("sb", "OVN_Southbound", 6644, another_schema(site, "sb", "999.0.0", ("Chassis", "other_config"))?),
+    ];
+    let mut servers = Others(Vec::new());
+    let mut cluster = String::new();
+    for (short, name, port, schema) in &schemas {
+        let at = |member: usize| format!("tcp:[{}]:{port}", site.address(member));
+        for member in 1..=3 {
+            let (etc, run_dir) = (site.path(member, "etc"), site.path(member, "theirs"));
+            fs::create_dir_all(&etc)?;
+            fs::create_dir_all(&run_dir)?;
+            let file = etc.join(format!("ovn{short}_db.db")).display().to_string();
+            match member {
+                1 => {
+                    run("ovsdb-tool", &["create-cluster", &file, &schema.display().to_string(), &at(member)])?
+                }
+                _ => run("ovsdb-tool", &["join-cluster", &file, name, &at(member), &at(1)])?,
+            };
+            let socket = |kind: &str| run_dir.join(format!("{short}.{kind}")).display().to_string();
+            let server = Command::new("ovsdb-server")
+                .args([
+                    format!("--unixctl={}", socket("ctl")),
+                    format!("--remote=punix:{}", socket("sock")),
+                    file,
+                ])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()?;
+            servers.0.push(server);
+            let unix = format!("unix:{}", socket("sock"));
+            eventually("a member of theirs", SOON, || {
+                Ok(run("ovsdb-client", &["--timeout=10", "wait", &unix, name, "connected"]).ok())
+            })?;
+            if (member, *short) == (1, "nb") {
+                run("ovn-nbctl", &["--timeout=10", &format!("--db={unix}"), "ls-add", "kept"])?;
+                cluster = run("ovs-appctl", &["-t", &socket("ctl"), "cluster/cid", name])?;
+            }
+        }
+    }
+    Ok(cluster)
+}
+
+#[test]
+fn a_cluster_that_another_installation_has_made_goes_on_in_its_place() -> Result<()> {
+    let mut site = needs!(Site::start(74)?);
+    let theirs = others_cluster(&site)?;
+    (1..=3).try_for_each(|member| site.run(member))?;
+    site.members(&[1, 2, 3])?;
+    ensure!(site.cluster("nb")? == theirs, "{} in place of {theirs}", site.cluster("nb")?);
+    ensure!(site.nbctl(&["ls-list"])?.contains("(kept)"));
+
+    // The image's schema comes into it; a newer one than that stays.
+    let schema = |port: u16, name: &str| -> Result<serde_json::Value> {
+        let server = format!("tcp:{}:{port}", site.address(2));
+        let args = ["--timeout=10", "--no-leader-only", "get-schema", &server, name];
+        let output = Command::new("ovsdb-client").args(args).output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    };
+    let file: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string("/usr/share/ovn/ovn-nb.ovsschema")?)?;
+    let now = eventually("the image's schema", SOON, || {
+        let now = schema(6641, "OVN_Northbound")?;
+        Ok((now["version"] == file["version"]).then_some(now))
+    })
+    .with_context(|| format!("{}\n{}\n{}", site.log(1), site.log(2), site.log(3)))?;
+    ensure!(now["tables"]["Logical_Switch"]["columns"]["copp"].is_object(), "the column isn't there");
+    ensure!(site.nbctl(&["ls-list"])?.contains("(kept)"));
+    ensure!(schema(6642, "OVN_Southbound")?["version"] == "999.0.0");
+
+    // One whose disk is replaced takes the place of the member in brackets.
+    site.stop(3, "-KILL");
+    fs::remove_dir_all(site.path(3, "etc"))?;
+    site.run(3)?;
+    site.members(&[3])?;
+    eventually("three members, each once", SOON, || {
+        let text = site.status(1, "nb")? + &site.status(1, "sb")?;
+        let at = |form: &str| text.matches(&format!(" at {form}")).count();
+        Ok((at("tcp:[127.0.74.") == 4 && at("tcp:127.0.74.3") == 2).then_some(()))
+    })
+    .with_context(|| format!("{:?} {}", site.status(1, "nb"), site.log(1)))
+}
+
+#[test]
+fn a_file_that_may_not_be_opened_is_left_and_the_reason_is_said() -> Result<()> {
+    let mut site = needs!(Site::start(75)?);
+    // Kube-OVN's pods run as nobody, and root has no rights beyond its own in ours.
+    site.without_rights = true;
+    let file = site.path(1, "etc/ovnnb_db.db");
+    fs::create_dir_all(site.path(1, "etc"))?;
+    fs::write(&file, "another's")?;
+    std::os::unix::fs::chown(&file, Some(65534), Some(65534))?;
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    (1..=3).try_for_each(|member| site.run(member))?;
+    site.says(1, "the file must be root's, and readable")?;
+    // The others wait for its word, and found no cluster without it.
+    site.says(2, "not yet heard of: 127.0.75.1")?;
+    ensure!(fs::read_to_string(&file)? == "another's" && !site.path(2, "etc/ovnnb_db.db").exists());
+    // As the sentence says.
+    std::os::unix::fs::chown(&file, Some(0), Some(0))?;
+    fs::remove_file(&file)?;
+    site.members(&[1, 2, 3])
 }
