@@ -11,6 +11,7 @@ mod database;
 mod diagnose;
 pub mod doctor;
 pub mod ipam;
+mod kube_ovn;
 pub mod kubectl;
 mod node;
 mod openstack;

@@ -15,6 +15,24 @@ pub fn flag(deployment: &Value, flag: &str) -> Option<String> {
     })
 }
 
+/// All flags of a workload's containers, `--name=value` and `--name value`, with their variables put in. One without a value is a
+/// switch that is on.
+pub fn flags(workload: &Value) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for container in workload["spec"]["template"]["spec"]["containers"].as_array().into_iter().flatten() {
+        let mut words = words(container).peekable();
+        while let Some(word) = words.next() {
+            let Some(flag) = word.strip_prefix("--").filter(|flag| !flag.is_empty()) else { continue };
+            let (name, value) = match flag.split_once('=') {
+                Some((name, value)) => (name, value),
+                None => (flag, words.next_if(|next| !next.starts_with('-')).unwrap_or("true")),
+            };
+            all.push((name.to_owned(), expand(value, &|name| variable(container, name))));
+        }
+    }
+    all
+}
+
 fn variable(container: &Value, name: &str) -> Option<String> {
     let all = container["env"].as_array()?;
     Some(all.iter().find(|v| v["name"] == name)?["value"].as_str()?.to_owned())
@@ -120,6 +138,19 @@ mod tests {
             deployment(json!({ "args": ["--cluster-id=$(ID)"], "env": [{ "name": "ID", "value": "b" }] }));
         assert_eq!(flag(&d, "--cluster-id").as_deref(), Some("b"));
         assert_eq!(flag(&d, "--other"), None);
+    }
+
+    #[test]
+    fn all_flags_of_a_workload() {
+        let d = deployment(
+            json!({ "command": ["sh", "/start.sh"], "args": ["--a=$(ID)", "--on", "--b", "2", "--c="],
+            "env": [{ "name": "ID", "value": "1" }] }),
+        );
+        let all = flags(&d);
+        let all: Vec<(&str, &str)> =
+            all.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(all, [("a", "1"), ("on", "true"), ("b", "2"), ("c", "")]);
+        assert_eq!(flags(&json!({})), []);
     }
 
     #[test]

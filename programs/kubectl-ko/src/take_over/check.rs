@@ -7,10 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tombolo_api::annotations::{
-    EIP, LOGICAL_SWITCH, MULTUS_DEFAULT_NETWORK, NORTH_GATEWAY, SNAT, VPC_EXTERNAL,
+    EIP, LOGICAL_SWITCH, MULTUS_DEFAULT_NETWORK, NORTH_GATEWAY, SNAT, VPC_EXTERNAL, suffix,
 };
 use tombolo_api::validate::{self, Place};
-use tombolo_api::{OVN_PROVIDER, SubnetSpec, VpcSpec};
+use tombolo_api::{DEFAULT_VPC, OVN_PROVIDER, SubnetSpec, VpcSpec};
+
+use super::{flags, router};
+use crate::snapshot::Snapshot;
 
 /// Kinds of Kube-OVN's that nothing here serves: resource and kind.
 pub const KINDS: [(&str, &str); 22] = [
@@ -37,6 +40,9 @@ pub const KINDS: [(&str, &str); 22] = [
     ("evpn-confs", "EvpnConf"),
     ("dnsnameresolvers", "DNSNameResolver"),
 ];
+/// Annotations of Services by which somebody reaches them, on addresses that nothing here has.
+const REACHED_BY: [&str; 5] =
+    ["vpc", "service_external_ip_from_subnet", "attachmentprovider", "switch_lb_vip", "router_lb_vip"];
 /// So many objects of a kind are named.
 const NAMED: usize = 5;
 
@@ -59,6 +65,12 @@ pub struct Facts {
     pub ips: Vec<Value>,
     /// Kube-OVN's ConfigMaps that switch something on.
     pub switches: Vec<Value>,
+    /// Nodes.
+    pub nodes: Vec<Value>,
+    /// The Deployment and the DaemonSet whose flags are looked at.
+    pub workloads: Vec<Value>,
+    /// The northbound.
+    pub nb: Snapshot,
 }
 
 /// The outcome.
@@ -68,6 +80,8 @@ pub struct Report {
     pub blocks: Vec<String>,
     /// What is lost without harm to anything else: pods go on without it.
     pub lost: Vec<String>,
+    /// What goes on if ours is told the same.
+    pub same: Vec<String>,
 }
 
 /// Looks at everything.
@@ -100,11 +114,17 @@ pub fn check(facts: &Facts) -> Report {
     for switch in facts.switches.iter().filter(|it| it["data"].as_object().is_some_and(is_on)) {
         report.blocks.push(format!("ConfigMap {}: this version doesn't serve it", full_name(switch)));
     }
+    flags::look(&facts.workloads, &mut report);
     for vpc in &facts.vpcs {
         look_at_vpc(vpc, &mut report);
+        dropped("Vpc", vpc, &validate::UNSERVED_ON_VPCS, &mut report);
+    }
+    for node in &facts.nodes {
+        dropped("Node", node, &validate::UNSERVED_ON_NODES, &mut report);
     }
     for subnet in &facts.subnets {
         look_at_subnet(subnet, facts, &mut report);
+        dropped("Subnet", subnet, &validate::UNSERVED_ON_SUBNETS, &mut report);
     }
     for service in &facts.services {
         look_at_service(service, facts, &mut report);
@@ -123,7 +143,15 @@ pub fn check(facts: &Facts) -> Report {
             admitted(&words, text(&pod["metadata"], "namespace"), subnet, facts, &mut report);
         }
     }
+    router::look(facts, &mut report);
     report
+}
+
+/// Annotations of an object that nothing here serves, and without which it goes on.
+fn dropped(kind: &str, object: &Value, unserved: &[&str], report: &mut Report) {
+    let annotations: Option<BTreeMap<String, String>> = read(&object["metadata"]["annotations"]);
+    let limits = validate::annotation_limits(unserved, annotations.as_ref());
+    add(&format!("{kind} {}", full_name(object)), &limits, report);
 }
 
 /// Whether a pod has a port in OVN.
@@ -164,6 +192,21 @@ fn admitted(words: &str, namespace: &str, subnet: &str, facts: &Facts, report: &
 /// A Service of pods to which no node has a route: Kube-OVN's load balancer on the switch served it, and kube-proxy can't.
 fn look_at_service(service: &Value, facts: &Facts, report: &mut Report) {
     let namespace = text(&service["metadata"], "namespace");
+    let annotations: BTreeMap<String, String> = read(&service["metadata"]["annotations"]).unwrap_or_default();
+    let default = facts.vpcs.iter().find(|vpc| vpc["status"]["default"] == true);
+    let default = default.map_or(DEFAULT_VPC, |vpc| text(&vpc["metadata"], "name"));
+    for (key, value) in annotations.iter().filter(|(key, value)| is_of_kube_ovn(key) && asks(value)) {
+        let line = format!("Service {}: metadata.annotations[{key}]", full_name(service));
+        if suffix(key) == "vpc" && value == default {
+            // Kube-OVN's controller wrote it on each Service.
+        } else if REACHED_BY.contains(&suffix(key)) {
+            report.blocks.push(format!(
+                "{line}: clients reach it by {value}, which nothing here serves; give them another way to it and remove the annotation"
+            ));
+        } else {
+            report.lost.push(format!("{line}: Services are kube-proxy's"));
+        }
+    }
     let leads_to_pods = service["spec"]["selector"].as_object().is_some_and(|all| !all.is_empty())
         && !["None", ""].contains(&text(&service["spec"], "clusterIP"));
     let lists = |subnet: &&Value| {
@@ -178,6 +221,16 @@ fn look_at_service(service: &Value, facts: &Facts, report: &mut Report) {
             full_name(subnet)
         ));
     }
+}
+
+fn is_of_kube_ovn(key: &str) -> bool {
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    domain == "ovn.kubernetes.io" || domain.ends_with(".ovn.kubernetes.io")
+}
+
+/// Whether an annotation's value wants anything.
+fn asks(value: &str) -> bool {
+    !matches!(value, "" | "false" | "off")
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
@@ -239,7 +292,8 @@ fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
     serde_json::from_value(value.clone()).ok()
 }
 
-fn full_name(object: &Value) -> String {
+/// An object's name, with its namespace where it has one.
+pub fn full_name(object: &Value) -> String {
     let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
     match text("namespace") {
         "" => text("name").to_owned(),
@@ -312,7 +366,7 @@ mod tests {
         facts.subnets.push(object("broken", json!({ "excludeIps": 7 })));
         facts.pods[0]["metadata"]["annotations"]["ovn.kubernetes.io/security_groups"] = json!("web");
         facts.pods[0]["metadata"]["annotations"]["ovn.kubernetes.io/ingress_rate"] = json!("3");
-        let Report { blocks, lost } = check(&facts);
+        let Report { blocks, lost, .. } = check(&facts);
         for words in [
             "Vip a, b, c, d, e and 1 more: this version serves no Vip",
             "NetworkPolicy a/deny: this version enforces none",
@@ -345,7 +399,7 @@ mod tests {
             .push(json!({ "metadata": { "name": "ovn-external-gw-config", "namespace": "kube-system" },
             "data": { "enable-external-gw": "true" } }));
         facts.policies.push(json!({ "kind": "AdminNetworkPolicy", "metadata": { "name": "deny" } }));
-        let Report { blocks, lost } = check(&facts);
+        let Report { blocks, lost, .. } = check(&facts);
         for words in [
             "Pod a/second",
             "Pod a/outside",
@@ -359,6 +413,44 @@ mod tests {
         assert_eq!((blocks.len(), lost.len()), (6, 0), "{blocks:#?} {lost:?}");
         facts.switches[0]["data"]["enable-external-gw"] = json!("false");
         assert_eq!(check(&facts).blocks.len(), 5);
+    }
+
+    #[test]
+    fn annotations_of_other_objects_are_judged_one_by_one() {
+        let mut facts = default_installation();
+        facts.subnets[0]["metadata"]["annotations"] = json!({ "ovn.kubernetes.io/bgp": "true" });
+        facts.vpcs[0]["metadata"]["annotations"] = json!({ "ovn.kubernetes.io/vpc_lb": "on" });
+        facts.nodes = vec![json!({ "metadata": { "name": "n1", "annotations":
+            { "ovn.kubernetes.io/tunnel_interface": "eth1", "ovn.kubernetes.io/chassis": "c" } } })];
+        facts.pods[0]["metadata"]["annotations"]["ovn.kubernetes.io/mirror"] = json!("true");
+        let service = |name: &str, annotations: Value| json!({ "metadata": { "name": name, "namespace": "a", "annotations": annotations } });
+        facts.services = vec![
+            service("usual", json!({ "ovn.kubernetes.io/vpc": "ovn-cluster", "example.com/x": "y" })),
+            service("tenant", json!({ "ovn.kubernetes.io/vpc": "tenant" })),
+            service("outside", json!({ "ovn.kubernetes.io/service_external_ip_from_subnet": "ext" })),
+            service("announced", json!({ "ovn.kubernetes.io/bgp": "cluster" })),
+            service("silent", json!({ "ovn.kubernetes.io/switch_lb_vip": "" })),
+        ];
+        let Report { blocks, lost, same } = check(&facts);
+        assert_eq!(blocks.len(), 2, "{blocks:#?}");
+        assert!(
+            blocks[0].starts_with("Service a/tenant: metadata.annotations[ovn.kubernetes.io/vpc]"),
+            "{blocks:?}"
+        );
+        assert!(
+            blocks[1].contains("a/outside") && blocks[1].contains("clients reach it by ext"),
+            "{blocks:?}"
+        );
+        for words in [
+            "Vpc ovn-cluster: metadata.annotations[ovn.kubernetes.io/vpc_lb]",
+            "Node n1: metadata.annotations[ovn.kubernetes.io/tunnel_interface]",
+            "Subnet ovn-default: metadata.annotations[ovn.kubernetes.io/bgp]",
+            "Service a/announced: metadata.annotations[ovn.kubernetes.io/bgp]",
+            "Pod a/p: metadata.annotations[ovn.kubernetes.io/mirror]",
+        ] {
+            assert!(lost.iter().any(|line| line.starts_with(words)), "{words}: {lost:#?}");
+        }
+        assert_eq!((lost.len(), same.len()), (5, 0), "{lost:#?}");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! takes our marks away. Each says what it would do, and does it with --yes alone.
 
 mod check;
+mod flags;
 mod leftovers;
+mod router;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -12,12 +14,12 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Subcommand;
 use serde_json::Value;
 use tombolo_names::rows::CLUSTER;
-use tombolo_names::workloads::{CONTROLLER, KUBE_OVN_LEASE, LEASE};
+use tombolo_names::workloads::{AGENT, CONTROLLER, KUBE_OVN_LEASE, LEASE};
 
-use crate::database::{self, Database, Place};
+use crate::database::{self, Database, Place, deployment};
 use crate::kubectl::Kubectl;
 use crate::snapshot::Snapshot;
-use crate::{backup, ipam, restore, wire};
+use crate::{backup, ipam, kube_ovn, restore, wire};
 use check::{Facts, KINDS};
 use leftovers::{Names, counts};
 
@@ -50,9 +52,19 @@ pub fn command(kubectl: &Kubectl, what: &What) -> Result<ExitCode> {
 }
 
 fn check(kubectl: &Kubectl) -> Result<ExitCode> {
-    let report = check::check(&facts(kubectl)?);
+    let facts = facts(kubectl)?;
+    for name in [CONTROLLER, AGENT] {
+        let is_it = |workload: &&Value| workload["metadata"]["name"] == name;
+        if !facts.workloads.iter().filter(is_it).any(kube_ovn::is_theirs) {
+            println!("not looked at: flags of Kube-OVN's {name}, which isn't there");
+        }
+    }
+    let report = check::check(&facts);
     for line in &report.lost {
         println!("has no effect any more: {line}");
+    }
+    for line in &report.same {
+        println!("set the same here: {line}");
     }
     for line in &report.blocks {
         println!("blocks: {line}");
@@ -75,13 +87,20 @@ fn facts(kubectl: &Kubectl) -> Result<Facts> {
         pods: list("pods")?,
         services: list("services")?,
         ips: list("ips.kubeovn.io")?,
+        nodes: kubectl.list(&["get", "nodes"])?,
+        nb: Snapshot::read(&backup::dump(kubectl, &Place::of(kubectl, Database::Nb)?, Database::Nb)?)?,
         ..Facts::default()
     };
+    for (kind, name) in [("deployment", CONTROLLER), ("daemonset", AGENT)] {
+        facts.workloads.extend(kubectl.find(&["get", kind, "-n", kubectl.namespace(), name])?);
+    }
     for resource in kinds_of(kubectl, "policy.networking.k8s.io")? {
         facts.policies.extend(list(&resource)?);
     }
-    for name in ["ovn-external-gw-config", "ovn-ic-config"] {
-        facts.switches.extend(kubectl.find(&["get", "configmap", "-n", kubectl.namespace(), name])?);
+    let flag = |name| facts.workloads.iter().find_map(|workload| deployment::flag(workload, name));
+    let outside = flag("--external-gateway-config-ns").unwrap_or_else(|| kubectl.namespace().to_owned());
+    for (name, namespace) in [("ovn-external-gw-config", &*outside), ("ovn-ic-config", kubectl.namespace())] {
+        facts.switches.extend(kubectl.find(&["get", "configmap", "-n", namespace, name])?);
     }
     for (resource, kind) in KINDS {
         let resource = format!("{resource}.kubeovn.io");
