@@ -28,7 +28,9 @@ fn fill(bed: &Bed, cluster: Option<&str>) -> Result<()> {
             };
             if let Some(cluster) = cluster.filter(|_| taken) {
                 let mut ids = row["external_ids"][1].as_array().cloned().unwrap_or_default();
+                ids.retain(|pair| pair[0] != "vendor");
                 ids.extend([
+                    json!(["vendor", "kube-ovn"]),
                     json!([CLUSTER, cluster]),
                     json!(["tombolo.io/owner", "subnet/x"]),
                     json!(["tombolo.io/stands-for", uuid]),
@@ -136,6 +138,13 @@ fn what_is_left_goes_once_the_rest_is_taken_over() -> Result<()> {
     ])?;
     assert_eq!(marked.trim(), "");
     assert_eq!(count(&bed, "Logical_Switch_Port")?, 9);
+    // Kube-OVN's own mark is where 1.13 had it, and nowhere else.
+    for (table, marked) in [("Port_Group", 0), ("Logical_Router_Static_Route", 0), ("Logical_Switch_Port", 9)]
+    {
+        let rows =
+            bed.nb.ctl(&["--bare", "--columns=_uuid", "find", table, "external_ids:vendor=kube-ovn"])?;
+        assert_eq!(rows.split_whitespace().count(), marked, "{table}");
+    }
     Ok(())
 }
 

@@ -45,6 +45,11 @@ const EDGES: [(&str, &str); 6] = [
 /// Further rows that go with what they hang on.
 const OTHERS: [(&str, &str); 3] =
     [("Logical_Router", "nat"), ("Logical_Switch", "qos_rules"), ("Logical_Switch", "forwarding_groups")];
+/// Tables whose rows Kube-OVN before 1.15 doesn't mark, and which are taken over all the same.
+const UNMARKED: [&str; 2] = ["Port_Group", "Logical_Router_Static_Route"];
+/// In `external_ids` of NB_Global: the version of Kube-OVN's controller. Each one since 1.15 writes it when it starts, and marks
+/// groups and routes; none before does either.
+const VERSION: &str = "kube-ovn-version";
 /// What only we write into a port's options.
 const OPTIONS: [&str; 2] = ["requested-chassis", "iface-id-ver"];
 
@@ -147,8 +152,16 @@ pub fn transaction(database: &str, rows: &[Leftover]) -> Value {
 }
 
 /// What makes our rows Kube-OVN's again: our marks go, and with them the rows that only we make.
+///
+/// The take-over doesn't record whether a row had Kube-OVN's own mark, which it writes too. It takes rows over without it of two kinds
+/// alone, and those had it if Kube-OVN marked them at all, which the northbound tells. (A Kube-OVN that went from 1.15 back to
+/// an older version leaves the version there: then the mark stays.)
 pub fn back(nb: &Snapshot, cluster: &str) -> Vec<Value> {
     let mut ops = Vec::new();
+    let marks_all =
+        nb.tables.get("NB_Global").into_iter().flatten().any(|(_, row)| id(row, VERSION).is_some());
+    let had_none =
+        |table: &str, row: &Columns| !marks_all && UNMARKED.contains(&table) && id(row, STANDS_FOR).is_some();
     let referrers = referrers(nb);
     for (table, uuid, row) in nb.all().filter(|(_, _, row)| id(row, CLUSTER) == Some(cluster)) {
         let is_ours_alone = match table {
@@ -159,8 +172,8 @@ pub fn back(nb: &Snapshot, cluster: &str) -> Vec<Value> {
             _ => false,
         };
         if !is_ours_alone {
-            let keys: Vec<&str> =
-                ids(row).map(|(key, _)| key).filter(|key| key.starts_with(PREFIX)).collect();
+            let goes = |key: &&str| key.starts_with(PREFIX) || *key == VENDOR_KEY && had_none(table, row);
+            let keys: Vec<&str> = ids(row).map(|(key, _)| key).filter(goes).collect();
             let mut mutations = vec![json!(["external_ids", "delete", ["set", keys]])];
             if table == "Logical_Switch_Port" {
                 mutations.push(json!(["options", "delete", ["set", OPTIONS]]));
