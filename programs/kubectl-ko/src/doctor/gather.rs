@@ -5,20 +5,25 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tombolo_names::workloads::{AGENT, CENTRAL, CONTROLLER, HYPERVISOR, WEBHOOK};
+use tombolo_names::workloads::{AGENT, CENTRAL, CONTROLLER, HYPERVISOR, KUBE_OVN_LEASE, WEBHOOK};
 
 use super::facts::{Facts, Host, Read, SCRIPT, name};
+use super::raft::{self, Member};
 use crate::database::servers::{Server, server, server_in};
 use crate::database::{self, Database, deployment, servers};
-use crate::ipam;
 use crate::kubectl::Kubectl;
 use crate::node::Way;
 use crate::rows::{Reader, Row};
+use crate::{ipam, times};
 
 /// For what is run on one node: up to [`PINGS`] pings of two seconds.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// So many tunnel ends are asked from each node.
 const PINGS: usize = 24;
+/// Kube-OVN's controller of connected clusters.
+const IC_CONTROLLER: &str = "ovn-ic-controller";
+/// Between two looks at the members' terms.
+const BETWEEN: Duration = Duration::from_secs(1);
 /// So many nodes at a time.
 const AT_ONCE: usize = 8;
 
@@ -36,7 +41,10 @@ pub fn gather(kubectl: &Kubectl, nodes: bool) -> Facts {
         vpcs: items(kubectl, &["get", "vpcs.kubeovn.io"]),
         ips: items(kubectl, &["get", "ips.kubeovn.io"]),
         services: controller.map(|controller| database::flag(&controller, "--service-cluster-ip-range")),
-        workloads: workloads(kubectl),
+        workloads: workloads(kubectl, &[CONTROLLER, AGENT, CENTRAL, HYPERVISOR]),
+        rivals: workloads(kubectl, &[CONTROLLER, AGENT, IC_CONTROLLER]),
+        kube_ovn_lease: said(kubectl.find(&["get", "lease", "-n", kubectl.namespace(), KUBE_OVN_LEASE])),
+        now: times::now(),
         webhook: webhook(kubectl),
         cluster: said(ipam::cluster_id(kubectl)),
         ..Facts::default()
@@ -50,7 +58,45 @@ pub fn gather(kubectl: &Kubectl, nodes: bool) -> Facts {
     } else {
         Err("nodes were not to be looked at (--no-nodes)".to_owned())
     };
+    facts.terms = terms(kubectl, &facts);
+    // Last: by now a chassis that lives has caught up with what was asked of it when SB_Global was read.
+    facts.chassis_private = list(
+        &said(Reader::of(kubectl, Database::Sb)),
+        "Chassis_Private",
+        &["name", "nb_cfg", "nb_cfg_timestamp"],
+    );
     facts
+}
+
+/// The members' terms, a second apart: of those in pods, else of those on nodes.
+fn terms(kubectl: &Kubectl, facts: &Facts) -> Vec<Member> {
+    let pods = servers::pods(kubectl).unwrap_or_default();
+    let mut all = Vec::new();
+    for database in [Database::Nb, Database::Sb] {
+        let look = |pod: &String| -> Read<u64> {
+            let status = said(servers::control(kubectl, pod, database, "cluster/status"))?;
+            raft::term(&status).ok_or_else(|| "its status has no term".to_owned())
+        };
+        let first: Vec<Read<u64>> = pods.iter().map(look).collect();
+        if !pods.is_empty() {
+            std::thread::sleep(BETWEEN);
+        }
+        for (pod, first) in pods.iter().zip(first) {
+            let terms = first.and_then(|first| Ok([first, look(pod)?]));
+            all.push(Member { database, at: format!("pod/{pod}"), terms });
+        }
+    }
+    if pods.is_empty() {
+        for (node, host) in facts.hosts.iter().flatten() {
+            let here = host.iter().flat_map(|host| host.terms.iter().copied());
+            all.extend(here.map(|(database, terms)| Member {
+                database,
+                at: format!("node/{node}"),
+                terms: Ok(terms),
+            }));
+        }
+    }
+    all
 }
 
 fn said<T>(result: Result<T>) -> Read<T> {
@@ -62,10 +108,9 @@ fn items(kubectl: &Kubectl, words: &[&str]) -> Read<Vec<Value>> {
     Ok(list["items"].as_array().cloned().unwrap_or_default())
 }
 
-fn workloads(kubectl: &Kubectl) -> Read<Vec<Value>> {
+fn workloads(kubectl: &Kubectl, names: &[&str]) -> Read<Vec<Value>> {
     let all = items(kubectl, &["get", "deployments,daemonsets", "-n", kubectl.namespace()])?;
-    let ours = |workload: &Value| [CONTROLLER, AGENT, CENTRAL, HYPERVISOR].contains(&name(workload));
-    Ok(all.into_iter().filter(ours).collect())
+    Ok(all.into_iter().filter(|workload| names.contains(&name(workload))).collect())
 }
 
 fn webhook(kubectl: &Kubectl) -> Read<bool> {
@@ -89,20 +134,29 @@ fn members(kubectl: &Kubectl, database: Database) -> Vec<(Database, String, Read
     servers.endpoints.iter().map(ask).collect()
 }
 
+fn list(reader: &Read<Reader<'_>>, table: &str, columns: &[&str]) -> Read<Vec<Row>> {
+    said(reader.as_ref().map_err(Clone::clone)?.list(table, columns))
+}
+
 fn rows(kubectl: &Kubectl, facts: &mut Facts) {
     let sb = said(Reader::of(kubectl, Database::Sb));
     let nb = said(Reader::of(kubectl, Database::Nb));
-    let list = |reader: &Read<Reader<'_>>, table: &str, columns: &[&str]| -> Read<Vec<Row>> {
-        said(reader.as_ref().map_err(Clone::clone)?.list(table, columns))
-    };
+    facts.sb_global = list(&sb, "SB_Global", &["options", "nb_cfg"]);
     facts.chassis = list(&sb, "Chassis", &["name", "hostname", "encaps", "other_config", "external_ids"]);
     facts.encaps = list(&sb, "Encap", &["_uuid", "ip", "type", "chassis_name"]);
-    facts.sb_global = list(&sb, "SB_Global", &["options"]);
     facts.routers = list(&nb, "Logical_Router", &["name", "ports", "external_ids"]);
-    facts.router_ports = list(&nb, "Logical_Router_Port", &["_uuid", "name", "networks", "external_ids"]);
-    let ports = list(&nb, "Logical_Switch_Port", &["name", "type", "options"]);
-    facts.localnets =
-        ports.map(|all| all.into_iter().filter(|port| port.text("type") == "localnet").collect());
+    let columns = ["_uuid", "name", "networks", "gateway_chassis", "ha_chassis_group", "external_ids"];
+    facts.router_ports = list(&nb, "Logical_Router_Port", &columns);
+    facts.switches = list(&nb, "Logical_Switch", &["name", "ports", "external_ids"]);
+    facts.gateway_chassis = list(&nb, "Gateway_Chassis", &["_uuid", "chassis_name"]);
+    facts.ha_groups = list(&nb, "HA_Chassis_Group", &["_uuid", "ha_chassis"]);
+    facts.ha_chassis = list(&nb, "HA_Chassis", &["_uuid", "chassis_name"]);
+    let ports = list(&nb, "Logical_Switch_Port", &["_uuid", "name", "type", "options"]);
+    let of = |kind: &str| -> Read<Vec<Row>> {
+        let all = ports.as_ref().map_err(Clone::clone)?;
+        Ok(all.iter().filter(|port| port.text("type") == kind).cloned().collect())
+    };
+    (facts.localnets, facts.router_peers) = (of("localnet"), of("router"));
 }
 
 /// What each node says, some at a time.

@@ -4,10 +4,14 @@
 mod cluster;
 mod databases;
 mod facts;
+mod features;
 mod finding;
+mod gateways;
 mod gather;
 mod hosts;
 mod networks;
+mod raft;
+mod rivals;
 mod versions;
 
 use std::process::ExitCode;
@@ -30,9 +34,19 @@ pub enum Form {
 
 /// All checks.
 fn checks() -> impl Iterator<Item = &'static Check> {
-    [databases::CHECKS, versions::CHECKS, hosts::CHECKS, networks::CHECKS, cluster::CHECKS]
-        .into_iter()
-        .flatten()
+    [
+        databases::CHECKS,
+        raft::CHECKS,
+        versions::CHECKS,
+        features::CHECKS,
+        hosts::CHECKS,
+        networks::CHECKS,
+        gateways::CHECKS,
+        rivals::CHECKS,
+        cluster::CHECKS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn findings(facts: &Facts) -> Vec<Finding> {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::facts::{Facts, Host};
 use super::finding::{Severity, exit};
+use super::raft::Member;
 use super::*;
 use crate::database::Database;
 use crate::database::servers::Server;
@@ -27,6 +28,7 @@ fn host(n: u8) -> Host {
         links: vec![(format!("10.9.0.{n}").parse().unwrap(), 1558)],
         silent: Some(Vec::new()),
         asked: 2,
+        terms: Vec::new(),
     }
 }
 
@@ -43,8 +45,13 @@ fn encap(n: u8, ip: &str, kind: &str) -> serde_json::Value {
     json!({ "_uuid": ["uuid", format!("e{n}")], "ip": ip, "type": kind, "chassis_name": format!("chassis{n}") })
 }
 
+/// What a chassis has carried out, and when.
+fn private(n: u8, nb_cfg: i64, seconds: i64) -> serde_json::Value {
+    json!({ "name": format!("chassis{n}"), "nb_cfg": nb_cfg, "nb_cfg_timestamp": seconds * 1_000 })
+}
+
 fn northd(version: &str) -> Vec<Row> {
-    rows(json!([{ "options": ["map", [["northd_internal_version", version]]] }]))
+    rows(json!([{ "options": ["map", [["northd_internal_version", version]]], "nb_cfg": 9 }]))
 }
 
 /// A port of the router `neutron-r`.
@@ -64,6 +71,10 @@ fn ours(network: &str) -> serde_json::Value {
         "external_ids": ["map", [["tombolo.io/cluster", "me"], ["tombolo.io/owner", "subnet/net2"]]] })
 }
 
+fn member(database: Database, n: u8, terms: [u64; 2]) -> Member {
+    Member { database, at: format!("node/host{n}"), terms: Ok(terms) }
+}
+
 /// Two nodes and three members, in good order.
 fn well() -> Facts {
     let endpoints = |port: u16| -> Vec<String> { (1..4).map(|n| format!("ssl:10.0.0.{n}:{port}")).collect() };
@@ -75,6 +86,16 @@ fn well() -> Facts {
         chassis: Ok(rows(json!([chassis(1), chassis(2)]))),
         encaps: Ok(rows(json!([encap(1, "10.9.0.1", "geneve"), encap(2, "10.9.0.2", "geneve")]))),
         sb_global: Ok(northd("23.03.1-20.27.0-70.6")),
+        chassis_private: Ok(rows(json!([private(1, 9, 1_000), private(2, 9, 1_000)]))),
+        router_peers: Ok(rows(json!([]))),
+        switches: Ok(rows(json!([]))),
+        gateway_chassis: Ok(rows(json!([]))),
+        ha_groups: Ok(rows(json!([]))),
+        ha_chassis: Ok(rows(json!([]))),
+        rivals: Ok(vec![json!({ "kind": "Deployment", "metadata": { "name": "kube-ovn-controller" },
+            "spec": { "template": { "spec": { "containers": [{ "command": ["/kube-ovn/kube-ovn-controller"] }] } } } })]),
+        kube_ovn_lease: Ok(None),
+        now: 1_795_831_243,
         localnets: Ok(rows(json!([{ "options": ["map", [["network_name", "physnet1"]]] }]))),
         subnets: Ok(vec![json!({ "metadata": { "name": "ovn-default" },
             "spec": { "vpc": "ovn-cluster", "cidrBlock": "10.16.0.0/16", "mtu": 1500 } })]),
@@ -90,6 +111,7 @@ fn well() -> Facts {
         ..Facts::default()
     };
     for (database, all) in [(Database::Nb, endpoints(6641)), (Database::Sb, endpoints(6642))] {
+        facts.terms.extend((1..4).map(|n| member(database, n, [3, 3])));
         facts.servers.extend(all.into_iter().enumerate().map(|(n, at)| (database, at, Ok(server(n == 0)))));
     }
     let (routers, ports) =
@@ -263,9 +285,6 @@ fn versions() {
         &found("ovn-versions", unknown),
         "note cluster: not checked: SB_Global has no northd_internal_version",
     );
-    // A host of Neutron's alone is seen in the SB, but not its ovn-controller.
-    let nova = |f: &mut Facts| f.chassis = Ok(rows(json!([chassis(1), chassis(2), chassis(9)])));
-    says(&found("ovn-versions", nova), "note chassis/host9: not checked: hosts that aren't nodes");
     let pinned = |f: &mut Facts| set(f, "ovn-match-northd-version", "true");
     says(
         &found("northd-pin", pinned),
@@ -347,4 +366,217 @@ fn what_neutrons_repair_does() {
     says(&found("neutron-repair", |_| ()), "note neutron: Neutron is 24 or newer");
     let none = |f: &mut Facts| f.routers = Ok(Vec::new());
     says(&found("neutron-repair", none), "note cluster: not checked: Neutron has no router here");
+}
+
+#[test]
+fn terms_of_the_members() {
+    let apart = |f: &mut Facts| f.terms[2] = member(Database::Nb, 3, [5, 5]);
+    says(
+        &found("databases-terms", apart),
+        "warning nb: its members disagree on the term (node/host1 3, node/host2 3, node/host3 5)",
+    );
+    let grows = |f: &mut Facts| f.terms[3] = member(Database::Sb, 1, [3, 4]);
+    says(
+        &found("databases-terms", grows),
+        "warning sb: the term grew from 3 to 4 within a second (node/host1)",
+    );
+    // A member that was behind and has caught up is none that is apart.
+    let caught_up = |f: &mut Facts| f.terms[0] = member(Database::Nb, 1, [2, 3]);
+    says(&found("databases-terms", caught_up), "warning nb: the term grew from 2 to 3");
+    let one_silent = |f: &mut Facts| f.terms[1].terms = Err("no answer".to_owned());
+    says(&found("databases-terms", one_silent), "note nb/node/host2: not checked: no answer");
+    let elsewhere = found("databases-terms", |f| f.terms.clear());
+    says(&elsewhere, "note nb: not checked: only a member's own host knows its term");
+    says(&elsewhere, "note sb: not checked: only a member's own host knows its term");
+    let standalone = |f: &mut Facts| {
+        f.terms.clear();
+        for (.., server) in &mut f.servers {
+            server.as_mut().unwrap().model = "standalone".to_owned();
+        }
+    };
+    says(&found("databases-terms", standalone), "ok cluster: 2 members");
+}
+
+/// A chassis of a host that isn't a node, with these feature flags.
+fn nova(flags: &'static [&'static str]) -> impl FnOnce(&mut Facts) {
+    move |f| {
+        let mut other = chassis(9);
+        let pairs: Vec<_> = flags.iter().map(|flag| json!([flag, "true"])).collect();
+        other["other_config"] = json!(["map", pairs]);
+        f.chassis = Ok(rows(json!([chassis(1), chassis(2), other])));
+        f.sb_global = Ok(northd("24.03.2-20.33.0-76.8"));
+    }
+}
+
+#[test]
+fn versions_of_hosts_that_are_not_nodes() {
+    let older = found("ovn-versions-others", nova(&["mac-binding-timestamp", "ovn-ct-lb-related"]));
+    says(
+        &older,
+        "warning chassis/host9: ovn-controller must be older than northd, which is 24.03: it is 22.09 or newer, and older than 23.09, as derived \
+         from its feature flags",
+    );
+    let known = [
+        "ct-no-masked-label",
+        "mac-binding-timestamp",
+        "ovn-ct-lb-related",
+        "fdb-timestamp",
+        "ls-dpg-column",
+        "ct-commit-nat-v2",
+        "ct-commit-to-zone",
+    ];
+    let known: &'static [&'static str] = Vec::leak(known.to_vec());
+    let well = found("ovn-versions-others", nova(known));
+    assert_eq!(well.len(), 1, "{well:?}");
+    says(&well, "ok cluster: 1 hosts that aren't nodes: ");
+    // 23.09 or 24.03: nothing says which.
+    says(
+        &found("ovn-versions-others", nova(&known[..6])),
+        "note chassis/host9: not checked: northd is 24.03, its ovn-controller 23.09 or newer, and older than 24.09, as derived from its feature flags",
+    );
+    says(
+        &found("ovn-versions-others", nova(&[])),
+        "note chassis/host9: not checked: northd is 24.03, its ovn-controller of any release",
+    );
+    says(&found("ovn-versions-others", |_| ()), "ok cluster: all chassis are nodes'");
+    // It is another check's subject no more.
+    assert!(!found("ovn-versions", nova(&[])).iter().any(|line| line.contains("host9")));
+}
+
+/// The router `neutron-r` with a gateway port on these chassis, by an HA_Chassis_Group or by Gateway_Chassis.
+fn gateway(f: &mut Facts, chassis: &[&str], by_group: bool) {
+    let uuid = |n: usize| json!(["uuid", format!("g{n}")]);
+    let rows_of = chassis.iter().enumerate().map(|(n, id)| json!({ "_uuid": uuid(n), "chassis_name": id }));
+    let rows_of = rows(json!(rows_of.collect::<Vec<_>>()));
+    let all: Vec<_> = (0..chassis.len()).map(uuid).collect();
+    let mut port = json!({ "_uuid": ["uuid", "gw"], "name": "lrp-gw", "networks": "192.0.2.5/24", "external_ids": ["map", []] });
+    if by_group {
+        port["ha_chassis_group"] = json!(["uuid", "group"]);
+        f.ha_groups = Ok(rows(json!([{ "_uuid": ["uuid", "group"], "ha_chassis": ["set", all] }])));
+        f.ha_chassis = Ok(rows_of);
+    } else {
+        port["gateway_chassis"] = json!(["set", all]);
+        f.gateway_chassis = Ok(rows_of);
+    }
+    let (routers, ports) = router_ports(json!([port, ours("12.0.1.1/24")]));
+    (f.routers, f.router_ports) = (Ok(routers), Ok(ports));
+}
+
+#[test]
+fn gateways_whose_chassis_are_dead() {
+    for by_group in [false, true] {
+        let with = |chassis: &'static [&'static str]| move |f: &mut Facts| gateway(f, chassis, by_group);
+        says(&found("gateway-alive", with(&["chassis1", "chassis2"])), "ok cluster: 1 routers: ");
+        says(
+            &found("gateway-alive", with(&["gone1", "gone2"])),
+            "error router/neutron-r: none of the chassis of gateway port lrp-gw is alive, so that the router's network is cut off from outside: \
+             gone1 isn't in the SB; gone2 isn't in the SB",
+        );
+        says(
+            &found("gateway-alive", with(&["chassis1", "gone2"])),
+            "note router/neutron-r: 1 of 2 chassis of gateway port lrp-gw aren't alive: gone2 isn't in the SB",
+        );
+        // In the SB, but what was asked of all it hasn't carried out, and the others did long after its last word.
+        let silent = |cfg: i64, seconds: i64| {
+            move |f: &mut Facts| {
+                gateway(f, &["chassis2"], by_group);
+                f.chassis_private = Ok(rows(json!([private(1, 9, 1_000), private(2, cfg, seconds)])));
+            }
+        };
+        says(
+            &found("gateway-alive", silent(7, 700)),
+            "error router/neutron-r: none of the chassis of gateway port lrp-gw is alive, so that the router's network is cut off from outside: \
+             host2 (chassis2) doesn't answer: it is 5 min behind the others",
+        );
+        says(&found("gateway-alive", silent(7, 990)), "ok cluster: 1 routers: ");
+        says(&found("gateway-alive", silent(9, 700)), "ok cluster: 1 routers: ");
+        let unread = |f: &mut Facts| {
+            gateway(f, &["chassis2"], by_group);
+            f.chassis_private = Err("no rights".to_owned());
+        };
+        says(&found("gateway-alive", unread), "note cluster: not checked: no rights");
+    }
+    let empty = |f: &mut Facts| gateway(f, &[], true);
+    says(&found("gateway-alive", empty), "error router/neutron-r: gateway port lrp-gw has no chassis");
+}
+
+/// Neutron's networks on the router `neutron-r` by their MTU, and the Subnet net2 there.
+fn networks_of(mtus: &'static [&'static str], spec: serde_json::Value) -> impl FnOnce(&mut Facts) {
+    move |f| {
+        let uuid = |n: usize| json!(["uuid", format!("peer{n}")]);
+        let port = |n: usize| json!({ "_uuid": ["uuid", format!("lrp{n}")], "name": format!("lrp-{n}"), "networks": format!("192.168.{n}.1/24"), "external_ids": ["map", []] });
+        let mut ports: Vec<_> = (0..mtus.len()).map(port).collect();
+        // The last one is outside: behind a gateway port.
+        ports.last_mut().unwrap()["gateway_chassis"] = json!(["uuid", "g"]);
+        ports.push(ours("12.0.1.1/24"));
+        let (routers, ports) = router_ports(json!(ports));
+        (f.routers, f.router_ports) = (Ok(routers), Ok(ports));
+        let peer =
+            |n: usize| json!({ "_uuid": uuid(n), "options": ["map", [["router-port", format!("lrp-{n}")]]] });
+        f.router_peers = Ok(rows(json!((0..mtus.len()).map(peer).collect::<Vec<_>>())));
+        let switch = |(n, mtu): (usize, &&str)| json!({ "name": format!("neutron-{n}"), "ports": uuid(n), "external_ids": ["map", [["neutron:mtu", mtu]]] });
+        f.switches = Ok(rows(json!(mtus.iter().enumerate().map(switch).collect::<Vec<_>>())));
+        let subnets = f.subnets.as_mut().unwrap();
+        subnets.push(json!({ "metadata": { "name": "net2" }, "spec": spec }));
+    }
+}
+
+#[test]
+fn packets_of_neutrons_networks() {
+    let of = |mtus, spec| found("neutron-mtu", networks_of(mtus, spec));
+    says(
+        &of(&["1442", "9000"], json!({ "mtu": 1442 })),
+        "ok cluster: 1 Subnets beside networks of Neutron's",
+    );
+    says(&of(&["1442", "9000"], json!({})), "ok cluster: 1 Subnets beside networks of Neutron's");
+    says(
+        &of(&["1442", "9000"], json!({ "mtu": 1500 })),
+        "warning subnet/net2: its mtu is 1500, and on router neutron-r neutron-0 has 1442: larger packets of its pods",
+    );
+    says(
+        &of(&["1442", "9000"], json!({ "mtu": 1400 })),
+        "note subnet/net2: its mtu is 1400, and on router neutron-r neutron-0 has 1442: TCP settles on the smaller one",
+    );
+    // It follows the smallest of several.
+    says(
+        &of(&["1442", "1500", "9000"], json!({})),
+        "note subnet/net2: its mtu is 1442, and on router neutron-r neutron-1 has 1500",
+    );
+    says(&found("neutron-mtu", |_| ()), "ok cluster: 1 routers, no Subnet beside a network of Neutron's");
+    says(
+        &found("neutron-mtu", |f| f.switches = Err("no rights".to_owned())),
+        "note cluster: not checked: no rights",
+    );
+}
+
+#[test]
+fn kube_ovn_beside_ours() {
+    let theirs = |f: &mut Facts| {
+        f.rivals.as_mut().unwrap().push(json!({ "kind": "DaemonSet", "metadata": { "name": "kube-ovn-cni" },
+            "spec": { "template": { "spec": { "containers": [{ "command": ["bash", "/kube-ovn/start-cniserver.sh"] }] } } } }));
+    };
+    says(&found("kube-ovn-gone", theirs), "error daemonset/kube-ovn-cni: it is Kube-OVN's own");
+    let lease = |holder: &'static str, renewed: &'static str| {
+        move |f: &mut Facts| {
+            let spec = json!({ "holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 30 });
+            f.kube_ovn_lease = Ok(Some(json!({ "spec": spec })));
+        }
+    };
+    // Now is 2026-11-28 02:00:43.
+    says(
+        &found("kube-ovn-gone", lease("kube-ovn-controller-x", "2026-11-28T02:00:20.123456Z")),
+        "error lease/kube-ovn-controller: kube-ovn-controller-x holds it and renewed it at 2026-11-28T02:00:20",
+    );
+    says(
+        &found("kube-ovn-gone", lease("kube-ovn-controller-x", "2026-11-28T02:00:12.999999Z")),
+        "note lease/kube-ovn-controller: kube-ovn-controller-x held it until",
+    );
+    says(
+        &found("kube-ovn-gone", lease("", "2026-11-28T02:00:20Z")),
+        "ok cluster: Deployments, DaemonSets and the Lease",
+    );
+    says(
+        &found("kube-ovn-gone", |f| f.kube_ovn_lease = Err("no rights".to_owned())),
+        "note lease/kube-ovn-controller: not checked: no rights",
+    );
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::facts::{Facts, addresses, name};
 use super::finding::{Check, Seen, Severity, say};
 use super::hosts::read;
+use crate::rows::Row;
 
 /// The setting by which a host keeps its flows while northd is of another version.
 const PIN: &str = "ovn-match-northd-version";
@@ -32,7 +33,7 @@ pub const CHECKS: &[Check] = &[
 
 /// Year and month of a release of OVN: `25.03.0-20.33.0-76.8` is 25.03.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Release(u32, u32);
+pub struct Release(pub u32, pub u32);
 
 impl Release {
     fn read(text: &str) -> Option<Self> {
@@ -53,7 +54,8 @@ impl std::fmt::Display for Release {
     }
 }
 
-fn northd(facts: &Facts) -> Result<(Release, String), String> {
+/// The release of the northd that runs, and the whole of what it says of itself.
+pub fn northd(facts: &Facts) -> Result<(Release, String), String> {
     let all = facts.sb_global.as_ref().map_err(Clone::clone)?;
     let text = all.first().and_then(|row| row.key("options", "northd_internal_version"));
     let text = text.ok_or("SB_Global has no northd_internal_version: no northd has run, or an old one")?;
@@ -83,9 +85,6 @@ fn versions(facts: &Facts) -> Result<Seen, String> {
             let fix = "upgrade ovn-controller on this host to northd's release; or go back with northd. Upgrades begin with the hosts";
             seen.found.push(say(Severity::Error, format!("node/{node}"), sentence, fix));
         }
-    }
-    if let Some(others) = others(facts) {
-        seen.unseen.push((others, "hosts that aren't nodes: run ovn-controller --version there".to_owned()));
     }
     let (Some(oldest), Some(newest)) = (by.keys().next(), by.keys().next_back()) else { return Ok(seen) };
     seen.looked_at =
@@ -120,10 +119,11 @@ fn way(northd: Release, oldest: Release, newest: Release) -> Option<super::findi
 }
 
 /// Chassis of hosts that aren't nodes: Neutron's.
-fn others(facts: &Facts) -> Option<String> {
-    let (nodes, chassis) = (facts.nodes.as_ref().ok()?, facts.chassis.as_ref().ok()?);
-    let encaps = facts.encaps.as_ref().ok()?;
-    let is_node = |chassis: &crate::rows::Row| {
+pub fn others(facts: &Facts) -> Result<Vec<&Row>, String> {
+    let nodes = facts.nodes.as_ref().map_err(Clone::clone)?;
+    let chassis = facts.chassis.as_ref().map_err(Clone::clone)?;
+    let encaps = facts.encaps.as_ref().map_err(Clone::clone)?;
+    let is_node = |chassis: &&Row| {
         let id = chassis.text("name");
         let ends: Vec<&str> =
             encaps.iter().filter(|e| e.text("chassis_name") == id).map(|e| e.text("ip")).collect();
@@ -133,8 +133,7 @@ fn others(facts: &Facts) -> Option<String> {
                 || addresses(node).any(|address| ends.contains(&address.to_string().as_str()))
         })
     };
-    let names: Vec<&str> = chassis.iter().filter(|c| !is_node(c)).map(|c| c.text("hostname")).collect();
-    (!names.is_empty()).then(|| format!("chassis/{}", names.join(",")))
+    Ok(chassis.iter().filter(|chassis| !is_node(chassis)).collect())
 }
 
 fn pin(facts: &Facts) -> Result<Seen, String> {
