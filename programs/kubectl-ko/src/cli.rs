@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use crate::database::{self, Database};
 use crate::kubectl::Kubectl;
 use crate::{
-    backup, collect, completion, diagnose, doctor, ipam, node, openstack, reload, restore, take_over, trace,
-    uninstall, vpc,
+    backup, collect, completion, diagnose, doctor, ipam, node, openstack, perf, reload, restore, take_over,
+    trace, uninstall, vpc,
 };
 use tombolo_names::annotations::BRAKE_RELEASE;
 
@@ -92,6 +92,20 @@ pub enum Command {
         /// Which
         #[arg(value_enum)]
         group: collect::Group,
+    },
+    /// Measure latency and bandwidth between two nodes: of pods, of the hosts, through a Service
+    Perf {
+        /// An image with this program, for the pods that measure [default: the agent's]
+        image: Option<String>,
+        /// How long each figure is measured
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=60))]
+        seconds: u32,
+    },
+    /// One end of a measurement; `perf` starts it in its pods
+    #[command(hide = true)]
+    Measure {
+        #[command(subcommand)]
+        what: perf::What,
     },
     /// Restart our workloads, one kind after the other, each waited for
     Reload,
@@ -216,7 +230,7 @@ pub enum Brake {
     },
 }
 
-/// Names of all commands, those of two words too.
+/// Names of all commands that users see, those of two words too.
 #[must_use]
 pub fn names() -> Vec<String> {
     let command = <Cli as clap::CommandFactory>::command();
@@ -225,7 +239,7 @@ pub fn names() -> Vec<String> {
             sub.get_subcommands().map(|second| format!("{} {}", sub.get_name(), second.get_name())).collect();
         if below.is_empty() { vec![sub.get_name().to_owned()] } else { below }
     };
-    command.get_subcommands().flat_map(of).collect()
+    command.get_subcommands().filter(|sub| !sub.is_hide_set()).flat_map(of).collect()
 }
 
 /// Reads the command line.
@@ -252,6 +266,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Diagnose { what } => diagnose::command(&kubectl, &what),
         Command::EnvCheck => diagnose::environment(&kubectl),
         Command::Log { group } => collect::command(&kubectl, group),
+        Command::Perf { image, seconds } => perf::command(&kubectl, image.as_deref(), seconds),
+        Command::Measure { what } => perf::end(&what),
         Command::Reload => reload::command(&kubectl),
         Command::UninstallOvn { yes, cluster_id } => uninstall::command(&kubectl, yes, cluster_id.as_deref()),
         Command::Completion { shell } => completion::script(shell),

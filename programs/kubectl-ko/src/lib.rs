@@ -16,6 +16,7 @@ pub mod kubectl;
 mod node;
 mod openstack;
 mod owners;
+mod perf;
 mod process;
 mod reload;
 mod restore;
