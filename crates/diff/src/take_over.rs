@@ -21,10 +21,13 @@ use crate::{Group, NAMED};
 pub fn take_over(replica: &Replica, cluster: &ClusterId, owner: &Owner, desired: &Rows) -> Option<Group> {
     let mut group = Group::of(owner);
     for row in &desired.rows {
-        if replica.row(row.table, &row.uuid).is_some() {
-            continue;
-        }
-        let Some((uuid, found)) = predecessor(replica, row) else { continue };
+        let found = match replica.row(row.table, &row.uuid) {
+            // Ours, as its uuid proves: Kube-OVN has replaced our marks by its own while it was back.
+            Some(found) if is_remarked(row.table, found) => Some((row.uuid, &**found)),
+            Some(_) => None,
+            None => predecessor(replica, row),
+        };
+        let Some((uuid, found)) = found else { continue };
         let mut marks = cluster.marks(owner);
         marks.insert(STANDS_FOR_KEY.to_owned(), row.uuid.to_string());
         if row.table == table::ROUTER_PORT
@@ -62,9 +65,7 @@ fn route<'a>(replica: &'a Replica, row: &DesiredRow) -> Option<(Uuid, &'a Row)> 
     let routes = replica.row(edge.table, &edge.parent)?.get(edge.column)?;
     let columns = [StaticRoute::IP_PREFIX, StaticRoute::NEXTHOP, StaticRoute::ROUTE_TABLE];
     let is_one = |found: &Row| {
-        let ids = found.get(StaticRoute::EXTERNAL_IDS);
-        let only_theirs = ids.is_none_or(|ids| ids.string_entries().all(|pair| pair == (VENDOR_KEY, VENDOR)));
-        only_theirs
+        has_no_other_mark(found)
             && columns.iter().all(|column| texts(row, column) == of_row(found, column))
             && of_row(found, StaticRoute::POLICY).iter().all(|policy| policy == "dst-ip")
     };
@@ -73,6 +74,17 @@ fn route<'a>(replica: &'a Replica, row: &DesiredRow) -> Option<(Uuid, &'a Row)> 
         is_one(row).then_some((uuid, row))
     };
     routes.uuids().find_map(found)
+}
+
+/// A route of Kube-OVN's has its vendor, or before 1.15 nothing.
+fn has_no_other_mark(route: &Row) -> bool {
+    let ids = route.get(StaticRoute::EXTERNAL_IDS);
+    ids.is_none_or(|ids| ids.string_entries().all(|pair| pair == (VENDOR_KEY, VENDOR)))
+}
+
+/// Whether a row at a uuid of ours has Kube-OVN's marks in place of ours.
+fn is_remarked(table: &str, row: &Row) -> bool {
+    is_kube_ovns(table, row) || table == table::STATIC_ROUTE && has_no_other_mark(row)
 }
 
 /// Kube-OVN's mark, and no cluster's of ours. Before 1.15 its port groups have another one.

@@ -116,3 +116,25 @@ fn rows_of_others_are_never_taken_over() {
     nb.put(table::SWITCH, GROUP, Some(kube_ovns(named("s"))));
     assert!(taken(&nb, &owner, &wanted).is_empty());
 }
+
+#[test]
+fn a_row_of_ours_that_kube_ovn_has_marked_as_its_own_becomes_ours_again() {
+    // invariant 2: its uuid proves whose it is
+    let (mut nb, owner) = (replica(), Owner::subnet("s"));
+    let wanted = rows([desired(table::POLICY, PORT, &owner, &[("match", text("ip4.dst == 10.16.0.0/16"))])]);
+    let marks = |pairs: &[(&str, &str)]| {
+        Row::new()
+            .with("match", Datum::string("ip4.dst == 10.16.0.0/16"))
+            .with("external_ids", Datum::map_of_strings(pairs.iter().copied()))
+    };
+    nb.put(table::POLICY, PORT, Some(marks(&[("vendor", "kube-ovn"), ("subnet", "s")])));
+    let ops = taken(&nb, &owner, &wanted);
+    let [op] = &ops[..] else { panic!("{ops:?}") };
+    assert_eq!(op.target(), Some(PORT));
+    assert_eq!(set(op)[STANDS_FOR_KEY], PORT.to_string());
+    // Neither is one that another cluster of ours has, nor one of somebody else's.
+    for pairs in [&[("vendor", "kube-ovn"), (CLUSTER_KEY, "c2")][..], &[("subnet", "s")]] {
+        nb.put(table::POLICY, PORT, Some(marks(pairs)));
+        assert!(taken(&nb, &owner, &wanted).is_empty(), "{pairs:?}");
+    }
+}

@@ -144,16 +144,18 @@ pub fn wanted(cluster: &ClusterId) -> Wanted {
         value: default_route,
     };
     wanted_to_take_over(cluster)
+        .only(table::POLICY, ours(cluster))
         .only(table::STATIC_ROUTE, [ours(cluster), vec![other]].concat())
         .only(table::PORT_GROUP, clusters(cluster))
 }
 
-/// The same to take rows over from Kube-OVN, of which versions before 1.15 mark neither port groups nor routes.
+/// The same to take rows over from Kube-OVN, of which versions before 1.15 mark neither port groups nor routes, and which puts its
+/// marks on our policies when it is back.
 #[must_use]
 pub fn wanted_to_take_over(cluster: &ClusterId) -> Wanted {
     all_rows()
         .only(table::SWITCH_PORT, clusters(cluster))
-        .only(table::POLICY, ours(cluster))
+        .only(table::POLICY, clusters(cluster))
         .only(table::ADDRESS_SET, ours(cluster))
 }
 
