@@ -60,10 +60,6 @@ pub(crate) struct Bed {
 
 impl Bed {
     /// All is known, and nothing is there.
-    pub(crate) fn new() -> Bed {
-        Self::with(config())
-    }
-
     fn with(config: Config) -> Bed {
         let schema = Schema::parse(tombolo_ovn::nb::SCHEMA).unwrap();
         let nb = Replica::new(&nb::wanted(&config.cluster).intersect(&schema), &nb::indexes());
