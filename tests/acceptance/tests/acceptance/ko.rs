@@ -95,25 +95,3 @@ fn a_backup_brings_a_switch_back_and_leaves_neutrons_rows_alone() -> Result<()> 
     std::fs::remove_dir_all(&dir)?;
     Ok(())
 }
-
-#[test]
-fn perf_prints_a_table_for_pods_hosts_and_a_service_and_leaves_nothing() -> Result<()> {
-    let _bed = needs!(bed()?);
-    let said = ko(&["perf", "--seconds", "1"])?;
-    for title in ["Pod Network: ", "Host Network: ", "Service Network: "] {
-        let (_, table) = said.split_once(title).with_context(|| format!("no {title}in {said}"))?;
-        let rows: Vec<&str> = table.lines().skip(2).take(5).collect();
-        let sizes: Vec<_> = rows.iter().filter_map(|row| row.split_whitespace().next()).collect();
-        ensure!(sizes == ["64", "128", "512", "1k", "4k"], "{said}");
-        ensure!(
-            rows.iter().all(|row| row.contains("bits/sec") && (row.contains(" us") || row.contains(" ms"))),
-            "{said}"
-        );
-    }
-    let left = kubectl(["-n", "kube-system", "get", "pods,services", "-l", "kube-ovn-perf", "-o", "json"])?;
-    let left: Value = serde_json::from_str(&left)?;
-    let stays = |object: &&Value| object["metadata"]["deletionTimestamp"].is_null();
-    let left: Vec<_> = left["items"].as_array().context("no list")?.iter().filter(stays).collect();
-    ensure!(left.is_empty(), "what perf made stays: {left:?}");
-    Ok(())
-}
