@@ -50,7 +50,7 @@ const TESTS: [Package; 6] = [
     package("openssl", "/usr/bin/openssl"),
 ];
 
-const REST: [Package; 18] = [
+const REST: [Package; 20] = [
     package("neutron-server", "/usr/bin/neutron-server"),
     package("neutron-common", "/usr/bin/neutron-ovn-db-sync-util"),
     package("python3-pymysql", "/usr/lib/python3/dist-packages/pymysql/__init__.py"),
@@ -69,6 +69,9 @@ const REST: [Package; 18] = [
     package("curl", "/usr/bin/curl"),
     package("kmod", "/usr/sbin/modinfo"),
     package("gcc", "/usr/bin/gcc"),
+    // Kube-OVN's agent runs them.
+    package("iptables", "/usr/sbin/iptables"),
+    package("ipset", "/usr/sbin/ipset"),
 ];
 
 /// Where Debian keeps headers and archives to link statically; gcc only recommends it.

@@ -52,7 +52,11 @@ pub fn fetch() -> Result<()> {
         for name in ["cacert", "cert", "key"] {
             let template = format!("go-template={{{{index .data \"{name}\" | base64decode}}}}");
             let text = kubectl(["-n", programs::NAMESPACE, "get", "secret", of.secret(), "-o", &template])?;
-            fs::write(file(of, name), text).with_context(|| format!("writing {}", below.display()))?;
+            // Whole or not at all: their users read them while this goes on.
+            let new = below.join("new");
+            fs::write(&new, text)
+                .and_then(|()| fs::rename(&new, file(of, name)))
+                .with_context(|| format!("writing {}", below.display()))?;
         }
     }
     Ok(())

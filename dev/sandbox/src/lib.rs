@@ -16,6 +16,7 @@ pub mod images;
 pub mod initramfs;
 pub mod install;
 pub mod keys;
+pub mod kube_ovn;
 pub mod kubernetes;
 pub mod logs;
 pub mod measure;

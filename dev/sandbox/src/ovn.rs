@@ -49,7 +49,7 @@ impl Database {
     }
 
     /// `nb` or `sb`, as in file names.
-    fn short(self) -> &'static str {
+    pub(crate) fn short(self) -> &'static str {
         match self {
             Self::Nb => "nb",
             Self::Sb => "sb",

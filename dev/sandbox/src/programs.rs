@@ -100,36 +100,13 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
     phase.hint(format_args!("{}/kubectl -n {NAMESPACE} describe pods", paths::bin().display()));
     symlink(&programs.kubectl_ko, &kubernetes::plugins().join("kubectl-ko"))?;
     kubernetes::install_helm(&go::helm(phase)?)?;
-    let of_ovn = images.ovn.iter().flat_map(|pods| [&pods.central, &pods.node]);
-    let all: Vec<&Image> = std::iter::once(&images.ours).chain(of_ovn).collect();
-    let import = |host: &Host| all.iter().try_for_each(|image| node::import(phase, host, image).map(drop));
-    thread::scope(|scope| {
-        let imports: Vec<_> = hosts::all()
-            .into_iter()
-            .map(|host| {
-                scope.spawn({
-                    let import = &import;
-                    move || import(&host)
-                })
-            })
-            .collect();
-        let name = |image: &Image| image.tags.first().cloned().context("our image has no name");
-        let pods = |pods: &Pods<Image>| {
-            anyhow::Ok(Pods { central: name(&pods.central)?, node: name(&pods.node)?, tls: pods.tls })
-        };
-        let pods = images.ovn.as_ref().map(pods).transpose();
-        let names = name(&images.ours).and_then(|ours| Ok((ours, pods?)));
-        let applied = names.and_then(|(ours, pods)| {
-            if pods.is_some() {
-                label()?;
-            }
-            let tls = pods.as_ref().is_some_and(|pods| pods.tls);
-            install(phase, &ours, pods.as_ref(), if tls { Access::Tls } else { Access::Plain })
-        });
-        for import in imports {
-            import.join().map_err(|_| anyhow!("a thread that imports an image failed"))??;
+    let names = names(images)?;
+    beside_imports(phase, images, || {
+        if names.1.is_some() {
+            label()?;
         }
-        applied
+        let tls = names.1.as_ref().is_some_and(|pods| pods.tls);
+        install(phase, &names.0, names.1.as_ref(), if tls { Access::Tls } else { Access::Plain })
     })?;
     if let Some(pods) = &images.ovn {
         wait_workload(phase, CENTRAL).inspect_err(|_| describe(phase))?;
@@ -143,12 +120,43 @@ pub fn deploy(phase: &Phase, programs: &OurPrograms, images: &Images) -> Result<
     wait(phase)
 }
 
+/// The names of images.
+fn names(images: &Images) -> Result<(String, Option<Pods<String>>)> {
+    let name = |image: &Image| image.tags.first().cloned().context("an image has no name");
+    let pods = |pods: &Pods<Image>| {
+        anyhow::Ok(Pods { central: name(&pods.central)?, node: name(&pods.node)?, tls: pods.tls })
+    };
+    Ok((name(&images.ours)?, images.ovn.as_ref().map(pods).transpose()?))
+}
+
+/// Imports images on all hosts while something else is done.
+fn beside_imports<T>(phase: &Phase, images: &Images, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let of_ovn = images.ovn.iter().flat_map(|pods| [&pods.central, &pods.node]);
+    let all: Vec<&Image> = std::iter::once(&images.ours).chain(of_ovn).collect();
+    let import = |host: &Host| all.iter().try_for_each(|image| node::import(phase, host, image).map(drop));
+    thread::scope(|scope| {
+        let import = &import;
+        let imports: Vec<_> =
+            hosts::all().into_iter().map(|host| scope.spawn(move || import(&host))).collect();
+        let done = work();
+        for import in imports {
+            import.join().map_err(|_| anyhow!("a thread that imports an image failed"))??;
+        }
+        done
+    })
+}
+
 /// Says which hosts run a member of OVN's databases, and which have Open vSwitch as a pod.
 fn label() -> Result<()> {
-    kubectl(["label", "node", "--all", "--overwrite", "kube-ovn/role=master"])?;
+    label_masters()?;
     let hosts: Vec<Host> = ovn::BY_POD.map(hosts::host).into();
     let nodes = hosts.iter().map(|host| host.name.as_str());
     kubectl(["label", "node", "--overwrite"].into_iter().chain(nodes).chain([OVS_LABEL])).map(drop)
+}
+
+/// Says that all hosts run one.
+fn label_masters() -> Result<()> {
+    kubectl(["label", "node", "--all", "--overwrite", "kube-ovn/role=master"]).map(drop)
 }
 
 /// Where copies of OVN's databases lie on a host.
@@ -159,13 +167,30 @@ const OVS_LABEL: &str = "openvswitch=pod";
 
 /// Installs or upgrades the release. Values that didn't change, and the image that runs already, change nothing.
 fn install(phase: &Phase, image: &str, pods: Option<&Pods<String>>, access: Access) -> Result<()> {
-    let values = paths::state().join("values.json");
-    fs::write(&values, values_for(image, pods, access)?.to_string())
-        .with_context(|| format!("writing {}", values.display()))?;
+    release_with(phase, &values_for(image, pods, access)?, &[])
+}
+
+/// Installs or upgrades the release with these values, and further flags of Helm's.
+fn release_with(phase: &Phase, values: &Value, flags: &[&str]) -> Result<()> {
+    let file = paths::state().join("values.json");
+    fs::write(&file, values.to_string()).with_context(|| format!("writing {}", file.display()))?;
     phase.doing("helm upgrade --install");
     let chart = tombolo_chart::chart().canonicalize().context("looking for the chart")?;
     let words = ["upgrade", "--install", RELEASE, "--namespace", NAMESPACE, "--values"].map(PathBuf::from);
-    kubernetes::helm(words.into_iter().chain([values, chart])).map(drop)
+    let flags = flags.iter().map(PathBuf::from);
+    kubernetes::helm(words.into_iter().chain([file, chart]).chain(flags)).map(drop)
+}
+
+/// Installs our programs into the OVN in which a Kube-OVN was until now, as docs/operate/take-over.md has it.
+///
+/// # Errors
+/// As [`deploy`].
+pub fn take_over(phase: &Phase, images: &Images) -> Result<()> {
+    let (image, _) = names(images)?;
+    let mut values = values_for(&image, None, Access::Plain)?;
+    values["takeOver"] = json!(true);
+    beside_imports(phase, images, || release_with(phase, &values, &["--take-ownership"]))?;
+    wait(phase)
 }
 
 /// The values for the sandbox: no kube-proxy is needed, and what is tested has all halves of admission.

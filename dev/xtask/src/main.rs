@@ -23,8 +23,9 @@ use tombolo_sandbox::progress;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  demo [--full] [--measure] [--ovn=central|existing] [--tls]
-                             runs the whole scenario on this machine; --full also uninstalls; OVN runs as pods (central, the
+  demo [--full] [--take-over] [--measure] [--ovn=central|existing] [--tls]
+                             runs the whole scenario on this machine; --full also uninstalls, then --take-over plays the
+                             take-over of a cluster of Kube-OVN's (built for it: some five minutes, once); OVN runs as pods (central, the
                              document's way, over TLS with --tls), or on the hosts (existing)
   measure                    measures times and memory of our programs in the running sandbox: a table and JSON
   bench provision [--pods N,…] [--nodes N,…]
@@ -102,13 +103,14 @@ fn demo(words: &[&str]) -> Result<()> {
     for word in words {
         match *word {
             "--full" => options.full = true,
+            "--take-over" => options.take_over = true,
             "--measure" => options.measure = true,
             "--ovn=central" => options.ovn = Ovn::Central,
             "--ovn=existing" => options.ovn = Ovn::Existing,
             "--tls" => tls = true,
             other => {
                 bail!(
-                    "unknown option {other:?}; usage: demo [--full] [--measure] [--ovn=central|existing] [--tls]"
+                    "unknown option {other:?}; usage: demo [--full] [--take-over] [--measure] [--ovn=central|existing] [--tls]"
                 )
             }
         }
@@ -120,6 +122,10 @@ fn demo(words: &[&str]) -> Result<()> {
         );
         options.ovn = Ovn::CentralTls;
     }
+    ensure!(
+        !options.take_over || options.full && options.ovn == Ovn::Central,
+        "--take-over follows the uninstall of --full, with --ovn=central"
+    );
     tombolo_sandbox::demo::run(options)
 }
 

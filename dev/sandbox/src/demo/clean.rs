@@ -37,7 +37,11 @@ fn delete(words: &[&str]) -> Result<()> {
     exec::check(&mut command, GONE, None).map(drop)
 }
 
-fn kubernetes() -> Result<()> {
+/// Removes the scenario's objects of Kubernetes.
+///
+/// # Errors
+/// When one stays.
+pub fn kubernetes() -> Result<()> {
     delete(&["--grace-period=1", "pod", "-n", "default", "-l", LABEL])?;
     delete(&["--grace-period=1", "pod", "-n", "net2", "--all"])?;
     delete(&["namespace", "net2"])?;

@@ -16,8 +16,8 @@ use crate::hosts::Host;
 use crate::progress::{Phase, show};
 use crate::{exec, paths};
 
-/// No command of the scenario takes longer; `openstack` is the slowest.
-const DEADLINE: Duration = Duration::from_secs(180);
+/// No command of the scenario takes longer; `kubectl ko reload`, which replaces all pods one after the other, is the slowest.
+const DEADLINE: Duration = Duration::from_secs(400);
 
 /// Where commands are shown and checks are counted.
 pub struct Console {

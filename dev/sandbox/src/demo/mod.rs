@@ -15,7 +15,9 @@ mod leave;
 mod manifests;
 mod openstack;
 mod ping;
+mod pings;
 pub mod shape;
+mod take_over;
 mod topology;
 mod uninstall;
 mod upgrade;
@@ -66,6 +68,8 @@ impl Ovn {
 pub struct Options {
     /// Also the uninstall, and what must be so after it.
     pub full: bool,
+    /// Also the take-over of a cluster of Kube-OVN's, which is built for it; after the uninstall, with OVN as pods.
+    pub take_over: bool,
     /// Also [`measure::run`].
     pub measure: bool,
     /// Where OVN runs.
@@ -151,6 +155,11 @@ fn stages(options: Options) -> Result<usize> {
     if options.full {
         dns::remove()?;
         stage.step("9. all of it goes", |phase| leave::play(&stage, phase, options.ovn.is_pods()))?;
+        if options.take_over {
+            stage.step("10. a Kube-OVN cluster is taken over", |phase| {
+                take_over::play(&stage, phase, &scene, &images)
+            })?;
+        }
         // Who looks around afterwards finds it as it was.
         Phase::run("deploy again", logs.join("deploy.log"), |phase| {
             programs::deploy(phase, &programs, &images)

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, ensure};
 
 use super::console::Console;
+use super::pings::Pings;
 use crate::hosts::{self, Host};
 use crate::kubernetes::kubectl;
 use crate::progress::Phase;
@@ -25,10 +26,13 @@ const TO: &str = "demo-host3";
 /// With the check that didn't hold.
 pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
     let address = kubectl(["get", "pod", TO, "-o", "jsonpath={.status.podIP}"])?;
-    stage.remark("A rollout of OVN's databases: one member after the other, and no packet is lost.");
-    let ping = Ping::start(&address)?;
-    stage.run("kubectl -n kube-system rollout restart deployment/ovn-central")?;
-    stage.run("kubectl -n kube-system rollout status deployment/ovn-central --timeout=150s")?;
+    stage.remark("A rollout of OVN's databases, one member after the other, of controllers and agents: no packet is lost.");
+    let ping = Pings::start("default", FROM, &address)?;
+    let said = stage.run("kubectl ko reload")?;
+    for workload in ["ovn-central", "kube-ovn-controller", "kube-ovn-cni"] {
+        let done = said.lines().any(|line| line.contains(&format!("\"{workload}\" successfully rolled out")));
+        stage.check(format_args!("{workload} is new"), done, "rolled out", &said)?;
+    }
     let (sent, lost) = ping.end()?;
     stage.check(format_args!("none of {sent} pings was lost"), sent > 20 && lost == 0, "0", lost)?;
     ovn::settled(phase)?;
@@ -36,7 +40,7 @@ pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
     stage.remark("A rollout of Open vSwitch and ovn-controller: chassis, names and flows stay.");
     let before = (chassis()?, ports()?);
     let pids = vswitchds()?;
-    let ping = Ping::start(&address)?;
+    let ping = Pings::start("default", FROM, &address)?;
     stage.run("kubectl -n kube-system rollout restart daemonset/ovs-ovn")?;
     phase
         .doing("giving the tunnels' end its address again, as a host without the kernel's datapath needs it");
@@ -75,30 +79,6 @@ pub fn play(stage: &Console, phase: &Phase) -> Result<()> {
     )?;
     stage.same("the same chassis, and the same ports on them", (chassis()?, ports()?), before)?;
     neutron::sees_all(phase)
-}
-
-/// Pings that run while something else happens.
-struct Ping(String);
-
-impl Ping {
-    fn start(address: &str) -> Result<Self> {
-        let script = format!("ping -i 0.2 {address} >/tmp/pings 2>&1 & echo $!");
-        let pid = kubectl(["exec", FROM, "--", "sh", "-c", &script])?;
-        Ok(Self(pid.trim().to_owned()))
-    }
-
-    /// How many were sent, and how many of these were lost.
-    fn end(self) -> Result<(u64, u64)> {
-        let script = format!("kill -INT {}; sleep 1; cat /tmp/pings", self.0);
-        let text = kubectl(["exec", FROM, "--", "sh", "-c", &script])?;
-        let line = text.lines().find(|line| line.contains("packets transmitted"));
-        let Some(line) = line else { bail!("ping ended without a summary:\n{text}") };
-        let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        let (sent, received) =
-            numbers.first().zip(numbers.get(1)).with_context(|| format!("reading {line:?}"))?;
-        // Duplicates are received, too.
-        Ok((*sent, sent.saturating_sub(*received)))
-    }
 }
 
 fn chassis() -> Result<String> {

@@ -37,6 +37,10 @@ pub(crate) struct Build {
     pub packages: &'static str,
     /// The programs that come out.
     pub programs: &'static [&'static str],
+    /// Files of modules that are kept beside the programs: the path in the module cache, and the name.
+    pub files: &'static [(&'static str, &'static str)],
+    /// The oldest Go (1.x) that compiles it: what its `go.mod` says.
+    pub oldest_go: u32,
     /// Further names of the first program, which behaves by the name that it is called by.
     pub aliases: &'static [&'static str],
     /// How much is downloaded on a fresh machine, for people.
@@ -81,7 +85,7 @@ impl Build {
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.programs.iter().chain(self.aliases).copied()
+        self.programs.iter().chain(self.aliases).copied().chain(self.files.iter().map(|(_, name)| *name))
     }
 
     fn dir(&self) -> Result<PathBuf> {
@@ -97,7 +101,7 @@ impl Build {
     }
 
     fn run(&self, dir: &Path, phase: &Phase) -> Result<PathBuf> {
-        let go = Go { program: toolchain::find(&paths::cache(), phase)?, dir };
+        let go = Go { program: toolchain::find(&paths::cache(), self.oldest_go, phase)?, dir };
         let source = go.source();
         fs::create_dir_all(&source).with_context(|| format!("creating {}", source.display()))?;
         for (name, text) in self.sources {
@@ -108,6 +112,10 @@ impl Build {
         self.compile(&go, &staged, total, phase)?;
         for alias in self.aliases {
             util::symlink(self.programs[0], &staged.join(alias))?;
+        }
+        for (file, name) in self.files {
+            fs::copy(modules().join(file), staged.join(name))
+                .with_context(|| format!("keeping {file} of the build"))?;
         }
         for name in self.names() {
             ensure!(
@@ -192,7 +200,7 @@ impl Go<'_> {
     fn environment(&self, command: &mut Command) {
         command
             .current_dir(self.source())
-            .env("GOMODCACHE", paths::cache().join("go/mod"))
+            .env("GOMODCACHE", modules())
             .env("GOCACHE", self.compiled())
             .env("GOFLAGS", "-mod=readonly -modcacherw -buildvcs=false")
             .env("GOTOOLCHAIN", "local")
@@ -202,6 +210,11 @@ impl Go<'_> {
             .env_remove("GOOS")
             .env_remove("GOARCH");
     }
+}
+
+/// The modules' cache.
+fn modules() -> PathBuf {
+    paths::cache().join("go/mod")
 }
 
 /// Removes what an interrupted build may have left.
@@ -223,8 +236,11 @@ pub(crate) mod tests {
         let text = |wanted: &str| build.sources.iter().find(|(name, _)| *name == wanted).unwrap().1;
         assert!(text("go.mod").contains(&format!("{path} {version}")), "go.mod of {}", build.title);
         assert!(text("go.sum").contains(&format!("{path} {version} h1:")), "go.sum of {}", build.title);
-        let oldest = format!("\ngo 1.{}.0\n", toolchain::OLDEST_GO);
-        assert!(text("go.mod").contains(&oldest), "{} needs another Go than is looked for", build.title);
+        let go = text("go.mod").lines().find_map(|line| line.strip_prefix("go 1.")).unwrap();
+        let (minor, patch) = go.split_once('.').unwrap();
+        // A patch release may be missing of the oldest one.
+        let oldest = minor.parse::<u32>().unwrap() + u32::from(patch != "0");
+        assert_eq!(oldest, build.oldest_go, "{} needs another Go than is looked for", build.title);
     }
 
     #[test]
@@ -237,6 +253,8 @@ pub(crate) mod tests {
             sources,
             packages: ".",
             programs: &["small"],
+            files: &[],
+            oldest_go: 24,
             aliases: &[],
             download: "nothing",
         };

@@ -8,4 +8,4 @@ pub(crate) mod build;
 mod toolchain;
 mod tools;
 
-pub use tools::{Prometheus, coredns, helm, prometheus};
+pub use tools::{KubeOvn, Prometheus, coredns, helm, kube_ovn, prometheus};

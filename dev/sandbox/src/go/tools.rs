@@ -1,4 +1,4 @@
-//! Helm, CoreDNS and Prometheus: which releases, how they are built, and where else they may come from.
+//! Helm, CoreDNS, Prometheus and Kube-OVN: which releases, how they are built, and where else they may come from.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,6 +18,21 @@ const HELM_KUBERNETES: u32 = 34;
 const COREDNS: &str = "v1.14.1";
 /// Prometheus 3.8.1, the newest that any Go 1.24 compiles.
 const PROMETHEUS: &str = "v0.308.1";
+/// Of the releases that are to be had as a module, the newest.
+const KUBE_OVN: &str = "v1.14.10";
+
+/// Kube-OVN's programs and kinds, for a cluster that is to be taken over.
+#[derive(Clone, Debug)]
+pub struct KubeOvn {
+    /// Its controller.
+    pub controller: PathBuf,
+    /// Its agent.
+    pub daemon: PathBuf,
+    /// Its CNI plugin.
+    pub plugin: PathBuf,
+    /// Its CustomResourceDefinitions, those of its chart.
+    pub kinds: PathBuf,
+}
 
 /// Prometheus' programs, each at an absolute path.
 #[derive(Clone, Debug)]
@@ -57,6 +72,21 @@ pub fn prometheus(phase: &Phase) -> Result<Prometheus> {
     Ok(Prometheus { server: bin.join("prometheus"), promtool: bin.join("promtool") })
 }
 
+/// Kube-OVN, built once into the cache.
+///
+/// # Errors
+/// As [`helm`].
+pub fn kube_ovn(phase: &Phase) -> Result<KubeOvn> {
+    let bin = kube_ovn_build().ensure(phase)?.bin;
+    let file = |name: &str| bin.join(name);
+    Ok(KubeOvn {
+        controller: file("kube-ovn-controller"),
+        daemon: file("daemon"),
+        plugin: file("cni"),
+        kinds: file("kinds.yaml"),
+    })
+}
+
 fn helm_build() -> Build {
     let helm = "helm.sh/helm/v3";
     let mut ldflags = format!("-s -w -X {helm}/internal/version.version={HELM}");
@@ -76,6 +106,8 @@ fn helm_build() -> Build {
         ],
         packages: "tool",
         programs: &["helm"],
+        files: &[],
+        oldest_go: 24,
         aliases: &[],
         download: "about 90 MiB",
     }
@@ -95,6 +127,8 @@ fn coredns_build() -> Build {
         ],
         packages: ".",
         programs: &["coredns"],
+        files: &[],
+        oldest_go: 24,
         aliases: &[],
         download: "about 40 MiB",
     }
@@ -112,8 +146,33 @@ fn prometheus_build() -> Build {
         ],
         packages: "tool",
         programs: &["prometheus", "promtool"],
+        files: &[],
+        oldest_go: 24,
         aliases: &[],
         download: "about 180 MiB",
+    }
+}
+
+fn kube_ovn_build() -> Build {
+    Build {
+        name: "kube-ovn",
+        title: "Kube-OVN",
+        version: KUBE_OVN,
+        ldflags: format!("-s -w -X github.com/kubeovn/kube-ovn/versions.VERSION={KUBE_OVN}"),
+        sources: &[
+            ("go.mod", include_str!("../../files/kube-ovn/go.mod")),
+            ("go.sum", include_str!("../../files/kube-ovn/go.sum")),
+        ],
+        packages: "tool",
+        programs: &["controller", "daemon", "cni"],
+        files: &[(
+            "github.com/kubeovn/kube-ovn@v1.14.10/charts/kube-ovn/templates/kube-ovn-crd.yaml",
+            "kinds.yaml",
+        )],
+        oldest_go: 26,
+        // It behaves by its name.
+        aliases: &["kube-ovn-controller"],
+        download: "about 200 MiB",
     }
 }
 
@@ -141,6 +200,9 @@ mod tests {
         pinned(&helm_build(), "helm.sh/helm/v3", HELM);
         pinned(&coredns_build(), "github.com/coredns/coredns", COREDNS);
         pinned(&prometheus_build(), "github.com/prometheus/prometheus", PROMETHEUS);
+        let kube_ovn = kube_ovn_build();
+        pinned(&kube_ovn, "github.com/kubeovn/kube-ovn", KUBE_OVN);
+        assert!(kube_ovn.files.iter().all(|(file, _)| file.contains(&format!("@{KUBE_OVN}/"))));
     }
 
     #[test]

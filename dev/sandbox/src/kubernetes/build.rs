@@ -85,6 +85,8 @@ fn build() -> Build {
         sources: &SOURCES,
         packages: ".",
         programs: &["kubernetes"],
+        files: &[],
+        oldest_go: 24,
         aliases: &PROGRAMS,
         download: "about 90 MiB",
     }
