@@ -76,7 +76,7 @@ fn alive(facts: &Facts) -> Result<Seen, String> {
             for id in &all {
                 troubles.extend(trouble(facts, id)?);
             }
-            if troubles.len() < all.len() && troubles.is_empty() {
+            if !all.is_empty() && troubles.is_empty() {
                 continue;
             }
             let object = format!("router/{}", router.text("name"));

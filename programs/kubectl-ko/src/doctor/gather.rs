@@ -33,6 +33,7 @@ pub fn gather(kubectl: &Kubectl, nodes: bool) -> Facts {
     let endpoints = |database| -> Read<Vec<String>> {
         said(deployment::endpoints(controller.as_ref().map_err(Clone::clone)?, database))
     };
+    let workloads = items(kubectl, &["get", "deployments,daemonsets", "-n", kubectl.namespace()]);
     let mut facts = Facts {
         nb: endpoints(Database::Nb),
         sb: endpoints(Database::Sb),
@@ -41,8 +42,8 @@ pub fn gather(kubectl: &Kubectl, nodes: bool) -> Facts {
         vpcs: items(kubectl, &["get", "vpcs.kubeovn.io"]),
         ips: items(kubectl, &["get", "ips.kubeovn.io"]),
         services: controller.map(|controller| database::flag(&controller, "--service-cluster-ip-range")),
-        workloads: workloads(kubectl, &[CONTROLLER, AGENT, CENTRAL, HYPERVISOR]),
-        rivals: workloads(kubectl, &[CONTROLLER, AGENT, IC_CONTROLLER]),
+        workloads: called(&workloads, &[CONTROLLER, AGENT, CENTRAL, HYPERVISOR]),
+        rivals: called(&workloads, &[CONTROLLER, AGENT, IC_CONTROLLER]),
         kube_ovn_lease: said(kubectl.find(&["get", "lease", "-n", kubectl.namespace(), KUBE_OVN_LEASE])),
         now: times::now(),
         webhook: webhook(kubectl),
@@ -71,20 +72,22 @@ pub fn gather(kubectl: &Kubectl, nodes: bool) -> Facts {
 /// The members' terms, a second apart: of those in pods, else of those on nodes.
 fn terms(kubectl: &Kubectl, facts: &Facts) -> Vec<Member> {
     let pods = servers::pods(kubectl).unwrap_or_default();
+    let look = |(database, pod): &(Database, &String)| -> Read<u64> {
+        let status = said(servers::control(kubectl, pod, *database, "cluster/status"))?;
+        raft::term(&status).ok_or_else(|| "its status has no term".to_owned())
+    };
+    let members: Vec<(Database, &String)> = [Database::Nb, Database::Sb]
+        .into_iter()
+        .flat_map(|database| pods.iter().map(move |pod| (database, pod)))
+        .collect();
+    let first: Vec<Read<u64>> = members.iter().map(look).collect();
+    if !members.is_empty() {
+        std::thread::sleep(BETWEEN);
+    }
     let mut all = Vec::new();
-    for database in [Database::Nb, Database::Sb] {
-        let look = |pod: &String| -> Read<u64> {
-            let status = said(servers::control(kubectl, pod, database, "cluster/status"))?;
-            raft::term(&status).ok_or_else(|| "its status has no term".to_owned())
-        };
-        let first: Vec<Read<u64>> = pods.iter().map(look).collect();
-        if !pods.is_empty() {
-            std::thread::sleep(BETWEEN);
-        }
-        for (pod, first) in pods.iter().zip(first) {
-            let terms = first.and_then(|first| Ok([first, look(pod)?]));
-            all.push(Member { database, at: format!("pod/{pod}"), terms });
-        }
+    for (member, first) in members.iter().zip(first) {
+        let terms = first.and_then(|first| Ok([first, look(member)?]));
+        all.push(Member { database: member.0, at: format!("pod/{}", member.1), terms });
     }
     if pods.is_empty() {
         for (node, host) in facts.hosts.iter().flatten() {
@@ -108,9 +111,10 @@ fn items(kubectl: &Kubectl, words: &[&str]) -> Read<Vec<Value>> {
     Ok(list["items"].as_array().cloned().unwrap_or_default())
 }
 
-fn workloads(kubectl: &Kubectl, names: &[&str]) -> Read<Vec<Value>> {
-    let all = items(kubectl, &["get", "deployments,daemonsets", "-n", kubectl.namespace()])?;
-    Ok(all.into_iter().filter(|workload| names.contains(&name(workload))).collect())
+/// Those of these names.
+fn called(workloads: &Read<Vec<Value>>, names: &[&str]) -> Read<Vec<Value>> {
+    let all = workloads.as_ref().map_err(Clone::clone)?;
+    Ok(all.iter().filter(|workload| names.contains(&name(workload))).cloned().collect())
 }
 
 fn webhook(kubectl: &Kubectl) -> Read<bool> {
