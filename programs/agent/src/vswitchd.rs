@@ -101,7 +101,7 @@ impl Vswitchd {
 
 impl Source for Vswitchd {
     fn families(&self) -> Vec<Family> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let host = || ("hostname", self.hostname.clone());
         let datapaths = seen.as_deref().unwrap_or_default();
         let gauge = Family::gauge;
