@@ -148,15 +148,10 @@ fn beside_imports<T>(phase: &Phase, images: &Images, work: impl FnOnce() -> Resu
 
 /// Says which hosts run a member of OVN's databases, and which have Open vSwitch as a pod.
 fn label() -> Result<()> {
-    label_masters()?;
+    kubectl(["label", "node", "--all", "--overwrite", "kube-ovn/role=master"])?;
     let hosts: Vec<Host> = ovn::BY_POD.map(hosts::host).into();
     let nodes = hosts.iter().map(|host| host.name.as_str());
     kubectl(["label", "node", "--overwrite"].into_iter().chain(nodes).chain([OVS_LABEL])).map(drop)
-}
-
-/// Says that all hosts run one.
-fn label_masters() -> Result<()> {
-    kubectl(["label", "node", "--all", "--overwrite", "kube-ovn/role=master"]).map(drop)
 }
 
 /// Where copies of OVN's databases lie on a host.
