@@ -129,7 +129,7 @@ fn every_seed_ends_well() {
     let mut failed = failed.into_inner().expect("not poisoned");
     failed.sort();
     if let Some((seed, why)) = failed.first() {
-        say(&format!("replay: SIM_SEED={seed} cargo test -p tombolo-tests-sim --test seeds every_seed"));
+        say(&format!("replay: SIM_SEED={seed} cargo test -p tombolo-tests-sim --test sim every_seed"));
         let more: String =
             failed.iter().skip(1).map(|(seed, why)| format!("also {seed}: {}\n", short(why))).collect();
         panic!("{why}\n{more}");
