@@ -27,9 +27,21 @@ const MODULES: [Module; 3] = [
 /// The page of all reasons.
 const REASONS: &str = "docs/operate/reasons.md";
 
-/// Writes the generated files, or, with `check`, fails if they differ from what would be written.
+/// Writes all generated files, or, with `check`, fails if they differ from what would be written.
 pub fn run(check: bool) -> Result<()> {
     let root = crate::root()?;
+    sources(root, check)?;
+    crds(root, check)
+}
+
+/// Fails if a generated file differs from what would be written, but for the CRDs: a test of `crates/api` compares those,
+/// and their program would be compiled with all it uses for this alone.
+pub fn check_sources() -> Result<()> {
+    sources(crate::root()?, true)
+}
+
+/// Tables, the page of reasons and what is made of the chart's values.
+fn sources(root: &Path, check: bool) -> Result<()> {
     let mut made = vec![(REASONS, tombolo_names::reason::page())];
     made.extend(tombolo_chart::generated::files(&tombolo_chart::values::read()?));
     for module in MODULES {
@@ -58,7 +70,7 @@ pub fn run(check: bool) -> Result<()> {
             drifted.join(", ")
         );
     }
-    crds(root, check)
+    Ok(())
 }
 
 /// The CustomResourceDefinitions, by the program of the crate that has their types: xtask is to stay small.

@@ -10,6 +10,7 @@ mod links;
 mod sandbox_cmd;
 mod space;
 mod test;
+mod test_programs;
 mod unused;
 mod walk;
 
@@ -74,8 +75,8 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ["image"] => image::run(&[]).map(|()| ExitCode::SUCCESS),
         ["chart"] => chart::run(false).map(|()| ExitCode::SUCCESS),
         ["chart", "--write"] => chart::run(true).map(|()| ExitCode::SUCCESS),
-        ["gen"] => gen_tables(false).map(|()| ExitCode::SUCCESS),
-        ["gen", "--check"] => gen_tables(true).map(|()| ExitCode::SUCCESS),
+        ["gen"] => r#gen::run(false).map(|()| ExitCode::SUCCESS),
+        ["gen", "--check"] => r#gen::run(true).map(|()| ExitCode::SUCCESS),
         ["check-layers"] => check_layers::run().map(|()| ExitCode::SUCCESS),
         ["check-unused"] => unused::run().map(|()| ExitCode::SUCCESS),
         ["check-links"] => links::run(root()?).map(|()| ExitCode::SUCCESS),
@@ -85,11 +86,6 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         }
         _ => bail!("no such command: {}\n\n{USAGE}", words.join(" ")),
     }
-}
-
-/// Writes the generated sources, or with `check` compares them.
-fn gen_tables(check: bool) -> Result<()> {
-    r#gen::run(check)
 }
 
 /// The root of the workspace.

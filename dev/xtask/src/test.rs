@@ -16,9 +16,10 @@ use anyhow::{Context, Result, bail};
 use tombolo_sandbox::install::{self, Set};
 
 use crate::count::{Count, Reader};
+use crate::test_programs;
 
 /// Names the file that skips are written to (`dev/needs`).
-const SKIPS: &str = "TOMBOLO_SKIPS";
+pub const SKIPS: &str = "TOMBOLO_SKIPS";
 
 /// A test program that prints nothing for so long hangs. No judgement of speed: compiling is silent here, too.
 const SILENCE: Duration = Duration::from_secs(40 * 60);
@@ -56,7 +57,7 @@ pub fn run(tier: Tier) -> bool {
     steps.run("layers", || Ok(Count::one(report(crate::check_layers::run()))));
     steps.run("unused dependencies", || Ok(Count::one(report(crate::unused::run()))));
     steps.run("links", || Ok(Count::one(report(crate::root().and_then(crate::links::run)))));
-    steps.run("generated tables", || Ok(Count::one(report(crate::gen_tables(true)))));
+    steps.run("generated files", || Ok(Count::one(report(crate::r#gen::check_sources()))));
     if tier == Tier::Full {
         steps.run("the chart", || Ok(Count::one(report(crate::chart::run(false)))));
     }
@@ -64,9 +65,8 @@ pub fn run(tier: Tier) -> bool {
         check("cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
     });
     // No doc tests: there are none, and each library would be compiled once more to find that out.
-    let kinds = ["--lib", "--bins", "--tests", "--no-fail-fast"];
     steps.run("unit, property, golden and database tests", || {
-        cargo_test(&[&["test", "--workspace"][..], &kinds].concat(), tier, &[])
+        all_programs(&["--lib", "--bins", "--tests"], tier)
     });
     if tier == Tier::Full && prepared {
         steps.run("the scenario with OVN as pods", || Ok(Count::one(report(crate::demo(&["--full"])))));
@@ -145,49 +145,72 @@ fn check(program: &str, args: &[&str]) -> Result<Count> {
     Ok(Count::one(status.success()))
 }
 
-/// `cargo test` with environment variables, its output passed on and its results counted. In the full tier a part
-/// that a test lacks is its failure; in the fast one a skip.
+/// Every test program of the workspace but the sandbox's, counted. In the full tier a part that a test lacks is its
+/// failure; in the fast one a skip.
+fn all_programs(selection: &[&str], tier: Tier) -> Result<Count> {
+    counted(tier, |envs, lines| test_programs::run(selection, envs, lines))
+}
+
+/// `cargo test` with environment variables, its output passed on as it comes and its results counted.
 fn cargo_test(args: &[&str], tier: Tier, env: &[(&str, &str)]) -> Result<Count> {
+    counted(tier, |envs, lines| {
+        let mut child = Command::new("cargo")
+            .args(args)
+            .env_remove(SKIPS)
+            .envs(envs.iter().map(|(key, value)| (key, value)))
+            .envs(env.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting cargo test")?;
+        let output = child.stdout.take().context("reading cargo test's output")?;
+        for line in BufReader::new(output).split(b'\n') {
+            let _ = lines.send(line.context("reading cargo test's output")?); // nobody listens after a hang
+        }
+        Ok(child.wait().context("waiting for cargo test")?.success())
+    })
+}
+
+/// Runs tests by `run`, which gets the environment of theirs and sends what they print; prints that and counts it.
+fn counted(
+    tier: Tier,
+    run: impl FnOnce(&[(String, String)], &mpsc::Sender<Vec<u8>>) -> Result<bool> + Send,
+) -> Result<Count> {
     let skips = std::env::temp_dir().join(format!("tombolo-skips-{}", std::process::id()));
     std::fs::write(&skips, "").with_context(|| format!("writing {}", skips.display()))?;
-    let mut command = Command::new("cargo");
-    command.args(args).envs(env.iter().copied()).env_remove(SKIPS).stdout(Stdio::piped());
-    if tier == Tier::Fast {
-        command.env(SKIPS, &skips);
-    }
     // With one thread, libtest runs tests on the main thread, which has no test's name: a skip would belong to no test.
     let threads = thread::available_parallelism().map_or(2, |n| n.get().max(2));
-    command.env("RUST_TEST_THREADS", threads.to_string());
-    let mut child = command.spawn().context("starting cargo test")?;
-    let output = child.stdout.take().context("reading cargo test's output")?;
-    let mut reader = Reader::default();
-    let mut hangs = Vec::new();
-    let (sender, lines) = mpsc::channel();
-    thread::spawn(move || BufReader::new(output).split(b'\n').try_for_each(|line| sender.send(line)));
-    loop {
-        let line = match lines.recv_timeout(SILENCE) {
-            Ok(line) => line.context("reading cargo test's output")?,
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                hangs.push(format!(
-                    "nothing was printed for {} minutes: a test hangs",
-                    SILENCE.as_secs() / 60
-                ));
-                // Only cargo needs to end here; the program that hangs is left for debugging.
-                child.kill().context("ending cargo test")?;
-                break;
-            }
-        };
-        let line = String::from_utf8_lossy(&line);
-        println!("{line}");
-        reader.line(&line);
+    let mut envs = vec![("RUST_TEST_THREADS".to_owned(), threads.to_string())];
+    if tier == Tier::Fast {
+        envs.push((SKIPS.to_owned(), skips.display().to_string()));
     }
-    let status = child.wait().context("waiting for cargo test")?;
+    let (sender, lines) = mpsc::channel::<Vec<u8>>();
+    let mut reader = Reader::default();
+    let succeeded = thread::scope(|scope| {
+        let running = scope.spawn(move || run(&envs, &sender));
+        loop {
+            let line = match lines.recv_timeout(SILENCE) {
+                Ok(line) => line,
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    // The program that hangs is left for debugging; nothing else of this run can be believed.
+                    println!(
+                        "failed: nothing was printed for {} minutes: a test hangs",
+                        SILENCE.as_secs() / 60
+                    );
+                    println!("{}", Count::one(false).line());
+                    std::process::exit(1);
+                }
+            };
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            reader.line(&line);
+        }
+        running.join().unwrap_or_else(|_| bail!("the thread that runs the tests ended by a panic"))
+    })?;
     let text = std::fs::read_to_string(&skips).with_context(|| format!("reading {}", skips.display()))?;
     let _ = std::fs::remove_file(&skips); // a few lines in /tmp, if that fails
-    let mut outcome = reader.finish(&text, status.success());
-    outcome.count.failed += hangs.len() as u64;
-    for fault in outcome.faults.iter().chain(&hangs) {
+    let outcome = reader.finish(&text, succeeded);
+    for fault in &outcome.faults {
         println!("failed: {fault}");
     }
     for (part, tests) in &outcome.lacked {
