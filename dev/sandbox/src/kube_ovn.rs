@@ -54,6 +54,15 @@ pub fn start(phase: &Phase, programs: &KubeOvn) -> Result<()> {
     phase.doing("starting Kube-OVN's controller");
     let host = control_plane::host();
     controller(&host, programs)?;
+    // The Subnets' figures may be Tombolo's, from before: that they are there doesn't show that this controller runs.
+    exec::wait_ok("Kube-OVN's controller to lead", READY, || {
+        ensure!(host.daemon_pid(CONTROLLER).is_some(), "it has ended");
+        let holder = "jsonpath={.spec.holderIdentity}";
+        let leader = kubectl(["-n", "kube-system", "get", "lease", "kube-ovn-controller", "-o", holder])?;
+        ensure!(leader == CONTROLLER, "{leader:?} leads");
+        Ok(())
+    })
+    .with_context(|| format!("see {}", host.daemon_log(CONTROLLER).display()))?;
     exec::wait_ok("Kube-OVN's default Subnets", READY, || {
         let ready = "--for=jsonpath={.status.v4availableIPs}";
         kubectl(["wait", ready, "subnets.kubeovn.io", "ovn-default", "join", "--timeout=5s"])
@@ -66,6 +75,10 @@ pub fn start(phase: &Phase, programs: &KubeOvn) -> Result<()> {
     }
     for host in hosts::all() {
         exec::wait_ok(&format!("{host} to be Ready by Kube-OVN"), READY, || {
+            ensure!(
+                control_plane::host().daemon_pid(CONTROLLER).is_some(),
+                "Kube-OVN's controller has ended"
+            );
             ensure!(host.daemon_pid(AGENT).is_some(), "its agent has ended");
             host.exec(["test", "-S", "/run/openvswitch/kube-ovn-daemon.sock"])?;
             kubectl(["wait", "--for=condition=Ready", "node", &host.name, "--timeout=5s"])
