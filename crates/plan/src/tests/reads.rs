@@ -1,4 +1,4 @@
-//! Reads of plans that a change must cover, each found by the histories of `tests/sim/tests/properties.rs`.
+//! Reads of plans that a change must cover, each found by the histories of `tests/sim/tests/sim/properties.rs`.
 
 use serde_json::{Value, json};
 

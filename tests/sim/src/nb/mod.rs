@@ -1,7 +1,7 @@
 //! A database server in memory: what ovsdb-server makes of a transaction (RFC 7047, ovsdb-server(7)).
 //!
 //! Decides the outcome of a transaction and the changes it makes, in the very JSON that a server answers, so
-//! that the client's own reading of answers is part of what is simulated. `tests/nb_differential.rs` holds it to a
+//! that the client's own reading of answers is part of what is simulated. `tests/sim/nb_differential.rs` holds it to a
 //! real server. Doesn't do: durable storage, blocking waits (`timeout` above 0), locks, RBAC.
 
 mod commit;

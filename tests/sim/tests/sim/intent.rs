@@ -353,7 +353,7 @@ fn a_vpc_that_was_only_hidden_has_its_whole_time_when_its_router_goes() {
 
 #[test]
 fn an_overlap_that_neutron_makes_later_is_counted() {
-    // invariant 10: condition and Event are held by tests/neutron.rs; the metric
+    // invariant 10: condition and Event are held by neutron.rs; the metric
     let mut sim = installed();
     openstack(&mut sim);
     sim.settle();
