@@ -82,9 +82,9 @@ pub fn run(tier: Tier) -> bool {
         steps.run("TLS to OVN's databases", || Ok(Count::one(report(tombolo_sandbox::over_tls()))));
         steps.run("refusals, faults and coexistence in the sandbox", || {
             // Of the whole workspace, so that nothing is compiled anew with other features.
-            let all =
-                ["test", "--workspace", "--test", "acceptance", "--", "--test-threads=1", "--nocapture"];
-            cargo_test(&all, tier, &[("TOMBOLO_ACCEPTANCE", "1")])
+            const ALL: &[&str] =
+                &["test", "--workspace", "--test", "acceptance", "--", "--test-threads=1", "--nocapture"];
+            cargo_test(ALL, tier, &[("TOMBOLO_ACCEPTANCE", "1")])
         });
         steps.run("the sandbox leaves nothing behind", || Ok(Count::one(report(crate::sandbox_down()))));
     } else if tier == Tier::Full {
@@ -147,13 +147,13 @@ fn check(program: &str, args: &[&str]) -> Result<Count> {
 
 /// Every test program of the workspace but the sandbox's, counted. In the full tier a part that a test lacks is its
 /// failure; in the fast one a skip.
-fn all_programs(selection: &[&str], tier: Tier) -> Result<Count> {
-    counted(tier, |envs, lines| test_programs::run(selection, envs, lines))
+fn all_programs(selection: &'static [&str], tier: Tier) -> Result<Count> {
+    counted(tier, SILENCE, move |envs, lines| test_programs::run(selection, envs, lines))
 }
 
 /// `cargo test` with environment variables, its output passed on as it comes and its results counted.
-fn cargo_test(args: &[&str], tier: Tier, env: &[(&str, &str)]) -> Result<Count> {
-    counted(tier, |envs, lines| {
+fn cargo_test(args: &'static [&str], tier: Tier, env: &'static [(&str, &str)]) -> Result<Count> {
+    counted(tier, SILENCE, move |envs, lines| {
         let mut child = Command::new("cargo")
             .args(args)
             .env_remove(SKIPS)
@@ -164,18 +164,24 @@ fn cargo_test(args: &[&str], tier: Tier, env: &[(&str, &str)]) -> Result<Count> 
             .context("starting cargo test")?;
         let output = child.stdout.take().context("reading cargo test's output")?;
         for line in BufReader::new(output).split(b'\n') {
-            let _ = lines.send(line.context("reading cargo test's output")?); // nobody listens after a hang
+            lines.send(line.context("reading cargo test's output")?).context("after a hang")?;
         }
         Ok(child.wait().context("waiting for cargo test")?.success())
     })
 }
 
-/// Runs tests by `run`, which gets the environment of theirs and sends what they print; prints that and counts it.
+/// Runs tests by `run`, which gets the environment of theirs and sends what they print; prints that and counts it. Silence that
+/// is longer than `silence` is a failure, and ends the step.
 fn counted(
     tier: Tier,
-    run: impl FnOnce(&[(String, String)], &mpsc::Sender<Vec<u8>>) -> Result<bool> + Send,
+    silence: Duration,
+    run: impl FnOnce(&[(String, String)], &mpsc::Sender<Vec<u8>>) -> Result<bool> + Send + 'static,
 ) -> Result<Count> {
-    let skips = std::env::temp_dir().join(format!("tombolo-skips-{}", std::process::id()));
+    let skips = std::env::temp_dir().join(format!(
+        "tombolo-skips-{}-{:?}",
+        std::process::id(),
+        thread::current().id()
+    ));
     std::fs::write(&skips, "").with_context(|| format!("writing {}", skips.display()))?;
     // With one thread, libtest runs tests on the main thread, which has no test's name: a skip would belong to no test.
     let threads = thread::available_parallelism().map_or(2, |n| n.get().max(2));
@@ -185,36 +191,69 @@ fn counted(
     }
     let (sender, lines) = mpsc::channel::<Vec<u8>>();
     let mut reader = Reader::default();
-    let succeeded = thread::scope(|scope| {
-        let running = scope.spawn(move || run(&envs, &sender));
-        loop {
-            let line = match lines.recv_timeout(SILENCE) {
-                Ok(line) => line,
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    // The program that hangs is left for debugging; nothing else of this run can be believed.
-                    println!(
-                        "failed: nothing was printed for {} minutes: a test hangs",
-                        SILENCE.as_secs() / 60
-                    );
-                    println!("{}", Count::one(false).line());
-                    std::process::exit(1);
-                }
-            };
-            let line = String::from_utf8_lossy(&line);
-            println!("{line}");
-            reader.line(&line);
-        }
-        running.join().unwrap_or_else(|_| bail!("the thread that runs the tests ended by a panic"))
-    })?;
+    let running = thread::spawn(move || run(&envs, &sender));
+    let mut hang = None;
+    let succeeded = loop {
+        let line = match lines.recv_timeout(silence) {
+            Ok(line) => line,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                break running
+                    .join()
+                    .unwrap_or_else(|_| bail!("the thread that runs the tests ended by a panic"))?;
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                hang = Some(format!("nothing was printed for {} s: a test hangs", silence.as_secs()));
+                // The program that hangs is left for debugging, and nothing is started after it: nobody takes its lines.
+                drop(lines);
+                break true;
+            }
+        };
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        reader.line(&line);
+    };
     let text = std::fs::read_to_string(&skips).with_context(|| format!("reading {}", skips.display()))?;
     let _ = std::fs::remove_file(&skips); // a few lines in /tmp, if that fails
-    let outcome = reader.finish(&text, succeeded);
-    for fault in &outcome.faults {
+    let mut outcome = reader.finish(&text, succeeded);
+    outcome.count.failed += u64::from(hang.is_some());
+    for fault in outcome.faults.iter().chain(&hang) {
         println!("failed: {fault}");
     }
     for (part, tests) in &outcome.lacked {
         println!("skipped, for want of {part}: {}", tests.join(" "));
     }
     Ok(outcome.count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str =
+        "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+
+    #[test]
+    fn what_is_printed_is_counted_and_so_is_a_program_that_fails() {
+        for (succeeded, failed) in [(true, 0), (false, 1)] {
+            let count = counted(Tier::Full, SILENCE, move |_, lines| {
+                lines.send(GOOD.into())?;
+                Ok(succeeded)
+            });
+            assert_eq!(count.unwrap(), Count { passed: 2, failed, skipped: 0 });
+        }
+        assert!(counted(Tier::Full, SILENCE, |_, _| bail!("nothing compiles")).is_err());
+    }
+
+    #[test]
+    fn a_hang_is_a_failure_and_what_ended_before_it_counts() {
+        let (ended, end) = mpsc::channel();
+        let count = counted(Tier::Full, Duration::from_millis(50), move |_, lines| {
+            lines.send(GOOD.into())?;
+            thread::sleep(Duration::from_secs(1));
+            ended.send(lines.send(GOOD.into()).is_err())?;
+            Ok(true)
+        });
+        assert_eq!(count.unwrap(), Count { passed: 2, failed: 1, skipped: 0 });
+        assert!(end.recv().unwrap(), "what hangs learns that nobody listens, and starts nothing more");
+    }
 }

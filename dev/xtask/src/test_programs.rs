@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -69,7 +70,7 @@ fn queue(programs: Vec<Program>) -> VecDeque<Vec<Program>> {
 /// of them failed.
 pub fn run(selection: &[&str], envs: &[(String, String)], lines: &Sender<Vec<u8>>) -> Result<bool> {
     let queue = Mutex::new(queue(build(selection)?));
-    let failed = Mutex::new(Vec::<String>::new());
+    let failed = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..LANES {
             scope.spawn(|| {
@@ -78,28 +79,24 @@ pub fn run(selection: &[&str], envs: &[(String, String)], lines: &Sender<Vec<u8>
                     let Some(programs) = next else { break };
                     for program in programs {
                         if let Err(error) = one(&program, envs, lines) {
-                            failed
-                                .lock()
-                                .unwrap_or_else(PoisonError::into_inner)
-                                .push(format!("failed: {error:#}"));
+                            failed.store(true, Ordering::Relaxed);
+                            if lines.send(format!("failed: {error:#}").into_bytes()).is_err() {
+                                return; // a hang was found
+                            }
                         }
                     }
                 }
             });
         }
     });
-    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for line in &failed {
-        let _ = lines.send(line.clone().into_bytes()); // the reader outlives this
-    }
-    Ok(failed.is_empty())
+    Ok(!failed.into_inner())
 }
 
 /// Runs one to its end.
 fn one(program: &Program, envs: &[(String, String)], lines: &Sender<Vec<u8>>) -> Result<()> {
     let what = || format!("{} ({})", program.source, program.executable.display());
-    let say = |line: Vec<u8>| drop(lines.send(line)); // nobody listens any more when a hang was found
-    say(format!("     Running {}", what()).into_bytes());
+    let say = |line: Vec<u8>| lines.send(line).context("nobody listens any more, since a hang was found");
+    say(format!("     Running {}", what()).into_bytes())?;
     let mut child = Command::new(&program.executable)
         .env_remove(crate::test::SKIPS)
         .current_dir(&program.package)
@@ -111,8 +108,8 @@ fn one(program: &Program, envs: &[(String, String)], lines: &Sender<Vec<u8>>) ->
     let output = child.stdout.take().context("invariant: the output is piped")?;
     let said: Vec<_> = BufReader::new(output).split(b'\n').map_while(Result::ok).collect();
     let status = child.wait().with_context(|| format!("waiting for {}", what()))?;
-    say(format!("\n       Ended {}", what()).into_bytes());
-    said.into_iter().for_each(say);
+    say(format!("\n       Ended {}", what()).into_bytes())?;
+    said.into_iter().try_for_each(say)?;
     anyhow::ensure!(status.success(), "{}: {status}", what());
     Ok(())
 }
